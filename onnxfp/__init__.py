@@ -1,0 +1,66 @@
+"""Is this classifier derived from mine? Fingerprints for ONNX models, with a calibrated verdict.
+
+The whole of onnxfp in three calls::
+
+    import onnxfp
+
+    fingerprint = onnxfp.generate("model.onnx", output="model.fp.npz")
+    report = onnxfp.verify("suspect.onnx", "model.fp.npz")
+    report.verdict  # Verdict.MATCH, NO_MATCH or INCONCLUSIVE
+
+Importing this package is cheap: torch is loaded by :func:`generate` alone, onnxruntime when a model is opened.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Bounds",
+    "Fingerprint",
+    "OnnxfpError",
+    "Policy",
+    "Report",
+    "Verdict",
+    "__version__",
+    "generate",
+    "load",
+    "verify",
+]
+
+if TYPE_CHECKING:
+    from onnxfp.api import generate, load, verify
+    from onnxfp.bundle.fingerprint import Fingerprint
+    from onnxfp.errors import OnnxfpError
+    from onnxfp.evidence.report import Report
+    from onnxfp.evidence.verdict import Policy, Verdict
+    from onnxfp.types import Bounds
+
+_HOMES = {
+    "Bounds": "onnxfp.types",
+    "Fingerprint": "onnxfp.bundle.fingerprint",
+    "OnnxfpError": "onnxfp.errors",
+    "Policy": "onnxfp.evidence.verdict",
+    "Report": "onnxfp.evidence.report",
+    "Verdict": "onnxfp.evidence.verdict",
+    "generate": "onnxfp.api",
+    "load": "onnxfp.api",
+    "verify": "onnxfp.api",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name on first use, so that ``import onnxfp`` and ``onnxfp --help`` stay cheap."""
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'onnxfp' has no attribute {name!r}")
+    value = getattr(import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,7 @@
+"""``python -m onnxfp`` is ``onnxfp``."""
+
+import sys
+
+from onnxfp.cli import main
+
+sys.exit(main())

@@ -1,0 +1,202 @@
+"""What a classifier takes and gives: choosing its input and output, and reading answers of every usual shape."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnxfp.errors import ContractError
+from onnxfp.types import InputSpec, Labels, Layout, OutputSpec, Scores
+
+_DTYPES = {
+    "tensor(float)": "float32",
+    "tensor(float16)": "float16",
+    "tensor(double)": "float64",
+    "tensor(uint8)": "uint8",
+    "tensor(int8)": "int8",
+    "tensor(int32)": "int32",
+    "tensor(int64)": "int64",
+}
+_CHANNELS = (1, 3, 4)
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """A graph input or output as onnxruntime describes it; axes are numbers, names or ``None``."""
+
+    name: str
+    type: str
+    shape: tuple[int | str | None, ...]
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.type}{list(self.shape)}"
+
+
+def choose_input(
+    path: Path,
+    inputs: Sequence[Tensor],
+    name: str | None,
+    shape: Sequence[int] | None,
+    fixed: Mapping[str, NDArray[Any]],
+) -> InputSpec:
+    """Return the input that examples go to.
+
+    Args:
+        path: The model file, for messages.
+        inputs: Its graph inputs.
+        name: The one that is asked for, or ``None``.
+        shape: Shape of one example, where the graph leaves axes open.
+        fixed: The inputs that are given a constant value.
+
+    Raises:
+        ContractError: There is not exactly one such input, its type holds no numbers, or its shape stays open.
+    """
+    free = [tensor for tensor in inputs if tensor.name not in fixed]
+    listing = "; ".join(map(str, inputs)) or "none"
+    if name is not None:
+        free = [tensor for tensor in free if tensor.name == name]
+        if not free:
+            raise ContractError(f"{path}: there is no input {name!r}; the model has {listing}")
+    if len(free) != 1 or any(t.name not in fixed and t.name != free[0].name for t in inputs):
+        raise ContractError(
+            f"{path}: one input is needed, the model has {listing}",
+            hint="choose one with --input and give the others a value with --fix name=value",
+        )
+    tensor = free[0]
+    if tensor.type not in _DTYPES:
+        raise ContractError(f"{path}: input {tensor} does not take numbers", hint="give a model that takes a tensor")
+    if len(tensor.shape) < 2:
+        raise ContractError(f"{path}: input {tensor} has no batch axis", hint="export the model with one")
+    batch, *axes = tensor.shape
+    if shape is not None:
+        if len(shape) != len(axes) or any(isinstance(a, int) and a > 0 and a != s for a, s in zip(axes, shape, strict=True)):
+            raise ContractError(f"{path}: input {tensor} does not take examples of shape {tuple(shape)}")
+        axes = list(shape)
+    if not all(isinstance(axis, int) and axis > 0 for axis in axes):
+        raise ContractError(
+            f"{path}: input {tensor} leaves axes of the example open", hint="give them, for example --input-shape 3,224,224"
+        )
+    example = tuple(int(axis) for axis in axes if axis is not None)
+    return InputSpec(
+        name=tensor.name,
+        shape=example,
+        dtype=_DTYPES[tensor.type],
+        layout=_layout(example),
+        batch=batch if isinstance(batch, int) and batch > 0 else None,
+    )
+
+
+def choose_output(
+    path: Path, outputs: Sequence[Tensor], answers: Sequence[Any], name: str | None, n_classes: int | None
+) -> OutputSpec:
+    """Return the output that holds the classification.
+
+    Scores are preferred to labels; among several, the first with the expected number of classes.
+
+    Args:
+        path: The model file, for messages.
+        outputs: Its graph outputs.
+        answers: What each of them held after one run on a batch of zeros.
+        name: The one that is asked for, or ``None``.
+        n_classes: Expected number of classes, or ``None``.
+
+    Raises:
+        ContractError: No output is a classification with that many classes.
+    """
+    listing = "; ".join(map(str, outputs))
+    if name is not None and name not in [tensor.name for tensor in outputs]:
+        raise ContractError(f"{path}: there is no output {name!r}; the model has {listing}")
+    specs = [_classify(tensor, answer) for tensor, answer in zip(outputs, answers, strict=True)]
+    usable = [spec for spec in specs if spec and (name is None or spec.name == name)]
+    fitting = [spec for spec in usable if n_classes is None or spec.n_classes in (None, n_classes)]
+    if not fitting:
+        found = ", ".join(f"{spec.name} with {spec.n_classes}" for spec in usable) or "none"
+        wanted = "a classification" if n_classes is None else f"a classification with {n_classes} classes"
+        raise ContractError(
+            f"{path}: no output holds {wanted}; the model has {listing} (classifications: {found})",
+            hint="the model must answer the same question as the base; choose its output with --output",
+        )
+    fitting.sort(key=lambda spec: spec.kind == "labels")
+    if len(fitting) > 1 and fitting[0].kind == fitting[1].kind:
+        _log.warning("%s has several classification outputs; %r is used (--output chooses)", path, fitting[0].name)
+    return fitting[0]
+
+
+def read_answer(path: Path, output: OutputSpec, value: Any, n: int) -> tuple[Labels, Scores | None]:
+    """Return the labels, and the scores if there are any, that one output value holds.
+
+    Args:
+        path: The model file, for messages.
+        output: The output that was asked.
+        value: What onnxruntime returned.
+        n: Number of examples in the batch.
+
+    Returns:
+        ``(n,)`` int64 labels, -1 where a score is not finite, and ``(n, n_classes)`` float32 scores or ``None``.
+
+    Raises:
+        ContractError: The value's shape does not fit the batch.
+    """
+    if output.kind == "labels":
+        labels = np.asarray(value).reshape(-1)
+        if len(labels) != n:
+            raise ContractError(f"{path}: output {output.name!r} gave {len(labels)} labels for {n} examples")
+        return labels.astype(np.int64), None
+    scores = np.asarray(value, np.float32)
+    if scores.shape[:1] != (n,) or scores.size != n * (output.n_classes or 0):
+        raise ContractError(
+            f"{path}: output {output.name!r} has shape {scores.shape}; {(n, output.n_classes)} was expected",
+            hint="export the model with a dynamic batch axis, or with batch size 1",
+        )
+    scores = scores.reshape(n, -1)
+    labels = scores.argmax(axis=1).astype(np.int64)
+    labels[~np.isfinite(scores).all(axis=1)] = -1
+    return labels, scores
+
+
+def _classify(tensor: Tensor, answer: Any) -> OutputSpec | None:
+    """Return what a classification output looks like, or ``None`` for any other tensor."""
+    if not isinstance(answer, np.ndarray):
+        return None
+    if np.issubdtype(answer.dtype, np.floating):
+        n_classes = int(np.prod(answer.shape[1:])) if answer.ndim >= 2 else 0
+        # (n, K) or, from fully convolutional heads, (n, K, 1, 1).
+        if n_classes >= 2 and n_classes == max(answer.shape[1:]):
+            return OutputSpec(tensor.name, "scores", n_classes)
+    elif np.issubdtype(answer.dtype, np.integer) and answer.size == len(answer):
+        return OutputSpec(tensor.name, "labels", None)
+    return None
+
+
+def _layout(shape: tuple[int, ...]) -> Layout:
+    if len(shape) == 3:
+        return "NHWC" if shape[2] in _CHANNELS and shape[0] not in _CHANNELS else "NCHW"
+    if len(shape) == 2:
+        return "NCL"
+    return "NC" if len(shape) == 1 else "OTHER"
+
+
+def spatial_axes(layout: Layout) -> tuple[int, ...]:
+    """Return the axes of one example along which neighbouring values are alike.
+
+    >>> spatial_axes("NCHW"), spatial_axes("NHWC"), spatial_axes("NC")
+    ((1, 2), (0, 1), ())
+    """
+    return {"NCHW": (1, 2), "NHWC": (0, 1), "NCL": (1,), "NC": (), "OTHER": ()}[layout]
+
+
+def channel_axis(layout: Layout) -> int:
+    """Return the axis of one example that holds channels.
+
+    >>> channel_axis("NCHW"), channel_axis("NHWC")
+    (0, 2)
+    """
+    return 2 if layout == "NHWC" else 0

@@ -1,0 +1,32 @@
+"""Where gradients are computed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from onnxfp.errors import ProviderError
+
+if TYPE_CHECKING:
+    import torch
+
+Device = Literal["auto", "cpu", "cuda"]
+
+
+def choose_device(device: Device) -> torch.device:
+    """Return the torch device for gradients.
+
+    Args:
+        device: ``auto`` takes CUDA where torch can use it, else the CPU; ``cuda`` demands it.
+
+    Raises:
+        ProviderError: CUDA was demanded and torch cannot use it.
+    """
+    import torch
+
+    usable = device != "cpu" and torch.cuda.is_available()
+    if device == "cuda" and not usable:
+        raise ProviderError(
+            f"CUDA was demanded, but torch {torch.__version__} cannot use it here",
+            hint="install a CUDA build of torch, or use --device auto",
+        )
+    return torch.device("cuda" if usable else "cpu")

@@ -1,0 +1,216 @@
+"""A classifier behind onnxruntime: which tensor goes in, which comes out, and the answers to a batch.
+
+The owner's model is re-scored through this session and every suspect is asked through it, so both see the same
+rules for batches, outputs and element types.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnxfp.base.contract import Tensor, choose_input, choose_output, read_answer
+from onnxfp.base.onnx_file import OnnxFile
+from onnxfp.errors import ContractError, ModelFormatError, ProviderError, SuspectError
+from onnxfp.types import InputSpec, Labels, ModelInput, OutputSpec, Scores
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+Provider = Literal["auto", "cpu", "cuda"]
+CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
+
+# Values of one batch: large enough to keep the cores busy, small enough to stay in their caches' reach.
+_VALUES_A_BATCH = 2**21
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Answers:
+    """What a classifier said to ``n`` inputs.
+
+    Attributes:
+        labels: ``(n,)`` int64; -1 where the model gave no finite score.
+        scores: ``(n, n_classes)`` float32 logits or probabilities, or ``None`` when the model gives labels only.
+    """
+
+    labels: Labels
+    scores: Scores | None
+
+
+class ModelSession:
+    """One ONNX classifier, open in onnxruntime.
+
+    Args:
+        model: The file that was read.
+        provider: ``auto`` takes CUDA where it works, else the CPU; ``cuda`` demands it.
+        input_name: Which graph input the examples go to; needed only when there are several.
+        input_shape: Shape of one example, where the graph leaves axes open.
+        output_name: Which graph output holds the answer; needed only when that is not clear.
+        fixed: Values for the other graph inputs.
+        n_classes: Expected number of classes, to choose between outputs.
+        optimise: Whether onnxruntime may fuse nodes; off to compare quantised graphs bit by bit.
+
+    Raises:
+        ModelFormatError: onnxruntime refuses the model.
+        ContractError: It is not a classifier with one input that can be told apart.
+        ProviderError: CUDA was demanded and is not available.
+    """
+
+    def __init__(
+        self,
+        model: OnnxFile,
+        *,
+        provider: Provider = "auto",
+        input_name: str | None = None,
+        input_shape: Sequence[int] | None = None,
+        output_name: str | None = None,
+        fixed: Mapping[str, NDArray[Any]] | None = None,
+        n_classes: int | None = None,
+        optimise: bool = True,
+    ) -> None:
+        self.model = model
+        self._fixed = dict(fixed or {})
+        self._session = _open(model, provider, optimise=optimise)
+        self.providers: tuple[str, ...] = tuple(self._session.get_providers())
+        inputs = [Tensor(node.name, node.type, tuple(node.shape)) for node in self._session.get_inputs()]
+        self.input: InputSpec = choose_input(model.path, inputs, input_name, input_shape, self._fixed)
+        outputs = [Tensor(node.name, node.type, tuple(node.shape or ())) for node in self._session.get_outputs()]
+        probe = np.zeros((self.input.batch or 1, *self.input.shape), self.input.dtype)
+        answers = self._run([output.name for output in outputs], probe)
+        self.output: OutputSpec = choose_output(model.path, outputs, answers, output_name, n_classes)
+
+    @property
+    def batch_size(self) -> int:
+        """Number of examples that one run takes."""
+        return self.input.batch or max(1, min(256, _VALUES_A_BATCH // int(np.prod(self.input.shape))))
+
+    def answer(self, inputs: ModelInput) -> Answers:
+        """Ask the model.
+
+        Args:
+            inputs: ``(n, *shape)`` float32 in the units of the model's input; converted to its element type.
+
+        Returns:
+            The answers in the same order.
+
+        Raises:
+            ContractError: ``inputs`` has another shape than the model's input.
+            SuspectError: The model failed while it ran.
+        """
+        if inputs.shape[1:] != self.input.shape:
+            raise ContractError(
+                f"{self.model.path}: input {self.input.name!r} takes {self.input.shape}; found {inputs.shape[1:]}"
+            )
+        labels: list[Labels] = []
+        scores: list[Scores] = []
+        size = self.batch_size
+        for first in range(0, len(inputs), size):
+            batch = _to_dtype(inputs[first : first + size], self.input.dtype)
+            n_asked = len(batch)
+            if self.input.batch and n_asked < size:
+                batch = np.concatenate([batch, np.repeat(batch[-1:], size - n_asked, axis=0)])
+            part = read_answer(self.model.path, self.output, self._run([self.output.name], batch)[0], len(batch))
+            labels.append(part[0][:n_asked])
+            if part[1] is not None:
+                scores.append(part[1][:n_asked])
+        return Answers(
+            labels=np.concatenate(labels) if labels else np.empty(0, np.int64),
+            scores=np.concatenate(scores) if scores else None,
+        )
+
+    def _run(self, names: list[str], batch: NDArray[Any]) -> list[Any]:
+        try:
+            return list(self._session.run(names, {self.input.name: batch, **self._fixed}))
+        except _runtime_errors() as error:
+            raise SuspectError(
+                f"{self.model.path} failed on a batch of shape {batch.shape}: {_first_line(error)}",
+                hint="the file may be damaged, or its graph only takes another batch size or input shape",
+            ) from error
+
+
+def _to_dtype(inputs: ModelInput, dtype: str) -> NDArray[Any]:
+    target = np.dtype(dtype)
+    if np.issubdtype(target, np.integer):
+        limits = np.iinfo(target)
+        return np.clip(np.rint(inputs), limits.min, limits.max).astype(target)
+    return inputs.astype(target)
+
+
+def _open(model: OnnxFile, provider: Provider, *, optimise: bool) -> onnxruntime.InferenceSession:
+    import onnxruntime
+
+    # Its C++ log goes straight to stderr, a page of it when CUDA's libraries are missing; errors reach us as exceptions.
+    onnxruntime.set_default_logger_severity(4)
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    if not optimise:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    # Without external data the checked bytes themselves are opened, not whatever lies at the path by now.
+    source: str | bytes = str(model.path) if model.external else model.content
+    if provider != "cpu":
+        session = _open_on_cuda(onnxruntime, source, options)
+        if session is not None:
+            return session
+        if provider == "cuda":
+            raise ProviderError(
+                "CUDA was demanded, but onnxruntime cannot use it here",
+                hint="install onnxruntime-gpu and the CUDA libraries it names, or use --provider auto",
+            )
+    try:
+        return onnxruntime.InferenceSession(source, options, providers=[CPU])
+    except _runtime_errors() as error:
+        raise ModelFormatError(
+            f"onnxruntime {onnxruntime.__version__} refuses {model.path}: {_first_line(error)}",
+            hint="check the file with onnx.checker, or install a newer onnxruntime",
+        ) from error
+
+
+def _open_on_cuda(
+    onnxruntime: Any, source: str | bytes, options: onnxruntime.SessionOptions
+) -> onnxruntime.InferenceSession | None:
+    """Return a session that really runs on CUDA, or ``None``."""
+    if CUDA not in onnxruntime.get_available_providers() or not _has_gpu():
+        return None
+    try:
+        session = onnxruntime.InferenceSession(source, options, providers=[CUDA, CPU])
+    except _runtime_errors() as error:
+        _log.warning("CUDA is not usable (%s); the CPU is used instead", _first_line(error))
+        return None
+    if CUDA not in session.get_providers():
+        _log.warning("CUDA is not usable (its libraries cannot be loaded); the CPU is used instead")
+        return None
+    return session  # type: ignore[no-any-return]
+
+
+def _has_gpu() -> bool:
+    """Whether the NVIDIA driver is loaded: without it, opening the provider only prints errors."""
+    import ctypes
+    import ctypes.util
+
+    name = "nvcuda.dll" if ctypes.util.os.name == "nt" else "libcuda.so.1"  # type: ignore[attr-defined]
+    try:
+        driver = ctypes.CDLL(name)
+        count = ctypes.c_int(0)
+        return driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0 and count.value > 0
+    except (OSError, AttributeError):
+        return False
+
+
+def _runtime_errors() -> tuple[type[Exception], ...]:
+    from onnxruntime.capi import onnxruntime_pybind11_state as state
+
+    names = ("EPFail", "Fail", "InvalidArgument", "InvalidGraph", "InvalidProtobuf", "NoModel", "NoSuchFile")
+    names += ("NotFound", "NotImplemented", "RuntimeException", "EngineError")
+    # A graph whose nodes disagree about shapes at run time surfaces as a plain RuntimeError in some versions.
+    return (*(getattr(state, name) for name in names if hasattr(state, name)), RuntimeError, ValueError)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0][:300] if str(error).strip() else type(error).__name__

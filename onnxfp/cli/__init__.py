@@ -1,0 +1,80 @@
+"""The command line: parse, call the API, render, leave with the right exit code.
+
+Modules of this package import nothing heavy at the top, so that ``onnxfp --help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Sequence
+
+import click
+
+import onnxfp
+from onnxfp.cli.generate import generate
+from onnxfp.cli.inspect import inspect
+from onnxfp.cli.keygen import keygen
+from onnxfp.cli.verify import verify
+from onnxfp.errors import OnnxfpError
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells give it to a process that SIGINT ended."""
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(onnxfp.__version__, prog_name="onnxfp")
+@click.option("-v", "--verbose", is_flag=True, help="Say on stderr what is being done.")
+def cli(verbose: bool) -> None:
+    """Is this classifier derived from mine?
+
+    The owner makes a fingerprint of an ONNX model with `onnxfp generate`; anyone asks a suspect with `onnxfp verify`.
+
+    Exit codes: 0 done or MATCH, 10 NO_MATCH, 11 INCONCLUSIVE, 2 usage, 3 model, 4 bundle, 5 trust, 6 execution,
+    7 files and keys, 130 interrupted, 1 a bug in onnxfp.
+    """
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(levelname_lower)s: %(message)s"))
+    handler.addFilter(_lower_level_name)
+    logger = logging.getLogger("onnxfp")
+    logger.handlers = [handler]
+    logger.propagate = False
+    logger.setLevel(logging.INFO if verbose else logging.WARNING)
+
+
+for _command in (generate, verify, inspect, keygen):
+    cli.add_command(_command)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        arguments: The words after ``onnxfp``; ``None`` takes those of the process.
+
+    Returns:
+        The exit code.
+    """
+    try:
+        code = cli.main(args=arguments, prog_name="onnxfp", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except click.Abort:
+        click.echo("interrupted", err=True)
+        return INTERRUPTED
+    except OnnxfpError as error:
+        click.echo(f"error: {error}", err=True)
+        if error.hint:
+            click.echo(f"hint: {error.hint}", err=True)
+        return error.exit_code
+    return code if isinstance(code, int) else 0
+
+
+def _lower_level_name(record: logging.LogRecord) -> bool:
+    record.levelname_lower = record.levelname.lower()
+    return True
+
+
+if __name__ == "__main__":
+    sys.exit(main())

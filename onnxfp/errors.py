@@ -1,0 +1,125 @@
+"""Every error that onnxfp raises on purpose, as one tree.
+
+The library raises these and never prints or exits. The command line turns them into
+``error: what (where)`` and ``hint: next step`` and leaves with the class's ``exit_code``.
+A negative verdict is a value (:class:`onnxfp.evidence.verdict.Verdict`), never an error.
+
+Exit codes: 2 usage, 3 model, 4 bundle, 5 trust, 6 execution, 7 files and keys. 1 is left to crashes.
+"""
+
+from __future__ import annotations
+
+
+class OnnxfpError(Exception):
+    """Base of every deliberate error.
+
+    Args:
+        message: What was expected, what was found, and where (file, node or field).
+        hint: The next step for the person who reads it; empty when there is none.
+    """
+
+    exit_code = 6
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class ParameterError(OnnxfpError):
+    """An argument lies outside its documented range, or two arguments contradict each other."""
+
+    exit_code = 2
+
+
+class ShapeError(ParameterError):
+    """Arrays that belong together differ in length, or an array has no element."""
+
+
+class ModelError(OnnxfpError):
+    """An ONNX file cannot be used as a model."""
+
+    exit_code = 3
+
+
+class ModelFormatError(ModelError):
+    """The file is not a well-formed ONNX model, or is larger than the limits allow."""
+
+
+class UnsafeModelError(ModelError):
+    """The model refers to files outside its own folder, or to custom operator libraries."""
+
+
+class ContractError(ModelError):
+    """The model's inputs or outputs are not those of the classifier that is asked for."""
+
+
+class ConversionError(ModelError):
+    """Some nodes of the graph have no differentiable torch counterpart."""
+
+
+class ParityError(ModelError):
+    """The torch copy and onnxruntime disagree about the same model."""
+
+
+class BundleError(OnnxfpError):
+    """A bundle cannot be read."""
+
+    exit_code = 4
+
+
+class BundleFormatError(BundleError):
+    """The file is not a well-formed bundle: size, zip listing, manifest, shapes or dtypes."""
+
+
+class BundleVersionError(BundleError):
+    """The bundle was written in a schema version that this release does not know."""
+
+
+class TrustError(OnnxfpError):
+    """A bundle is well formed, but must not be believed."""
+
+    exit_code = 5
+
+
+class SignatureError(TrustError):
+    """The signature is missing, or does not verify under the key that the bundle names."""
+
+
+class KeyMismatchError(TrustError):
+    """The bundle is signed, but not by the key that was pinned."""
+
+
+class DigestError(TrustError):
+    """A member's bytes are not those that were signed."""
+
+
+class DerivationError(TrustError):
+    """Seeds, labels, epsilon ball or indices are not those that the signed context derives."""
+
+
+class ExecutionError(OnnxfpError):
+    """A model could be opened, but not be run to the end."""
+
+    exit_code = 6
+
+
+class SuspectError(ExecutionError):
+    """The suspect failed while it answered."""
+
+
+class ProviderError(ExecutionError):
+    """The execution provider that was demanded is not available."""
+
+
+class GenerationError(ExecutionError):
+    """Too few examples reached their label on the base model."""
+
+
+class FileError(OnnxfpError):
+    """A file or folder cannot be read or written."""
+
+    exit_code = 7
+
+
+class KeyFileError(FileError):
+    """A key file is missing, malformed, or its passphrase is wrong."""

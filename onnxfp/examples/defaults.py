@@ -1,0 +1,86 @@
+"""Hyper-parameters that suit a model when the owner names none.
+
+Two regimes pull in opposite directions (figures in README.md, "How the defaults were chosen"):
+
+* *Few classes* (at most 100): everything an owner could wish survives theft, but independent models of the same
+  task agree with the base far too often. Small steps away from a white seed and a strong high-pass filter keep
+  them apart.
+* *Many classes*: independent models hardly ever agree, but fragile examples die with the first modification. A
+  seed with a natural (1/f) spectrum, a larger ball and weight noise keep them alive.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from onnxfp.examples.recipe import Recipe
+from onnxfp.types import InputGrid, Kind, Spectrum
+
+FEW_CLASSES: Final = 100
+DEFAULT_KIND: Final[Kind] = "ltrc"
+DEFAULT_N_EXAMPLES: Final = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """What the owner asked for; ``None`` leaves a value to :func:`choose_recipe`.
+
+    Attributes:
+        kind: See :class:`~onnxfp.examples.recipe.Recipe`, as for the other fields.
+        spectrum: Spectrum of the seeds.
+        epsilon: Largest distance from the seed, in units of the bounds.
+        n_steps: Gradient steps.
+        step_size: Length of one step, in units of the bounds.
+        noise: Relative weight noise delta.
+        n_draws: Weight noise draws q.
+        cutoff: Side k of the removed DCT block.
+        seed: The owner's number.
+    """
+
+    kind: Kind | None = None
+    spectrum: Spectrum | None = None
+    epsilon: float | None = None
+    n_steps: int | None = None
+    step_size: float | None = None
+    noise: float | None = None
+    n_draws: int | None = None
+    cutoff: int | None = None
+    seed: int = 0
+
+
+def choose_recipe(
+    choices: Choices, grid: InputGrid, shape: tuple[int, ...], spatial_axes: tuple[int, ...], n_classes: int
+) -> Recipe:
+    """Return the recipe: the owner's choices, completed for this model.
+
+    Args:
+        choices: What the owner asked for.
+        grid: Grid of the inputs.
+        shape: Shape of one example.
+        spatial_axes: Axes along which neighbours are alike.
+        n_classes: Number of classes.
+
+    Raises:
+        ParameterError: A choice lies outside its range, or contradicts the kind.
+    """
+    span = grid.bounds.upper - grid.bounds.lower
+    few = n_classes <= FEW_CLASSES
+    # The high-pass filter needs axes with frequencies: without them, ltrc would be rc under another name.
+    kind: Kind = choices.kind or (DEFAULT_KIND if spatial_axes else "rc")
+    epsilon = choices.epsilon if choices.epsilon is not None else span * (16 if few else 32) / 255
+    epsilon_levels = grid.epsilon_in_levels(epsilon)
+    side = min((shape[axis] for axis in spatial_axes), default=0)
+    cutoff = choices.cutoff if choices.cutoff is not None else (side // (2 if few else 4) if kind == "ltrc" else 0)
+    return Recipe(
+        kind=kind,
+        spectrum=choices.spectrum or ("white" if few or not spatial_axes else "pink"),
+        epsilon_levels=epsilon_levels,
+        n_steps=50 if choices.n_steps is None else choices.n_steps,
+        step_size=epsilon / 8 if choices.step_size is None else choices.step_size,
+        noise=(0.0 if kind == "c" else 0.05) if choices.noise is None else choices.noise,
+        n_draws=1 if choices.n_draws is None else choices.n_draws,
+        cutoff=cutoff,
+        filtered="perturbation" if cutoff else "none",
+        seed=choices.seed,
+    )

@@ -1,0 +1,228 @@
+"""Seeds and labels that nobody chooses: derived from the key, the base model and the recipe.
+
+The known attack on ownership schemes is the false claim (Liu et al., arXiv:2304.06607): an accuser picks inputs
+and labels that independent models happen to agree on. Here both are a function of a public context::
+
+    context   = SHA-256(canonical JSON of domain, public key, base digest, input grid, recipe)
+    stream(i) = SHAKE-256(context || purpose || i)
+
+and a verifier derives them again. Only hashing and integer arithmetic are used, so every platform derives the
+same bytes; a floating-point FFT would not. The 1/f spectrum is a sum of octaves of integer lattice noise, each
+octave of equal variance, upsampled by integer bilinear interpolation.
+
+References:
+    Seeds from random noise: Wang et al., arXiv:2105.07078. Deriving them from a hash is this project's own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from math import isqrt, prod
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnxfp.errors import DerivationError, ParameterError, ShapeError
+from onnxfp.examples.recipe import Recipe
+from onnxfp.types import InputGrid, Labels, Levels
+
+DOMAIN = "onnxfp/derivation/1"
+
+# Root mean square of the lattice values 2 b - 255 (b a byte) after linear interpolation along d axes.
+# Rounded once and for all: these integers are part of the derivation and never change within DOMAIN.
+_OCTAVE_RMS = (148, 121, 99, 80)
+
+
+@dataclass(frozen=True, slots=True)
+class DerivationContext:
+    """Everything that seeds and labels depend on.
+
+    Attributes:
+        public_key: Raw Ed25519 public key, 64 hexadecimal digits.
+        base_digest: ``sha256:<hex>`` of the owner's ONNX file (with its external data).
+        shape: Shape of one example.
+        spatial_axes: Axes of one example along which neighbours are alike (height, width, time); empty for features.
+        n_classes: Number of classes K, at least 2.
+        grid: The integer grid of the inputs.
+        recipe: How examples are crafted.
+    """
+
+    public_key: str
+    base_digest: str
+    shape: tuple[int, ...]
+    spatial_axes: tuple[int, ...]
+    n_classes: int
+    grid: InputGrid
+    recipe: Recipe
+
+    def digest(self) -> bytes:
+        """Return the 32 bytes that every stream starts from."""
+        text = json.dumps({"domain": DOMAIN, **asdict(self)}, sort_keys=True, separators=(",", ":"), allow_nan=False)
+        return hashlib.sha256(text.encode()).digest()
+
+
+def derive_labels(context: DerivationContext, indices: Sequence[int] | NDArray[np.int64]) -> Labels:
+    """Return the label that each candidate must reach.
+
+    Labels come in shuffled blocks of all K classes, so that they do not repeat while classes last: a suspect that
+    always answers the same then matches one example of every K.
+
+    Args:
+        context: What labels are derived from.
+        indices: ``(n,)`` candidate indices, each at least 0.
+
+    Returns:
+        ``(n,)`` int64 class indices in ``[0, n_classes)``.
+
+    Raises:
+        ParameterError: Fewer than two classes, or a negative index.
+    """
+    n_classes = context.n_classes
+    if n_classes < 2:
+        raise ParameterError(f"a classifier has at least 2 classes; found {n_classes}")
+    digest = context.digest()
+    blocks: dict[int, NDArray[np.int64]] = {}
+    labels = np.empty(len(indices), np.int64)
+    for position, index in enumerate(int(i) for i in indices):
+        if index < 0:
+            raise ParameterError(f"candidate indices start at 0; found {index}")
+        block, offset = divmod(index, n_classes)
+        if block not in blocks:
+            blocks[block] = _shuffled_classes(_stream_start(digest, b"labels", block), n_classes)
+        labels[position] = blocks[block][offset]
+    return labels
+
+
+def derive_seeds(context: DerivationContext, indices: Sequence[int] | NDArray[np.int64]) -> Levels:
+    """Return the random seed ``x0`` of each candidate.
+
+    Args:
+        context: What seeds are derived from.
+        indices: ``(n,)`` candidate indices, each at least 0.
+
+    Returns:
+        ``(n, *shape)`` grid levels, uint8 or uint16.
+    """
+    digest, shape, grid = context.digest(), context.shape, context.grid
+    axes = context.spatial_axes if context.recipe.spectrum == "pink" else ()
+    seeds = np.empty((len(indices), *shape), grid.dtype)
+    for position, index in enumerate(int(i) for i in indices):
+        start = _stream_start(digest, b"seed", index)
+        seeds[position] = _pink_noise(start, shape, axes, grid) if axes else _white_noise(start, shape, grid)
+    return seeds
+
+
+def check_derivation(
+    context: DerivationContext, levels: Levels, labels: Labels, indices: NDArray[np.int64], n_candidates: int
+) -> None:
+    """Derive seeds and labels again and compare.
+
+    Args:
+        context: What the bundle claims they were derived from.
+        levels: ``(n, *shape)`` grid levels of the examples.
+        labels: ``(n,)`` recorded labels.
+        indices: ``(n,)`` candidate indices of the kept examples.
+        n_candidates: Number of candidates m that were tried; the p-value is computed against all of them.
+
+    Raises:
+        ShapeError: The arrays differ in length, or an example has another shape or type than the context's.
+        DerivationError: Indices are not strictly increasing within ``[0, m)``, a label is not the derived one,
+            or an example lies outside the epsilon ball around its seed.
+    """
+    n_examples = len(levels)
+    if not n_examples or len(labels) != n_examples or len(indices) != n_examples:
+        raise ShapeError(f"{n_examples} examples, {len(labels)} labels and {len(indices)} indices do not belong together")
+    if levels.shape[1:] != context.shape or levels.dtype != context.grid.dtype:
+        raise ShapeError(
+            f"examples are {levels.dtype} {levels.shape[1:]}, the context says {context.grid.dtype} {context.shape}"
+        )
+    if indices[0] < 0 or indices[-1] >= n_candidates or bool((np.diff(indices) <= 0).any()):
+        raise DerivationError(
+            f"candidate indices must increase strictly within [0, {n_candidates})",
+            hint="an example was repeated, reordered, or taken from outside the recorded candidates",
+        )
+    wrong = np.flatnonzero(derive_labels(context, indices) != labels)
+    if len(wrong):
+        raise DerivationError(
+            f"the label of example {wrong[0]} (candidate {indices[wrong[0]]}) is not the derived one; "
+            f"{len(wrong)} of {n_examples} differ",
+            hint="the labels were chosen by somebody: this bundle is no evidence",
+        )
+    chunk = max(1, 2**22 // max(1, prod(context.shape)))
+    for first in range(0, n_examples, chunk):
+        part = slice(first, first + chunk)
+        distance = np.abs(levels[part].astype(np.int32) - derive_seeds(context, indices[part]))
+        farthest = distance.reshape(len(distance), -1).max(axis=1)
+        outside = np.flatnonzero(farthest > context.recipe.epsilon_levels)
+        if len(outside):
+            example = first + int(outside[0])
+            raise DerivationError(
+                f"example {example} (candidate {indices[example]}) lies {farthest[outside[0]]} levels from its derived "
+                f"seed; {context.recipe.epsilon_levels} are allowed",
+                hint="the example was not crafted from the seed that the key derives: this bundle is no evidence",
+            )
+
+
+def _stream_start(digest: bytes, purpose: bytes, index: int) -> bytes:
+    # Fixed lengths all round, so that no two (purpose, index) share a stream.
+    return digest + purpose.ljust(8, b"\0") + index.to_bytes(8, "little")
+
+
+def _bytes(start: bytes, count: int) -> NDArray[np.uint8]:
+    return np.frombuffer(hashlib.shake_256(start).digest(count), np.uint8)
+
+
+def _white_noise(start: bytes, shape: tuple[int, ...], grid: InputGrid) -> Levels:
+    width = grid.dtype.itemsize
+    words = _bytes(start, prod(shape) * width).view(f"<u{width}")
+    return words.astype(grid.dtype).reshape(shape)
+
+
+def _pink_noise(start: bytes, shape: tuple[int, ...], axes: tuple[int, ...], grid: InputGrid) -> Levels:
+    periods = [2**o for o in range(max(1, (max(shape[a] for a in axes) - 1).bit_length()))]
+    lattices = [tuple((n - 1) // p + 2 if a in axes else n for a, n in enumerate(shape)) for p in periods]
+    stream = _bytes(start, sum(prod(lattice) for lattice in lattices)).astype(np.int64) * 2 - 255
+    total = np.zeros(shape, np.int64)
+    first = 0
+    for period, lattice in zip(periods, lattices, strict=True):
+        octave = stream[first : first + prod(lattice)].reshape(lattice)
+        first += prod(lattice)
+        for axis in axes:
+            octave = _interpolate(octave, axis, period, shape[axis])
+        total += octave // period ** len(axes)
+    # Unit variance, then a standard deviation of 7/32 of the range: about that of natural photographs.
+    rms = isqrt(_OCTAVE_RMS[0] ** 2 + (len(periods) - 1) * _OCTAVE_RMS[len(axes)] ** 2)
+    levels = grid.n_levels // 2 + total * (grid.n_levels * 7 // 32) // rms
+    return np.asarray(np.clip(levels, 0, grid.n_levels - 1).astype(grid.dtype))
+
+
+def _interpolate(lattice: NDArray[np.int64], axis: int, period: int, length: int) -> NDArray[np.int64]:
+    """Return ``lattice`` linearly interpolated along one axis to ``length``, times ``period`` (still integers)."""
+    cell, rest = np.divmod(np.arange(length), period)
+    weight = rest.reshape([-1 if a == axis else 1 for a in range(lattice.ndim)])
+    below, above = np.take(lattice, cell, axis), np.take(lattice, cell + 1, axis)
+    return np.asarray(below * (period - weight) + above * weight)
+
+
+def _shuffled_classes(start: bytes, n_classes: int) -> NDArray[np.int64]:
+    """Fisher-Yates with rejection sampling: every permutation is equally likely."""
+    classes = list(range(n_classes))
+    # One draw in 2**32 / n_classes is rejected at most; the stream is made longer whenever it runs out.
+    n_words, position = 2 * n_classes + 16, 0
+    words = _bytes(start, 4 * n_words).view("<u4")
+    for last in range(n_classes - 1, 0, -1):
+        limit = 2**32 - 2**32 % (last + 1)
+        while True:
+            if position == n_words:
+                n_words *= 2
+                words = _bytes(start, 4 * n_words).view("<u4")
+            word = int(words[position])
+            position += 1
+            if word < limit:
+                break
+        chosen = word % (last + 1)
+        classes[last], classes[chosen] = classes[chosen], classes[last]
+    return np.asarray(classes, np.int64)

@@ -1,0 +1,77 @@
+"""The recipe: every number that says how a fingerprint's examples were crafted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import isfinite
+from typing import Literal, get_args
+
+from onnxfp.errors import ParameterError
+from onnxfp.types import Kind, Spectrum
+
+Filtered = Literal["none", "perturbation", "gradient"]
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How examples are crafted; part of what seeds and labels are derived from.
+
+    Attributes:
+        kind: ``c`` (targeted projected gradient descent), ``rc`` (the same under weight noise) or ``ltrc``
+            (the same with low frequencies removed from the update).
+        spectrum: Spectrum of the random seeds: ``white``, or ``pink`` (power 1/f, as natural images have).
+        epsilon_levels: Largest distance of an example from its seed, in grid levels, at least 1.
+        n_steps: Gradient steps, at least 1.
+        step_size: Length of one sign step, in units of the bounds, positive.
+        noise: Half-width delta of the uniform weight noise, relative to each tensor's root mean square; 0 for ``c``.
+        n_draws: Weight noise draws q whose gradients are averaged in each step, at least 1.
+        cutoff: Side k of the square of lowest DCT coefficients that is zeroed; 0 filters nothing.
+        filtered: What the high-pass filter is applied to.
+        seed: Chosen by the owner; another seed gives other examples for the same model and key.
+
+    Raises:
+        ParameterError: A field lies outside its range, or contradicts the kind.
+    """
+
+    kind: Kind
+    spectrum: Spectrum
+    epsilon_levels: int
+    n_steps: int
+    step_size: float
+    noise: float
+    n_draws: int
+    cutoff: int
+    filtered: Filtered
+    seed: int
+
+    def __post_init__(self) -> None:
+        _one_of("kind", self.kind, get_args(Kind))
+        _one_of("spectrum", self.spectrum, get_args(Spectrum))
+        _one_of("filtered", self.filtered, get_args(Filtered))
+        for name, value, least in (
+            ("epsilon_levels", self.epsilon_levels, 1),
+            ("steps", self.n_steps, 1),
+            ("draws", self.n_draws, 1),
+            ("cutoff", self.cutoff, 0),
+            ("seed", self.seed, 0),
+        ):
+            if value < least:
+                raise ParameterError(f"{name} must be at least {least}; found {value}")
+        if not (isfinite(self.step_size) and self.step_size > 0):
+            raise ParameterError(f"step size must be positive; found {self.step_size}")
+        if not (isfinite(self.noise) and 0 <= self.noise < 1):
+            raise ParameterError(f"noise must lie in [0, 1); found {self.noise}")
+        if self.kind == "c" and (self.noise or self.cutoff):
+            raise ParameterError(
+                f"kind c takes neither noise nor cutoff; found noise {self.noise}, cutoff {self.cutoff}",
+                hint="use --kind rc for weight noise, --kind ltrc for the high-pass filter as well",
+            )
+        if self.kind == "rc" and self.cutoff:
+            raise ParameterError(f"kind rc takes no cutoff; found {self.cutoff}", hint="use --kind ltrc")
+        if (self.cutoff == 0) != (self.filtered == "none"):
+            raise ParameterError(f"cutoff {self.cutoff} contradicts filtered={self.filtered!r}")
+
+
+def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise ParameterError(f"{name} must be one of {', '.join(allowed)}; found {value!r}")

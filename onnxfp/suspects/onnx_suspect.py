@@ -1,0 +1,81 @@
+"""A suspect in an ONNX file: the bundle's examples, put in the form that its own input takes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from onnxfp.base.contract import channel_axis
+from onnxfp.base.session import Answers, ModelSession
+from onnxfp.errors import ContractError
+from onnxfp.types import InputGrid, InputSpec, Layout, Levels, ModelInput
+
+
+class OnnxSuspect:
+    """One suspect, ready to be shown a bundle's examples.
+
+    A thief may well have changed how images are fed: axes transposed to NHWC, bytes instead of floats, the
+    normalisation moved out of the graph or into it. The first two are seen from the graph; the last is not, so
+    the suspect's own bounds, mean and standard deviation can be given.
+
+    Args:
+        session: The open model.
+        base_input: The input that the examples were crafted for.
+        grid: The grid of the examples.
+        suspect_grid: Bounds and normalisation of the suspect's input where they differ from the base's.
+
+    Raises:
+        ContractError: The suspect's input takes examples of another shape.
+    """
+
+    def __init__(
+        self, session: ModelSession, base_input: InputSpec, grid: InputGrid, suspect_grid: InputGrid | None = None
+    ) -> None:
+        self.session = session
+        self._axes = _axes_between(session, base_input)
+        self._grid = suspect_grid or _natural_grid(session.input, base_input, grid)
+
+    def answer(self, levels: Levels) -> Answers:
+        """Ask the suspect.
+
+        Args:
+            levels: ``(n, *shape)`` grid levels in the base's axis order.
+
+        Returns:
+            The answers in the same order.
+
+        Raises:
+            SuspectError: The suspect failed while it ran.
+        """
+        return self.session.answer(self._adapt(levels))
+
+    def _adapt(self, levels: Levels) -> ModelInput:
+        moved = np.ascontiguousarray(np.transpose(levels, (0, *(axis + 1 for axis in self._axes))))
+        return self._grid.to_model_input(moved)
+
+
+def _axes_between(session: ModelSession, base: InputSpec) -> tuple[int, ...]:
+    """Return the order in which the base's axes stand in the suspect's input."""
+    own = session.input
+    same = tuple(range(len(base.shape)))
+    if own.shape == base.shape:
+        return same
+    transposed: dict[tuple[Layout, Layout], tuple[int, ...]] = {("NCHW", "NHWC"): (1, 2, 0), ("NHWC", "NCHW"): (2, 0, 1)}
+    axes = transposed.get((base.layout, own.layout), same)
+    if len(own.shape) != len(base.shape) or tuple(base.shape[axis] for axis in axes) != own.shape:
+        raise ContractError(
+            f"{session.model.path}: input {own.name!r} takes examples of shape {own.shape}, the fingerprint's have "
+            f"{base.shape}",
+            hint="a model for other inputs cannot be asked these examples; is it the right suspect?",
+        )
+    return axes
+
+
+def _natural_grid(own: InputSpec, base: InputSpec, grid: InputGrid) -> InputGrid:
+    """Return the grid that the suspect's element type suggests: an image model that takes bytes takes [0, 255]."""
+    axis = channel_axis(own.layout)
+    takes_bytes = own.dtype == "uint8" and grid.n_levels == 256
+    if takes_bytes and base.dtype != "uint8":
+        return InputGrid(replace(grid.bounds, lower=0.0, upper=255.0), grid.n_levels, channel_axis=axis)
+    return replace(grid, channel_axis=axis)

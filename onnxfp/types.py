@@ -1,0 +1,170 @@
+"""Array aliases and the small records that every room shares."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import isfinite
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnxfp.errors import ParameterError
+
+Labels = NDArray[np.int64]
+"""``(n,)`` int64 class indices, in the order of the examples."""
+
+Levels = NDArray[np.uint8] | NDArray[np.uint16]
+"""``(n, *shape)`` grid levels, C order: what a bundle stores. See :class:`InputGrid`."""
+
+ModelInput = NDArray[np.float32]
+"""``(n, *shape)`` float32, C order, in the units that the model's input takes."""
+
+Scores = NDArray[np.float32]
+"""``(n, n_classes)`` float32 logits or probabilities: larger means more likely."""
+
+Kind = Literal["c", "rc", "ltrc"]
+Spectrum = Literal["white", "pink"]
+Layout = Literal["NCHW", "NHWC", "NCL", "NC", "OTHER"]
+OutputKind = Literal["scores", "labels"]
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """The closed interval of valid input values, in the units of the real input (``[0, 1]``, ``[0, 255]`` ...).
+
+    Raises:
+        ParameterError: An end is not finite, or ``lower >= upper``.
+    """
+
+    lower: float = 0.0
+    upper: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not (isfinite(self.lower) and isfinite(self.upper) and self.lower < self.upper):
+            raise ParameterError(
+                f"bounds must be two finite numbers, lower < upper; found {self.lower} and {self.upper}",
+                hint="for an image in [0, 1] use --bounds 0 1",
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class InputSpec:
+    """One tensor that a classifier takes.
+
+    Attributes:
+        name: Name of the graph input.
+        shape: Shape of one example, without the batch axis, for example ``(3, 32, 32)``.
+        dtype: NumPy name of the element type: ``float32``, ``float16``, ``uint8`` ...
+        layout: Meaning of the axes; ``OTHER`` when it is none of the usual ones.
+        batch: Batch size that the graph demands, or ``None`` when any is accepted.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    layout: Layout
+    batch: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class OutputSpec:
+    """One tensor that a classifier answers with.
+
+    Attributes:
+        name: Name of the graph output.
+        kind: ``scores`` for ``(batch, n_classes)`` logits or probabilities, ``labels`` for class indices.
+        n_classes: Number of classes, or ``None`` where a label output does not tell.
+    """
+
+    name: str
+    kind: OutputKind
+    n_classes: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class InputGrid:
+    """The integer grid on which examples live, and its way into the model.
+
+    Level ``q`` stands for the value ``lower + q * (upper - lower) / (n_levels - 1)``; the model is fed
+    ``(value - mean) / std``. Images have 256 levels, so that an example is exactly what a PNG file holds.
+
+    Attributes:
+        bounds: Range of the real input, before any normalisation outside the graph.
+        n_levels: 256 (stored as uint8) or 65536 (stored as uint16).
+        mean: Subtracted from the value, one number or one a channel.
+        std: Divides the difference, one number or one a channel; positive.
+        channel_axis: Axis of one example along which ``mean`` and ``std`` run.
+    """
+
+    bounds: Bounds = Bounds()
+    n_levels: Literal[256, 65536] = 256
+    mean: tuple[float, ...] = (0.0,)
+    std: tuple[float, ...] = (1.0,)
+    channel_axis: int = 0
+
+    def __post_init__(self) -> None:
+        if self.n_levels not in (256, 65536):
+            raise ParameterError(f"a grid has 256 or 65536 levels; found {self.n_levels}")
+        if len(self.mean) != len(self.std) or not self.mean:
+            raise ParameterError(f"mean and std must be equally long; found {len(self.mean)} and {len(self.std)}")
+        if not all(isfinite(v) for v in self.mean) or not all(isfinite(v) and v > 0 for v in self.std):
+            raise ParameterError(f"mean must be finite and std positive; found mean {self.mean}, std {self.std}")
+
+    @property
+    def dtype(self) -> np.dtype[np.uint8] | np.dtype[np.uint16]:
+        """Storage type of a level."""
+        return np.dtype(np.uint8) if self.n_levels == 256 else np.dtype(np.uint16)
+
+    def affine(self, shape: tuple[int, ...]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return ``(scale, offset)`` with ``model input = unit * scale + offset``, ``unit = q / (n_levels - 1)``.
+
+        Args:
+            shape: Shape of one example.
+
+        Returns:
+            Two float64 arrays that broadcast against ``shape``.
+
+        Raises:
+            ParameterError: ``mean`` has neither one entry nor one a channel.
+        """
+        mean, std = np.asarray(self.mean, np.float64), np.asarray(self.std, np.float64)
+        if len(mean) > 1:
+            if not shape or shape[self.channel_axis] != len(mean):
+                raise ParameterError(
+                    f"mean and std have {len(mean)} entries, but an example of shape {shape} does not have that "
+                    f"many channels on axis {self.channel_axis}",
+                    hint="give one number, or one a channel",
+                )
+            per_channel = [1] * len(shape)
+            per_channel[self.channel_axis] = len(mean)
+            mean, std = mean.reshape(per_channel), std.reshape(per_channel)
+        return (self.bounds.upper - self.bounds.lower) / std, (self.bounds.lower - mean) / std
+
+    def to_model_input(self, levels: Levels) -> ModelInput:
+        """Return what the model is fed for these levels.
+
+        Args:
+            levels: ``(n, *shape)`` grid levels.
+
+        Returns:
+            ``(n, *shape)`` float32.
+        """
+        scale, offset = self.affine(levels.shape[1:])
+        unit = levels.astype(np.float64) / (self.n_levels - 1)
+        return np.asarray(unit * scale + offset, dtype=np.float32)
+
+    def epsilon_in_levels(self, epsilon: float) -> int:
+        """Return the largest whole number of levels within ``epsilon``, a distance in units of the bounds.
+
+        Raises:
+            ParameterError: ``epsilon`` is not positive, or smaller than one level.
+        """
+        step = (self.bounds.upper - self.bounds.lower) / (self.n_levels - 1)
+        n_levels = int(np.floor(epsilon / step + 1e-9)) if isfinite(epsilon) and epsilon > 0 else 0
+        if n_levels < 1:
+            raise ParameterError(
+                f"epsilon {epsilon} is smaller than one grid step ({step:.3g})",
+                hint="give epsilon in the units of --bounds, for example 0.0627 (16/255) for images in [0, 1]",
+            )
+        return min(n_levels, self.n_levels - 1)
