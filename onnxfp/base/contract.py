@@ -77,12 +77,15 @@ def choose_input(
         raise ContractError(f"{path}: input {tensor} has no batch axis", hint="export the model with one")
     batch, *axes = tensor.shape
     if shape is not None:
-        if len(shape) != len(axes) or any(isinstance(a, int) and a > 0 and a != s for a, s in zip(axes, shape, strict=True)):
+        if len(shape) != len(axes) or any(
+            isinstance(a, int) and a > 0 and a != s for a, s in zip(axes, shape, strict=True)
+        ):
             raise ContractError(f"{path}: input {tensor} does not take examples of shape {tuple(shape)}")
         axes = list(shape)
     if not all(isinstance(axis, int) and axis > 0 for axis in axes):
         raise ContractError(
-            f"{path}: input {tensor} leaves axes of the example open", hint="give them, for example --input-shape 3,224,224"
+            f"{path}: input {tensor} leaves axes of the example open",
+            hint="give them, for example --input-shape 3,224,224",
         )
     example = tuple(int(axis) for axis in axes if axis is not None)
     return InputSpec(

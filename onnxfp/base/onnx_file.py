@@ -26,7 +26,9 @@ MAX_FILE_BYTES = 2**31 - 1
 MAX_EXTERNAL_BYTES = 2**36
 """Largest total of external data that is read (64 GiB)."""
 
-KNOWN_DOMAINS = frozenset({"", "ai.onnx", "ai.onnx.ml", "ai.onnx.training", "ai.onnx.preview.training", "com.microsoft"})
+KNOWN_DOMAINS = frozenset(
+    {"", "ai.onnx", "ai.onnx.ml", "ai.onnx.training", "ai.onnx.preview.training", "com.microsoft"}
+)
 
 _log = logging.getLogger(__name__)
 
@@ -102,7 +104,9 @@ def read_onnx(path: str | Path) -> OnnxFile:
 def _read_bytes(path: Path) -> bytes:
     try:
         if not path.is_file():
-            reason = "is a folder" if path.is_dir() else "does not exist" if not path.exists() else "is not a plain file"
+            reason = (
+                "is a folder" if path.is_dir() else "does not exist" if not path.exists() else "is not a plain file"
+            )
             raise FileError(f"{path} {reason}", hint="give the path of an .onnx file")
         size = path.stat().st_size
         if size > MAX_FILE_BYTES:

@@ -7,6 +7,7 @@ rules for batches, outputs and element types.
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -27,6 +28,11 @@ CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
 
 # Values of one batch: large enough to keep the cores busy, small enough to stay in their caches' reach.
 _VALUES_A_BATCH = 2**21
+
+_RUNTIME_ERRORS = (
+    *("EPFail", "EngineError", "Fail", "InvalidArgument", "InvalidGraph", "InvalidProtobuf", "NoModel"),
+    *("NoSuchFile", "NotFound", "NotImplemented", "RuntimeException"),
+)
 
 _log = logging.getLogger(__name__)
 
@@ -186,15 +192,14 @@ def _open_on_cuda(
     if CUDA not in session.get_providers():
         _log.warning("CUDA is not usable (its libraries cannot be loaded); the CPU is used instead")
         return None
-    return session  # type: ignore[no-any-return]
+    return session
 
 
 def _has_gpu() -> bool:
     """Whether the NVIDIA driver is loaded: without it, opening the provider only prints errors."""
     import ctypes
-    import ctypes.util
 
-    name = "nvcuda.dll" if ctypes.util.os.name == "nt" else "libcuda.so.1"  # type: ignore[attr-defined]
+    name = "nvcuda.dll" if os.name == "nt" else "libcuda.so.1"
     try:
         driver = ctypes.CDLL(name)
         count = ctypes.c_int(0)
@@ -206,10 +211,8 @@ def _has_gpu() -> bool:
 def _runtime_errors() -> tuple[type[Exception], ...]:
     from onnxruntime.capi import onnxruntime_pybind11_state as state
 
-    names = ("EPFail", "Fail", "InvalidArgument", "InvalidGraph", "InvalidProtobuf", "NoModel", "NoSuchFile")
-    names += ("NotFound", "NotImplemented", "RuntimeException", "EngineError")
-    # A graph whose nodes disagree about shapes at run time surfaces as a plain RuntimeError in some versions.
-    return (*(getattr(state, name) for name in names if hasattr(state, name)), RuntimeError, ValueError)
+    # RuntimeError and ValueError: inputs that do not fit the graph surface so in some versions.
+    return (*(getattr(state, name) for name in _RUNTIME_ERRORS if hasattr(state, name)), RuntimeError, ValueError)
 
 
 def _first_line(error: Exception) -> str:

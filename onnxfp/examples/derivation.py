@@ -134,7 +134,9 @@ def check_derivation(
     """
     n_examples = len(levels)
     if not n_examples or len(labels) != n_examples or len(indices) != n_examples:
-        raise ShapeError(f"{n_examples} examples, {len(labels)} labels and {len(indices)} indices do not belong together")
+        raise ShapeError(
+            f"{n_examples} examples, {len(labels)} labels and {len(indices)} indices do not belong together"
+        )
     if levels.shape[1:] != context.shape or levels.dtype != context.grid.dtype:
         raise ShapeError(
             f"examples are {levels.dtype} {levels.shape[1:]}, the context says {context.grid.dtype} {context.shape}"
@@ -178,7 +180,7 @@ def _bytes(start: bytes, count: int) -> NDArray[np.uint8]:
 def _white_noise(start: bytes, shape: tuple[int, ...], grid: InputGrid) -> Levels:
     width = grid.dtype.itemsize
     words = _bytes(start, prod(shape) * width).view(f"<u{width}")
-    return words.astype(grid.dtype).reshape(shape)
+    return np.asarray(words, grid.dtype).reshape(shape)
 
 
 def _pink_noise(start: bytes, shape: tuple[int, ...], axes: tuple[int, ...], grid: InputGrid) -> Levels:

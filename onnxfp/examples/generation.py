@@ -141,9 +141,7 @@ def craft_examples(
         seeds, labels = derive_seeds(context, indices), derive_labels(context, indices)
 
         def report(step: int, loss: float, state: Crafted = state, size: int = size) -> None:
-            on_progress(
-                Progress(len(state.labels), n_examples, state.n_candidates, step, recipe.n_steps, size, loss)
-            )
+            on_progress(Progress(len(state.labels), n_examples, state.n_candidates, step, recipe.n_steps, size, loss))
 
         generator = torch.Generator(device).manual_seed(_noise_seed(context, state.n_candidates))
         units = descent.run(

@@ -61,7 +61,10 @@ def _axes_between(session: ModelSession, base: InputSpec) -> tuple[int, ...]:
     same = tuple(range(len(base.shape)))
     if own.shape == base.shape:
         return same
-    transposed: dict[tuple[Layout, Layout], tuple[int, ...]] = {("NCHW", "NHWC"): (1, 2, 0), ("NHWC", "NCHW"): (2, 0, 1)}
+    transposed: dict[tuple[Layout, Layout], tuple[int, ...]] = {
+        ("NCHW", "NHWC"): (1, 2, 0),
+        ("NHWC", "NCHW"): (2, 0, 1),
+    }
     axes = transposed.get((base.layout, own.layout), same)
     if len(own.shape) != len(base.shape) or tuple(base.shape[axis] for axis in axes) != own.shape:
         raise ContractError(

@@ -1,0 +1,254 @@
+"""Runs an ONNX graph node by node with the torch functions of the table.
+
+A graph is prepared once: attributes are read, nodes that depend on constants alone are computed, nodes that the
+outputs do not need are dropped, and for every value it is known after which node it can be forgotten.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import onnx
+import torch
+
+from onnxfp.base.operators.registry import Function, Node, find
+from onnxfp.base.tensors import initializer_tensor, to_tensor
+from onnxfp.errors import ConversionError
+
+Values = dict[str, Any]
+
+# Never folded: each run draws anew.
+_RANDOM = {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Bernoulli", "Multinomial"}
+# A folded constant larger than this is cheaper to compute again than to keep (a ConstantOfShape of gigabytes).
+_MAX_FOLDED_VALUES = 2**26
+
+
+@dataclass(slots=True)
+class Step:
+    """One node, ready to run.
+
+    Attributes:
+        function: The torch function with its attributes bound.
+        inputs: Names of its inputs, empty for an omitted one.
+        outputs: Names of its outputs, empty for one that nobody wants.
+        captured: Names of outer values that its subgraphs use.
+        forget: Names of values that no later node needs.
+        node: The ONNX node, for messages.
+    """
+
+    function: Function
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    captured: tuple[str, ...]
+    forget: tuple[str, ...]
+    node: onnx.NodeProto
+
+    def run(self, values: Values) -> None:
+        """Compute the node's outputs and put them among ``values``."""
+        inputs = [values[name] if name else None for name in self.inputs]
+        if self.captured:
+            result = self.function(*inputs, outer={name: values[name] for name in self.captured})
+        else:
+            result = self.function(*inputs)
+        if type(result) is not tuple:
+            values[self.outputs[0]] = result
+            return
+        for name, value in zip(self.outputs, result, strict=False):
+            if name:
+                values[name] = value
+
+
+class Graph:
+    """A graph that can be run.
+
+    Args:
+        graph: The ONNX graph.
+        opsets: Opset that the model imports, by domain.
+        outputs: Names of the outputs that are wanted; ``None`` for all of the graph's own.
+        fixed: Values for some of its inputs, which then count as constants.
+        outer: Constants of the graphs around it, for a subgraph.
+
+    Attributes:
+        inputs: Names of the inputs that remain.
+        outputs: Names of the outputs.
+        constants: Stored and folded tensors that the steps use, by name.
+        steps: The nodes to run, in order.
+        captured: Names of values that come from the graph around it.
+
+    Raises:
+        ConversionError: Some operators are not in the table; all of them are named.
+    """
+
+    def __init__(
+        self,
+        graph: onnx.GraphProto,
+        opsets: Mapping[str, int],
+        *,
+        outputs: Sequence[str] | None = None,
+        fixed: Mapping[str, torch.Tensor] | None = None,
+        outer: Mapping[str, Any] | None = None,
+    ) -> None:
+        self._opsets = dict(opsets)
+        self.constants: Values = {**{t.name: initializer_tensor(t) for t in graph.initializer}, **(fixed or {})}
+        for sparse in graph.sparse_initializer:
+            self.constants[sparse.values.name] = _dense(sparse)
+        self._outer = dict(outer or {})
+        self.inputs = [value.name for value in graph.input if value.name not in self.constants]
+        self.outputs = list(outputs) if outputs is not None else [value.name for value in graph.output]
+        self.steps = self._prepare(_needed(graph, self.outputs))
+        produced = {name for step in self.steps for name in step.outputs} | set(self.inputs)
+        wanted = {name for step in self.steps for name in (*step.inputs, *step.captured) if name} | set(self.outputs)
+        self.captured = tuple(sorted(wanted - produced - set(self.constants)))
+        self.constants = {name: value for name, value in self.constants.items() if name in wanted}
+        self._plan_forgetting()
+
+    def run(self, values: Values) -> list[Any]:
+        """Return the outputs.
+
+        Args:
+            values: Inputs, constants and captured values by name; it is filled and emptied along the way.
+        """
+        for step in self.steps:
+            try:
+                step.run(values)
+            except (RuntimeError, ValueError, IndexError, TypeError) as error:
+                raise ConversionError(f"{describe(step.node)} failed in the torch copy: {error}") from error
+            for name in step.forget:
+                del values[name]
+        return [values[name] for name in self.outputs]
+
+    def _prepare(self, nodes: list[onnx.NodeProto]) -> list[Step]:
+        steps: list[Step] = []
+        missing: list[str] = []
+        for proto in nodes:
+            try:
+                step = self._step(proto)
+            except ConversionError as error:
+                missing.append(str(error))
+                continue
+            if not missing and not self._fold(step):
+                steps.append(step)
+        if missing:
+            raise ConversionError(
+                "; ".join(dict.fromkeys(missing)),
+                hint="export the model with another opset or exporter, or make the fingerprint with --gradient estimate",
+            )
+        return steps
+
+    def _step(self, proto: onnx.NodeProto) -> Step:
+        opset = self._opsets.get(proto.domain, 1 if proto.domain else 0)
+        version = schema_version(proto.op_type, proto.domain, opset)
+        factory = find(proto.domain, proto.op_type, version)
+        if factory is None:
+            raise ConversionError(f"{describe(proto)}: operator version {version} (opset {opset}) is not supported")
+        captured: list[str] = []
+
+        def build_subgraph(graph: onnx.GraphProto) -> Graph:
+            subgraph = Graph(graph, self._opsets, outer={**self._outer, **self.constants})
+            captured.extend(subgraph.captured)
+            return subgraph
+
+        node = Node(
+            op_type=proto.op_type,
+            domain=proto.domain,
+            version=version,
+            opset=opset,
+            name=proto.name,
+            n_inputs=len(proto.input),
+            n_outputs=len(proto.output),
+            attributes={a.name: _attribute_value(a) for a in proto.attribute},
+            build_subgraph=build_subgraph,
+        )
+        try:
+            function = factory(node)
+        except (KeyError, ValueError, TypeError) as error:
+            raise ConversionError(f"{describe(proto)} has unusable attributes: {error!r}") from error
+        outputs = tuple(proto.output) or ("",)
+        return Step(function, tuple(proto.input), outputs, tuple(dict.fromkeys(captured)), (), proto)
+
+    def _fold(self, step: Step) -> bool:
+        """Compute a node whose inputs are all constant; return whether that was done."""
+        names = [name for name in (*step.inputs, *step.captured) if name]
+        if step.node.op_type in _RANDOM or not all(name in self.constants for name in names):
+            return False
+        values = {name: self.constants[name] for name in names}
+        with torch.no_grad():
+            try:
+                step.run(values)
+            except (RuntimeError, ValueError, IndexError, TypeError) as error:
+                raise ConversionError(f"{describe(step.node)} failed in the torch copy: {error}") from error
+        outputs = {name: values[name] for name in step.outputs if name in values}
+        if any(isinstance(v, torch.Tensor) and v.numel() > _MAX_FOLDED_VALUES for v in outputs.values()):
+            return False
+        self.constants.update(outputs)
+        return True
+
+    def _plan_forgetting(self) -> None:
+        keep = set(self.outputs) | set(self.constants)
+        for step in reversed(self.steps):
+            names = {name for name in (*step.inputs, *step.captured, *step.outputs) if name}
+            step.forget = tuple(sorted(names - keep))
+            keep |= names
+
+
+def schema_version(op_type: str, domain: str, opset: int) -> int:
+    """Return the version of an operator's definition that is in force at an opset; 1 where ONNX does not define it."""
+    try:
+        return int(onnx.defs.get_schema(op_type, opset, domain).since_version)
+    except onnx.defs.SchemaError:
+        return 1
+
+
+def describe(node: onnx.NodeProto) -> str:
+    """Return a node's operator and name for a message."""
+    domain = f"{node.domain}::" if node.domain else ""
+    return f"node {node.name or (node.output[0] if node.output else '?')!r} ({domain}{node.op_type})"
+
+
+def _needed(graph: onnx.GraphProto, outputs: Sequence[str]) -> list[onnx.NodeProto]:
+    """Return the nodes that the outputs depend on, in order."""
+    wanted = set(outputs)
+    kept = []
+    for node in reversed(graph.node):
+        if any(name in wanted for name in node.output):
+            kept.append(node)
+            wanted.update(node.input)
+            wanted.update(name for sub in _subgraphs(node) for name in _used_names(sub))
+    return kept[::-1]
+
+
+def _subgraphs(node: onnx.NodeProto) -> list[onnx.GraphProto]:
+    return [a.g for a in node.attribute if a.HasField("g")] + [g for a in node.attribute for g in a.graphs]
+
+
+def _used_names(graph: onnx.GraphProto) -> set[str]:
+    names = {value.name for value in graph.output}
+    for node in graph.node:
+        names.update(node.input)
+        names.update(name for sub in _subgraphs(node) for name in _used_names(sub))
+    return names
+
+
+def _attribute_value(attribute: onnx.AttributeProto) -> Any:
+    value = onnx.helper.get_attribute_value(attribute)
+    if attribute.type == onnx.AttributeProto.TENSOR:
+        return initializer_tensor(value)
+    if attribute.type == onnx.AttributeProto.SPARSE_TENSOR:
+        return _dense(value)
+    if attribute.type == onnx.AttributeProto.STRING:
+        return value.decode("utf-8", "replace")
+    if attribute.type == onnx.AttributeProto.STRINGS:
+        return [text.decode("utf-8", "replace") for text in value]
+    return value
+
+
+def _dense(sparse: onnx.SparseTensorProto) -> torch.Tensor:
+    values = initializer_tensor(sparse.values)
+    indices = to_tensor(onnx.numpy_helper.to_array(sparse.indices))
+    shape = tuple(sparse.dims)
+    dense = torch.zeros(shape, dtype=values.dtype)
+    where = tuple(indices.T) if indices.ndim == 2 else torch.unravel_index(indices, shape)
+    dense[where] = values
+    return dense

@@ -1,0 +1,8 @@
+"""The table: one torch function for each ONNX operator, a module for each family.
+
+Importing this package fills the table; :mod:`onnxfp.base.operators.registry` finds entries and says how to add one.
+"""
+
+from onnxfp.base.operators import arithmetic, convolution, normalisation, pooling, quantisation, reduction, shape
+
+__all__ = ["arithmetic", "convolution", "normalisation", "pooling", "quantisation", "reduction", "shape"]

@@ -1,0 +1,216 @@
+"""The torch copy: a differentiable twin of the owner's ONNX graph.
+
+One table of plain torch functions (:mod:`onnxfp.base.operators`) and a small interpreter, no converter library.
+Reasons, all measured: onnx2torch 1.5.15, the best-known converter, accepts none of 45 torchvision models from
+PyTorch's present exporter and passes 251 of ONNX's 829 node tests that a classifier may need; extended by version
+fallbacks it becomes silently wrong in Resize, AveragePool, Split, TopK and others; its registry cannot express
+control flow or recurrent layers; and it demands torchvision. It serves as an independent second copy in the tests:
+wherever it converts a model, this one must agree with it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from onnxfp.base import operators  # noqa: F401 - fills the table
+from onnxfp.base.interpreter import Graph, Values
+from onnxfp.base.tensors import to_tensor, torch_dtype
+from onnxfp.errors import ConversionError
+
+# Inputs of operators that hold trained weights, by position.
+_WEIGHT_INPUTS: dict[str, tuple[int, ...]] = {
+    "BatchNormalization": (1, 2),
+    "Conv": (1, 2),
+    "ConvTranspose": (1, 2),
+    "FusedConv": (1, 2),
+    "FusedGemm": (0, 1, 2),
+    "FusedMatMul": (0, 1),
+    "GRU": (1, 2, 3),
+    "Gemm": (0, 1, 2),
+    "GroupNormalization": (1, 2),
+    "InstanceNormalization": (1, 2),
+    "LSTM": (1, 2, 3),
+    "LayerNormalization": (1, 2),
+    "MatMul": (0, 1),
+    "PRelu": (1,),
+    "RMSNormalization": (1,),
+    "RNN": (1, 2, 3),
+}
+
+_log = logging.getLogger(__name__)
+
+
+class TorchCopy(nn.Module):
+    """A differentiable twin of one ONNX classifier, in evaluation mode, every weight frozen.
+
+    Made by :func:`build_torch_copy`. ``.to(device)`` moves it as any module.
+
+    Attributes:
+        computes_in_float32: Whether half-precision parts of the graph are computed in float32.
+    """
+
+    def __init__(self, graph: Graph, input_name: str, input_dtype: torch.dtype, *, computes_in_float32: bool) -> None:
+        super().__init__()
+        self._graph, self._input_name, self._input_dtype = graph, input_name, input_dtype
+        self.computes_in_float32 = computes_in_float32
+        weights = {
+            step.inputs[position]
+            for step in graph.steps
+            for position in _WEIGHT_INPUTS.get(step.node.op_type, ())
+            if position < len(step.inputs)
+        }
+        self._attributes: dict[str, str] = {}
+        self._others: Values = {}
+        for number, (name, value) in enumerate(graph.constants.items()):
+            if not isinstance(value, Tensor) or value.dtype == torch.int64:
+                # Shapes, axes and indices stay on the CPU, where they are read.
+                self._others[name] = value
+                continue
+            attribute = f"constant_{number}"
+            self._attributes[name] = attribute
+            if name in weights and value.is_floating_point():
+                self.register_parameter(attribute, nn.Parameter(value, requires_grad=False))
+            else:
+                self.register_buffer(attribute, value)
+        self.eval()
+
+    def weights(self) -> dict[str, nn.Parameter]:
+        """Return the trained weights by their ONNX names: what weight noise perturbs and fine-tuning changes.
+
+        Weights and biases of convolutions, linear and recurrent layers, and scales and shifts of normalisations.
+        Running statistics, preprocessing constants and shapes are not among them.
+        """
+        return {
+            name: self._parameters[a] for name, a in self._attributes.items() if self._parameters.get(a) is not None
+        }  # type: ignore[misc]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the chosen output.
+
+        Args:
+            x: ``(n, *shape)`` floating-point model input.
+
+        Returns:
+            ``(n, n_classes)`` scores in float32, or whatever else the chosen output holds.
+
+        Raises:
+            ConversionError: A node fails on this input; it is named.
+        """
+        output = self._graph.run(self._values(x))[0]
+        return output.float() if output.is_floating_point() else output  # type: ignore[no-any-return]
+
+    def intermediate(self, x: Tensor, names: list[str]) -> dict[str, Any]:
+        """Return the values that some nodes produce on the way, to find where two copies part.
+
+        Args:
+            x: ``(n, *shape)`` model input.
+            names: Names of node outputs; those that were folded into constants or dropped are left out.
+        """
+        values = self._values(x)
+        found: dict[str, Any] = {}
+        wanted = set(names)
+        for step in self._graph.steps:
+            step.run(values)
+            found.update({name: values[name] for name in step.outputs if name in wanted and name in values})
+            for name in step.forget:
+                del values[name]
+        return found
+
+    def _values(self, x: Tensor) -> Values:
+        values: Values = dict(self._others)
+        parameters, buffers = self._parameters, self._buffers
+        for name, attribute in self._attributes.items():
+            value = parameters.get(attribute)
+            values[name] = buffers[attribute] if value is None else value
+        # An integer input is fed as floating point: rounding it would stop the gradient.
+        values[self._input_name] = x.to(self._input_dtype) if self._input_dtype.is_floating_point else x
+        return values
+
+
+def build_torch_copy(
+    model: onnx.ModelProto,
+    *,
+    input_name: str | None = None,
+    output_name: str | None = None,
+    fixed: Mapping[str, NDArray[Any]] | None = None,
+) -> TorchCopy:
+    """Return the torch copy of a model.
+
+    Args:
+        model: The model, external data included.
+        input_name: The input that remains; the only one without a value by default.
+        output_name: The output that is wanted; the first by default.
+        fixed: Values for the other inputs.
+
+    Raises:
+        ConversionError: Some operators are not supported; all of them are named.
+    """
+    model = _inline_functions(model)
+    opsets = {entry.domain: entry.version for entry in model.opset_import}
+    opsets.setdefault("", opsets.get("ai.onnx", 1))
+    has_halves = _widen_halves(model)
+    if has_halves:
+        _log.info("the graph computes in half precision; its torch copy computes in float32")
+    values = {name: to_tensor(array) for name, array in (fixed or {}).items()}
+    initializers = {tensor.name for tensor in model.graph.initializer}
+    free = [value for value in model.graph.input if value.name not in initializers and value.name not in values]
+    chosen = next((value for value in free if input_name in (None, value.name)), None)
+    if chosen is None or len(free) != 1:
+        raise ConversionError(
+            f"one input is needed, the graph has {[value.name for value in free]}",
+            hint="choose one with --input and give the others a value with --fix name=value",
+        )
+    output = output_name or model.graph.output[0].name
+    graph = Graph(model.graph, opsets, outputs=[output], fixed=values)
+    dtype = torch_dtype(chosen.type.tensor_type.elem_type)
+    return TorchCopy(graph, chosen.name, dtype, computes_in_float32=has_halves)
+
+
+def _inline_functions(model: onnx.ModelProto) -> onnx.ModelProto:
+    if not model.functions:
+        return model
+    from onnx import inliner
+
+    return inliner.inline_local_functions(model)
+
+
+def _widen_halves(model: onnx.ModelProto) -> bool:
+    """Turn float16 and bfloat16 into float32 everywhere in the model; return whether there were any."""
+    halves = (onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16)
+    found = False
+    pending = [model.graph]
+    while pending:
+        graph = pending.pop()
+        for index, tensor in enumerate(graph.initializer):
+            if tensor.data_type in halves:
+                found = True
+                graph.initializer[index].CopyFrom(_widened(tensor))
+        for value in (*graph.input, *graph.output):
+            if value.type.tensor_type.elem_type in halves:
+                found = True
+                value.type.tensor_type.elem_type = onnx.TensorProto.FLOAT
+        for node in graph.node:
+            for attribute in node.attribute:
+                if attribute.type == onnx.AttributeProto.TENSOR and attribute.t.data_type in halves:
+                    found = True
+                    attribute.t.CopyFrom(_widened(attribute.t))
+                elif node.op_type == "Cast" and attribute.name == "to" and attribute.i in halves:
+                    found = True
+                    attribute.i = onnx.TensorProto.FLOAT
+                elif attribute.HasField("g"):
+                    pending.append(attribute.g)
+                pending.extend(attribute.graphs)
+    return found
+
+
+def _widened(tensor: onnx.TensorProto) -> onnx.TensorProto:
+    array = onnx.numpy_helper.to_array(tensor).astype(np.float32)
+    return onnx.numpy_helper.from_array(array, tensor.name)

@@ -1,0 +1,65 @@
+"""One JSON text for one value, and a reader that accepts nothing but that text.
+
+Signed bytes must mean one thing to everybody: no duplicate keys, no NaN, no white space, sorted keys, ASCII.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NoReturn
+
+from onnxfp.errors import BundleFormatError
+
+Json = dict[str, Any]
+
+_MAX_DIGITS = 400
+
+
+def dump(value: Json) -> bytes:
+    """Return the canonical text of ``value``."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False).encode()
+
+
+def load(text: bytes, where: str) -> Json:
+    """Return the object that ``text`` is the canonical form of.
+
+    Args:
+        text: The bytes.
+        where: Name of the member or field, for messages.
+
+    Raises:
+        BundleFormatError: It is not JSON, not an object, or not in canonical form.
+    """
+    try:
+        value = json.loads(
+            text.decode("ascii"),
+            object_pairs_hook=_no_duplicates,
+            parse_constant=_refuse,
+            parse_int=_parse_int,
+        )
+        canonical = dump(value) if isinstance(value, dict) else b""
+    except (ValueError, RecursionError) as error:
+        raise BundleFormatError(f"{where} is not canonical JSON: {error}", hint=_HINT) from error
+    if canonical != text:
+        raise BundleFormatError(f"{where} is not one canonical JSON object", hint=_HINT)
+    return value  # type: ignore[no-any-return]
+
+
+def _no_duplicates(pairs: list[tuple[str, Any]]) -> Json:
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        raise ValueError("an object names a key twice")
+    return value
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is not a number")
+
+
+def _parse_int(digits: str) -> int:
+    if len(digits) > _MAX_DIGITS:
+        raise ValueError("an integer is too long")
+    return int(digits)
+
+
+_HINT = "the bundle was not written by onnxfp, or was edited since"

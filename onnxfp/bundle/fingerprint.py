@@ -1,0 +1,107 @@
+"""The fingerprint: examples, recorded labels, and where they come from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnxfp.bundle import npy
+from onnxfp.bundle.manifest import Manifest
+from onnxfp.bundle.signing import member_digest, sign_members
+from onnxfp.errors import ShapeError
+from onnxfp.types import Labels, Levels, ModelInput
+
+if TYPE_CHECKING:
+    from securesystemslib.signer import Signer
+
+MANIFEST, SIGNATURE = "manifest.json", "signature.json"
+EXAMPLES, LABELS, INDICES = "examples.npy", "labels.npy", "indices.npy"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Fingerprint:
+    """A signed set of characteristic examples of one base model; compare two by their ``digest``.
+
+    Attributes:
+        levels: ``(n, *shape)`` grid levels of the examples, uint8 or uint16.
+        labels: ``(n,)`` int64 labels that the base gives them.
+        indices: ``(n,)`` int64 candidate indices, strictly increasing.
+        manifest: Everything else, and what seeds and labels are derived from.
+        envelope: The DSSE envelope over the digests of all members, canonical JSON.
+    """
+
+    levels: Levels
+    labels: Labels
+    indices: NDArray[np.int64]
+    manifest: Manifest
+    envelope: bytes = field(repr=False)
+
+    @property
+    def n_examples(self) -> int:
+        """Number of examples n."""
+        return len(self.labels)
+
+    @property
+    def digest(self) -> str:
+        """``sha256:<hex>`` of the bundle file; the same content always makes the same file."""
+        from onnxfp.bundle.archive import pack
+
+        return f"sha256:{member_digest(pack(self.members()))}"
+
+    def model_input(self) -> ModelInput:
+        """Return what the base is fed: ``(n, *shape)`` float32."""
+        return self.manifest.grid.to_model_input(self.levels)
+
+    def members(self) -> dict[str, bytes]:
+        """Return the bytes of every member of the bundle file, by name."""
+        arrays = _signed_members(self.levels, self.labels, self.indices, self.manifest)
+        return {MANIFEST: arrays[MANIFEST], SIGNATURE: self.envelope, **arrays}
+
+    def save(self, path: str | Path) -> None:
+        """Write the bundle file, whole or not at all.
+
+        Raises:
+            FileError: The folder is missing or not writable, or the disk is full.
+        """
+        from onnxfp.bundle.archive import write_bundle
+
+        write_bundle(self, Path(path))
+
+
+def sign_fingerprint(
+    levels: Levels, labels: Labels, indices: NDArray[np.int64], manifest: Manifest, signer: Signer
+) -> Fingerprint:
+    """Return the signed fingerprint.
+
+    Args:
+        levels: ``(n, *shape)`` grid levels of the examples.
+        labels: ``(n,)`` int64 recorded labels.
+        indices: ``(n,)`` int64 candidate indices.
+        manifest: Everything else; ``signer`` must hold the private half of its public key.
+        signer: The owner's key.
+
+    Raises:
+        ShapeError: The arrays do not have the lengths and shapes that the manifest gives.
+    """
+    n_examples = manifest.n_examples
+    if levels.shape != (n_examples, *manifest.base.input.shape) or not len(labels) == len(indices) == n_examples:
+        raise ShapeError(
+            f"examples {levels.shape}, labels {labels.shape} and indices {indices.shape} do not fit a manifest with "
+            f"{n_examples} examples of shape {manifest.base.input.shape}"
+        )
+    members = _signed_members(levels, labels, indices, manifest)
+    envelope = sign_members({name: member_digest(content) for name, content in members.items()}, signer)
+    return Fingerprint(levels, labels, indices, manifest, envelope)
+
+
+def _signed_members(levels: Levels, labels: Labels, indices: NDArray[np.int64], manifest: Manifest) -> dict[str, bytes]:
+    return {
+        MANIFEST: manifest.to_json(),
+        EXAMPLES: npy.dump(levels),
+        LABELS: npy.dump(labels),
+        INDICES: npy.dump(indices),
+    }

@@ -1,0 +1,163 @@
+"""Ed25519 key pairs in PEM files: making, loading, and the user's default key."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from onnxfp.bundle.atomic import write_file
+from onnxfp.errors import FileError, KeyFileError
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from securesystemslib.signer import CryptoSigner
+
+Passphrase = Callable[[Path], bytes]
+"""Asked for the passphrase of an encrypted key file; only called when the file is encrypted."""
+
+HOME_VARIABLE = "ONNXFP_HOME"
+DEFAULT_KEY_NAME = "onnxfp.pem"
+_RAW_KEY = re.compile(r"[0-9a-fA-F]{64}")
+
+_log = logging.getLogger(__name__)
+
+
+def default_key_path() -> Path:
+    """Return where the user's default private key lies: in ``$ONNXFP_HOME``, else the platform's place for settings."""
+    home = os.environ.get(HOME_VARIABLE)
+    if home:
+        return Path(home) / DEFAULT_KEY_NAME
+    from platformdirs import user_config_path
+
+    return user_config_path("onnxfp") / DEFAULT_KEY_NAME
+
+
+def public_key_path(private_path: Path) -> Path:
+    """Return where the public half lies: ``onnxfp.pem`` has ``onnxfp.pub.pem`` beside it."""
+    return private_path.with_name(f"{private_path.stem}.pub.pem")
+
+
+def generate_key_pair(private_path: Path, *, passphrase: bytes | None = None, overwrite: bool = False) -> str:
+    """Make a key pair and write both halves.
+
+    Args:
+        private_path: Where the private key shall be (PKCS#8 PEM, mode 0600); the public key goes beside it.
+        passphrase: Encrypts the private key; ``None`` leaves it in the clear.
+        overwrite: Whether existing files may be replaced. A replaced key cannot be brought back.
+
+    Returns:
+        The raw public key, 64 hexadecimal digits.
+
+    Raises:
+        FileError: A file exists already, or the folder is not writable.
+    """
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from cryptography.hazmat.primitives.serialization import (
+        BestAvailableEncryption,
+        Encoding,
+        NoEncryption,
+        PrivateFormat,
+        PublicFormat,
+    )
+
+    key = Ed25519PrivateKey.generate()
+    encryption = BestAvailableEncryption(passphrase) if passphrase else NoEncryption()
+    public = key.public_key()
+    public_path = public_key_path(private_path)
+    if not overwrite and public_path.exists():
+        raise FileError(f"{public_path} exists already", hint="choose another name, or move it away first")
+    try:
+        private_path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise FileError(
+            f"{private_path.parent} cannot be made: {error.strerror}", hint=f"set {HOME_VARIABLE} to a writable folder"
+        ) from error
+    private_pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption)
+    write_file(private_path, private_pem, mode=0o600, overwrite=overwrite)
+    write_file(public_path, public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo), overwrite=overwrite)
+    return public.public_bytes_raw().hex()
+
+
+def load_signer(path: Path, passphrase: Passphrase) -> CryptoSigner:
+    """Return the signer for a private key file.
+
+    Args:
+        path: The PEM file.
+        passphrase: Asked only if the file is encrypted.
+
+    Raises:
+        KeyFileError: The file is missing, holds no Ed25519 private key, or the passphrase is wrong.
+    """
+    from securesystemslib.signer import CryptoSigner
+
+    key = _load_private(path, _read_key(path), passphrase)
+    if os.name == "posix" and path.stat().st_mode & 0o077:
+        _log.warning("the private key %s can be read by other users; run: chmod 600 %s", path, path)
+    return CryptoSigner(key)
+
+
+def signer_public_key(signer: CryptoSigner) -> str:
+    """Return the raw public key of a signer, 64 hexadecimal digits."""
+    return str(signer.public_key.keyval["public"])
+
+
+def load_public_key(source: str | Path) -> str:
+    """Return a raw public key, 64 hexadecimal digits.
+
+    Args:
+        source: A PEM file with an Ed25519 public key, or the 64 hexadecimal digits themselves.
+
+    Raises:
+        KeyFileError: The file is missing or holds no Ed25519 public key.
+    """
+    if _RAW_KEY.fullmatch(str(source)):
+        return str(source).lower()
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+    from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+    path = Path(source)
+    pem = _read_key(path)
+    if b"PRIVATE KEY" in pem:
+        raise KeyFileError(
+            f"{path} holds a private key, where the public one is wanted",
+            hint=f"give {public_key_path(path).name}, and keep the private key to yourself",
+        )
+    try:
+        key = load_pem_public_key(pem)
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise KeyFileError(f"{path} is not a PEM public key", hint=_KEYGEN) from error
+    if not isinstance(key, Ed25519PublicKey):
+        raise KeyFileError(f"{path} holds a {type(key).__name__}; an Ed25519 key is needed", hint=_KEYGEN)
+    return key.public_bytes_raw().hex()
+
+
+def _read_key(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise KeyFileError(f"the key file {path} cannot be read: {error.strerror}", hint=_KEYGEN) from error
+
+
+def _load_private(path: Path, pem: bytes, passphrase: Passphrase) -> Ed25519PrivateKey:
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+    secret = passphrase(path) if b"ENCRYPTED" in pem else None
+    try:
+        key = load_pem_private_key(pem, secret)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        # The cause is left out on purpose: nothing of a key or a passphrase may reach a message.
+        reason = "the passphrase is wrong, or the file is damaged" if secret else "it is not a PEM private key"
+        raise KeyFileError(f"the private key {path} cannot be opened: {reason}", hint=_KEYGEN) from error
+    if not isinstance(key, Ed25519PrivateKey):
+        raise KeyFileError(f"{path} holds a {type(key).__name__}; an Ed25519 key is needed", hint=_KEYGEN)
+    return key
+
+
+_KEYGEN = "make a key pair with: onnxfp keygen"

@@ -1,0 +1,220 @@
+"""The manifest: everything about a fingerprint but its arrays, and what its seeds and labels were derived from."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, is_dataclass
+from types import NoneType, UnionType
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from onnxfp.bundle import canonical_json
+from onnxfp.errors import BundleFormatError, BundleVersionError, ParameterError
+from onnxfp.examples.derivation import DerivationContext
+from onnxfp.examples.recipe import Recipe
+from onnxfp.types import InputGrid, InputSpec, OutputSpec
+
+SCHEMA = "onnxfp/bundle/1"
+
+MAX_VALUES_PER_EXAMPLE = 2**28
+MAX_CLASSES = 2**24
+MAX_CANDIDATES = 2**31
+
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_KEY = re.compile(r"[0-9a-f]{64}")
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
+_MAX_TEXT = 1000
+
+Record = TypeVar("Record")
+
+
+@dataclass(frozen=True, slots=True)
+class BaseModel:
+    """What is known of the owner's model.
+
+    Attributes:
+        digest: ``sha256:<hex>`` of the ONNX file.
+        n_classes: Number of classes.
+        input: The tensor that examples go to.
+        output: The tensor that labels are read from.
+        spatial_axes: Axes of one example along which neighbours are alike.
+    """
+
+    digest: str
+    n_classes: int
+    input: InputSpec
+    output: OutputSpec
+    spatial_axes: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ReferenceResult:
+    """One unassociated model of the owner's pool.
+
+    Attributes:
+        digest: ``sha256:<hex>`` of its file.
+        n_matches: Number of the kept examples to which it gave the recorded label.
+    """
+
+    digest: str
+    n_matches: int
+
+
+@dataclass(frozen=True, slots=True)
+class CopyParity:
+    """How well the torch copy agreed with onnxruntime.
+
+    Attributes:
+        max_abs_difference: Largest difference of a score, in the scores' units.
+        n_label_flips: Number of inputs to which the two gave different labels.
+        n_inputs: Number of inputs compared: seeded probes and the finished examples.
+    """
+
+    max_abs_difference: float
+    n_label_flips: int
+    n_inputs: int
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """Everything about a fingerprint but its arrays.
+
+    Attributes:
+        schema: Version of the bundle format.
+        created: Time of generation, RFC 3339 in UTC with seconds. A claim of the owner's, not a proof.
+        public_key: Raw Ed25519 public key of the owner, 64 hexadecimal digits.
+        base: The owner's model.
+        grid: The integer grid on which examples live.
+        recipe: How the examples were crafted.
+        n_examples: Number n of examples.
+        n_candidates: Number m of candidates that were tried for them, at least n.
+        references: The owner's pool of unassociated models.
+        copy_parity: Agreement of the torch copy with onnxruntime.
+        versions: Name and version of the software that made the bundle.
+    """
+
+    schema: str
+    created: str
+    public_key: str
+    base: BaseModel
+    grid: InputGrid
+    recipe: Recipe
+    n_examples: int
+    n_candidates: int
+    references: tuple[ReferenceResult, ...]
+    copy_parity: CopyParity
+    versions: tuple[tuple[str, str], ...]
+
+    def derivation_context(self) -> DerivationContext:
+        """Return what seeds and labels are derived from."""
+        return DerivationContext(
+            public_key=self.public_key,
+            base_digest=self.base.digest,
+            shape=self.base.input.shape,
+            spatial_axes=self.base.spatial_axes,
+            n_classes=self.base.n_classes,
+            grid=self.grid,
+            recipe=self.recipe,
+        )
+
+    def to_json(self) -> bytes:
+        """Return the canonical JSON text."""
+        return canonical_json.dump(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: bytes) -> Manifest:
+        """Return the manifest that ``text`` holds.
+
+        Raises:
+            BundleFormatError: A field is missing, unknown, of the wrong type or out of range; it is named.
+            BundleVersionError: The schema is not one that this release reads.
+        """
+        value = canonical_json.load(text, "manifest.json")
+        if value.get("schema") != SCHEMA:
+            raise BundleVersionError(
+                f"the bundle has schema {str(value.get('schema'))[:100]!r}; this release reads {SCHEMA!r}",
+                hint="install a newer onnxfp",
+            )
+        manifest: Manifest = build(cls, value, "manifest")
+        manifest._check()
+        return manifest
+
+    def _check(self) -> None:
+        shape, n_references = self.base.input.shape, len(self.references)
+        values = 1
+        for axis in shape:
+            values *= axis
+        claims = {
+            "created is not a UTC time": _TIME.fullmatch(self.created),
+            "public_key is not 64 hexadecimal digits": _KEY.fullmatch(self.public_key),
+            "base.digest is not a SHA-256 digest": _DIGEST.fullmatch(self.base.digest),
+            "base.n_classes is out of range": 2 <= self.base.n_classes <= MAX_CLASSES,
+            "base.input.shape is out of range": shape and min(shape) >= 1 and values <= MAX_VALUES_PER_EXAMPLE,
+            "base.spatial_axes are not axes of the input": all(0 <= a < len(shape) for a in self.base.spatial_axes),
+            "grid.channel_axis is not an axis of the input": 0 <= self.grid.channel_axis < max(1, len(shape)),
+            "recipe.epsilon_levels exceeds the grid": self.recipe.epsilon_levels < self.grid.n_levels,
+            "n_examples is out of range": 1 <= self.n_examples <= self.n_candidates,
+            "n_candidates is out of range": self.n_candidates <= MAX_CANDIDATES,
+            "a reference's digest is malformed": all(_DIGEST.fullmatch(r.digest) for r in self.references),
+            "a reference is named twice": len({r.digest for r in self.references}) == n_references,
+            "a reference matches more than all": all(0 <= r.n_matches <= self.n_examples for r in self.references),
+        }
+        for complaint, holds in claims.items():
+            if not holds:
+                raise BundleFormatError(f"manifest.json: {complaint}", hint=_HINT)
+        try:
+            self.grid.affine(shape)
+        except ParameterError as error:
+            raise BundleFormatError(f"manifest.json: grid: {error}", hint=_HINT) from error
+
+
+def build(kind: type[Record], value: Any, where: str) -> Record:
+    """Return a record (a frozen dataclass) from parsed JSON, strictly.
+
+    Args:
+        kind: The dataclass.
+        value: What JSON held in its place.
+        where: Path of the field, for messages.
+
+    Raises:
+        BundleFormatError: A field is missing, unknown, of the wrong type or refused by the record; it is named.
+    """
+    if not isinstance(value, Mapping):
+        raise BundleFormatError(f"{where} must be an object", hint=_HINT)
+    hints = get_type_hints(kind)
+    names = [field.name for field in fields(kind)]  # type: ignore[arg-type]
+    strangers = sorted(set(value) ^ set(names))
+    if strangers:
+        problem = "is unknown" if strangers[0] in value else "is missing"
+        raise BundleFormatError(f"{where}.{strangers[0][:100]} {problem}", hint=_HINT)
+    arguments = {name: _convert(hints[name], value[name], f"{where}.{name}") for name in names}
+    try:
+        return kind(**arguments)
+    except ParameterError as error:
+        raise BundleFormatError(f"{where}: {error}", hint=_HINT) from error
+
+
+def _convert(kind: Any, value: Any, where: str) -> Any:
+    origin, parts = get_origin(kind), get_args(kind)
+    if is_dataclass(kind):
+        return build(kind, value, where)  # type: ignore[arg-type]
+    if origin is tuple and isinstance(value, list):
+        if len(parts) == 2 and parts[1] is ...:
+            return tuple(_convert(parts[0], item, f"{where}[{i}]") for i, item in enumerate(value))
+        if len(parts) == len(value):
+            return tuple(
+                _convert(p, item, f"{where}[{i}]") for i, (p, item) in enumerate(zip(parts, value, strict=True))
+            )
+    elif origin is Literal and any(value == part and type(value) is type(part) for part in parts):
+        return value
+    elif origin in (Union, UnionType) and NoneType in parts:
+        return None if value is None else _convert(next(p for p in parts if p is not NoneType), value, where)
+    elif kind is float and type(value) in (int, float) and abs(value) < 1e300:
+        return float(value)
+    elif (kind is int and type(value) is int and abs(value) < 2**63) or (kind is bool and type(value) is bool) or (kind is str and type(value) is str and len(value) <= _MAX_TEXT):
+        return value
+    expected = getattr(kind, "__name__", None) if origin is None else str(kind)
+    raise BundleFormatError(f"{where} must be {expected}; found {str(value)[:60]!r}", hint=_HINT)
+
+
+_HINT = "the bundle was not written by onnxfp, or was edited since"

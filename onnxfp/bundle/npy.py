@@ -1,0 +1,71 @@
+"""Arrays as ``.npy`` bytes in exactly one spelling: version 1.0, C order, little-endian integers.
+
+numpy's own reader accepts many more forms, pickles among them. The header is compared with the only one that
+fits, so nothing is parsed and nothing is allocated on a stranger's word.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnxfp.errors import BundleFormatError
+
+_MAGIC = b"\x93NUMPY\x01\x00"
+_ALIGNMENT = 64
+
+
+def header(dtype: np.dtype[Any], shape: tuple[int, ...]) -> bytes:
+    """Return the header of an array, as numpy writes it.
+
+    Args:
+        dtype: An unsigned 8 or 16 bit, or a signed 64 bit integer type.
+        shape: The array's shape.
+    """
+    description = np.dtype(dtype).newbyteorder("<").str
+    text = f"{{'descr': '{description}', 'fortran_order': False, 'shape': {shape!r}, }}"
+    # numpy leaves room for the first axis to grow; the padding below is what it comes to.
+    text += " " * (21 - len(repr(shape[0]))) if shape else ""
+    prefix = len(_MAGIC) + 2
+    padding = -(prefix + len(text) + 1) % _ALIGNMENT
+    text += " " * padding + "\n"
+    return _MAGIC + len(text).to_bytes(2, "little") + text.encode("ascii")
+
+
+def dump(array: NDArray[Any]) -> bytes:
+    """Return ``array`` as ``.npy`` bytes."""
+    dtype = array.dtype.newbyteorder("<")
+    return header(array.dtype, array.shape) + np.ascontiguousarray(array, dtype).tobytes()
+
+
+def check_header(content: bytes, dtype: np.dtype[Any], shape: tuple[int, ...], where: str) -> None:
+    """Check that ``content`` is an array of this type and shape and nothing else.
+
+    Raises:
+        BundleFormatError: The header is another one, or the length does not fit; the member is named.
+    """
+    expected = header(dtype, shape)
+    n_bytes = len(expected) + np.dtype(dtype).itemsize * int(np.prod(shape, dtype=object))
+    if content[: len(expected)] != expected:
+        raise BundleFormatError(f"{where} is not a {np.dtype(dtype)} array of shape {shape} in C order", hint=_HINT)
+    if len(content) != n_bytes:
+        raise BundleFormatError(f"{where} has {len(content)} bytes; {n_bytes} were expected", hint=_HINT)
+
+
+def load(content: bytes, dtype: np.dtype[Any], shape: tuple[int, ...], where: str) -> NDArray[Any]:
+    """Return the array that ``content`` holds, read-only.
+
+    Raises:
+        BundleFormatError: As :func:`check_header`.
+    """
+    check_header(content, dtype, shape, where)
+    start = len(header(dtype, shape))
+    little = np.frombuffer(content, np.dtype(dtype).newbyteorder("<"), offset=start)
+    array = little.astype(np.dtype(dtype), copy=False).reshape(shape)
+    array.flags.writeable = False
+    return array
+
+
+_HINT = "the bundle was not written by onnxfp, or was edited since"

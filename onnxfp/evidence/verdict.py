@@ -1,0 +1,131 @@
+"""Policy and verdict: what is demanded before a suspect is called derived from the base."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from onnxfp.errors import ParameterError
+from onnxfp.evidence.null import NullRate
+from onnxfp.evidence.statistics import binomial_tail, least_matches
+
+
+class Verdict(Enum):
+    """The answer to: is the suspect derived from the base?"""
+
+    MATCH = "MATCH"
+    NO_MATCH = "NO_MATCH"
+    INCONCLUSIVE = "INCONCLUSIVE"
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What a verdict demands.
+
+    Attributes:
+        alpha: Largest p-value that is a MATCH: the rate at which unassociated models would be accused.
+        grey: Largest p-value that is not yet a NO_MATCH; between the two the verdict is INCONCLUSIVE.
+        least_examples: Fewest answered examples that any verdict is built on.
+        least_answered: Smallest share of the examples that the suspect must have answered.
+        needs_references: Whether a verdict without the verifier's own references is INCONCLUSIVE.
+        confidence: Coverage of the interval on the match rate.
+
+    Raises:
+        ParameterError: A field lies outside its range.
+    """
+
+    alpha: float = 1e-6
+    grey: float = 1e-2
+    least_examples: int = 20
+    least_answered: float = 0.9
+    needs_references: bool = False
+    confidence: float = 0.95
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.alpha <= self.grey < 1.0:
+            raise ParameterError(f"0 < alpha <= grey < 1 must hold; found alpha {self.alpha}, grey {self.grey}")
+        if self.least_examples < 1 or not 0.0 < self.least_answered <= 1.0 or not 0.0 < self.confidence < 1.0:
+            raise ParameterError(
+                "least_examples must be at least 1, least_answered in (0, 1] and confidence in (0, 1); found "
+                f"{self.least_examples}, {self.least_answered}, {self.confidence}"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What was observed.
+
+    Attributes:
+        n_matches: Examples to which the suspect gave the recorded label.
+        n_answered: Examples that it answered at all.
+        n_asked: Examples that it was asked.
+        n_candidates: Candidates from which the owner selected those examples.
+    """
+
+    n_matches: int
+    n_answered: int
+    n_asked: int
+    n_candidates: int
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.n_matches <= self.n_answered <= self.n_asked <= self.n_candidates and self.n_asked > 0):
+            raise ParameterError(f"matches <= answered <= asked <= candidates must hold; found {self}")
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """A verdict with its grounds.
+
+    Attributes:
+        verdict: The answer.
+        p_value: Probability that an unassociated model matches at least as often, at the null rate.
+        least_matches: Fewest matches that would have been a MATCH; ``None`` if no count would.
+        reasons: The grounds, one sentence each.
+    """
+
+    verdict: Verdict
+    p_value: float
+    least_matches: int | None
+    reasons: tuple[str, ...]
+
+
+def decide(counts: Counts, null: NullRate, n_verifier_references: int, policy: Policy) -> Decision:
+    """Return the verdict on one suspect.
+
+    The p-value is the exact binomial tail of the matches over *all* candidates: one that the owner did not keep
+    counts as a mismatch, so that keeping the best cannot manufacture significance.
+
+    Args:
+        counts: What was observed.
+        null: The match rate that an unassociated model may reach.
+        n_verifier_references: Number of references that the verifier brought.
+        policy: What is demanded.
+    """
+    p_value = binomial_tail(counts.n_matches, counts.n_candidates, null.rate)
+    least = least_matches(counts.n_candidates, null.rate, policy.alpha)
+    least = least if least is not None and least <= counts.n_asked else None
+    obstacles = []
+    if counts.n_asked < policy.least_examples:
+        obstacles.append(f"The fingerprint has {counts.n_asked} examples; the policy demands {policy.least_examples}.")
+    if counts.n_answered < policy.least_answered * counts.n_asked:
+        obstacles.append(
+            f"The suspect answered {counts.n_answered} of {counts.n_asked} examples; the policy demands "
+            f"{policy.least_answered:.0%}."
+        )
+    if policy.needs_references and not n_verifier_references:
+        obstacles.append("The policy demands references of the verifier's own, and none were given.")
+    if least is None:
+        obstacles.append(
+            f"With {counts.n_asked} examples and a null rate of {null.rate:.1%} no count would reach p <= {policy.alpha:g}."
+        )
+    finding = f"An unassociated model would match this often with probability {p_value:.2g} at most"
+    if obstacles:
+        return Decision(Verdict.INCONCLUSIVE, p_value, least, tuple(obstacles))
+    if p_value <= policy.alpha:
+        reason = f"{finding}; the policy takes {policy.alpha:g} or less as proof of derivation."
+        return Decision(Verdict.MATCH, p_value, least, (reason,))
+    if p_value <= policy.grey:
+        reason = f"{finding}: remarkable, but more than the {policy.alpha:g} that the policy demands."
+        return Decision(Verdict.INCONCLUSIVE, p_value, least, (reason,))
+    reason = f"{finding}: the matches are what unassociated models may show. {least} would have been a MATCH."
+    return Decision(Verdict.NO_MATCH, p_value, least, (reason,))
