@@ -131,6 +131,17 @@ class ModelSession:
             scores=np.concatenate(scores) if scores else None,
         )
 
+    def gives_probabilities(self, inputs: ModelInput) -> bool:
+        """Whether the scores of these inputs are probabilities: within [0, 1], and with a sum of one.
+
+        Args:
+            inputs: ``(n, *shape)`` float32 model input.
+        """
+        scores = self.answer(inputs).scores
+        if scores is None:
+            return False
+        return bool((scores >= 0).all() and np.allclose(scores.sum(axis=1), 1.0, atol=1e-2))
+
     def _run(self, names: list[str], batch: NDArray[Any]) -> list[Any]:
         try:
             return list(self._session.run(names, {self.input.name: batch, **self._fixed}))
@@ -152,7 +163,7 @@ def _to_dtype(inputs: ModelInput, dtype: str) -> NDArray[Any]:
 def _open(model: OnnxFile, provider: Provider, *, optimise: bool) -> onnxruntime.InferenceSession:
     import onnxruntime
 
-    # Its C++ log goes straight to stderr, a page of it when CUDA's libraries are missing; errors reach us as exceptions.
+    # Its C++ log goes straight to stderr, by the page when CUDA's libraries are missing; errors reach us anyway.
     onnxruntime.set_default_logger_severity(4)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4

@@ -40,7 +40,7 @@ def torch_dtype(element_type: int) -> torch.dtype:
     if element_type not in DTYPES:
         import onnx
 
-        name = onnx.TensorProto.DataType.Name(element_type)  # type: ignore[arg-type]
+        name = onnx.TensorProto.DataType.Name(element_type)
         raise ConversionError(f"tensors of type {name} have no torch counterpart")
     return DTYPES[element_type]
 

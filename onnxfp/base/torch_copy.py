@@ -88,9 +88,8 @@ class TorchCopy(nn.Module):
         Weights and biases of convolutions, linear and recurrent layers, and scales and shifts of normalisations.
         Running statistics, preprocessing constants and shapes are not among them.
         """
-        return {
-            name: self._parameters[a] for name, a in self._attributes.items() if self._parameters.get(a) is not None
-        }  # type: ignore[misc]
+        parameters = ((name, self._parameters.get(attribute)) for name, attribute in self._attributes.items())
+        return {name: parameter for name, parameter in parameters if parameter is not None}
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the chosen output.

@@ -211,7 +211,11 @@ def _convert(kind: Any, value: Any, where: str) -> Any:
         return None if value is None else _convert(next(p for p in parts if p is not NoneType), value, where)
     elif kind is float and type(value) in (int, float) and abs(value) < 1e300:
         return float(value)
-    elif (kind is int and type(value) is int and abs(value) < 2**63) or (kind is bool and type(value) is bool) or (kind is str and type(value) is str and len(value) <= _MAX_TEXT):
+    elif (
+        (kind is int and type(value) is int and abs(value) < 2**63)
+        or (kind is bool and type(value) is bool)
+        or (kind is str and type(value) is str and len(value) <= _MAX_TEXT)
+    ):
         return value
     expected = getattr(kind, "__name__", None) if origin is None else str(kind)
     raise BundleFormatError(f"{where} must be {expected}; found {str(value)[:60]!r}", hint=_HINT)

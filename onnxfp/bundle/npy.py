@@ -6,6 +6,7 @@ fits, so nothing is parsed and nothing is allocated on a stranger's word.
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,11 @@ def header(dtype: np.dtype[Any], shape: tuple[int, ...]) -> bytes:
     return _MAGIC + len(text).to_bytes(2, "little") + text.encode("ascii")
 
 
+def size(dtype: np.dtype[Any], shape: tuple[int, ...]) -> int:
+    """Return the number of bytes that an array takes, header included."""
+    return len(header(dtype, shape)) + np.dtype(dtype).itemsize * prod(shape)
+
+
 def dump(array: NDArray[Any]) -> bytes:
     """Return ``array`` as ``.npy`` bytes."""
     dtype = array.dtype.newbyteorder("<")
@@ -47,7 +53,7 @@ def check_header(content: bytes, dtype: np.dtype[Any], shape: tuple[int, ...], w
         BundleFormatError: The header is another one, or the length does not fit; the member is named.
     """
     expected = header(dtype, shape)
-    n_bytes = len(expected) + np.dtype(dtype).itemsize * int(np.prod(shape, dtype=object))
+    n_bytes = size(dtype, shape)
     if content[: len(expected)] != expected:
         raise BundleFormatError(f"{where} is not a {np.dtype(dtype)} array of shape {shape} in C order", hint=_HINT)
     if len(content) != n_bytes:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+if TYPE_CHECKING:
+    from onnxfp.types import InputGrid
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -80,6 +83,40 @@ def input_options(command: Command) -> Command:
     ):
         command = option(command)
     return command
+
+
+PREPROCESSING = {
+    "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    "inception": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
+    "cifar10": ((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)),
+}
+
+
+def grid_of(options: dict[str, Any]) -> InputGrid | None:
+    """Return the grid that the input options describe, or ``None`` where they say nothing.
+
+    Raises:
+        UsageError: ``--mean`` or ``--std`` stand beside ``--preprocessing``.
+    """
+    bounds, mean, std, name = (options[key] for key in ("bounds", "mean", "std", "preprocessing"))
+    if name is not None:
+        if mean is not None or std is not None:
+            raise click.UsageError("--preprocessing names a --mean and --std; give either the name or the numbers")
+        mean, std = PREPROCESSING[name]
+    if bounds is None and mean is None and std is None:
+        return None
+    mean = (0.0,) if mean is None else mean
+    std = (1.0,) * len(mean) if std is None else std
+    mean = mean * len(std) if len(mean) == 1 else mean
+    from onnxfp.types import Bounds, InputGrid
+
+    return InputGrid(Bounds(*(bounds or (0.0, 1.0))), mean=mean, std=std)
+
+
+def passphrase_options(command: Command) -> Command:
+    """Add ``--passphrase-file``."""
+    text = "File with the passphrase of the private key [default: $ONNXFP_PASSPHRASE, else asked for]."
+    return click.option("--passphrase-file", type=FILE, default=None, help=text)(command)
 
 
 def json_option(command: Command) -> Command:

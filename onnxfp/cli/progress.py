@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from onnxfp.examples.generation import Progress
+    from onnxfp.examples.crafted import Progress
 
 
 @contextmanager

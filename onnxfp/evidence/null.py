@@ -20,6 +20,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from typing import Any
 
 from onnxfp.errors import ParameterError
 from onnxfp.evidence.statistics import upper_bound
@@ -123,7 +124,7 @@ def estimate_null(
 
 
 @cache
-def _priors() -> list[dict[str, object]] | list[dict[str, int | str | None]]:
+def _priors() -> list[dict[str, Any]]:
     text = files("onnxfp.evidence").joinpath("priors.json").read_text(encoding="utf-8")
-    priors: list[dict[str, int | str | None]] = json.loads(text)["priors"]
+    priors: list[dict[str, Any]] = json.loads(text)["priors"]
     return priors

@@ -116,7 +116,7 @@ def decide(counts: Counts, null: NullRate, n_verifier_references: int, policy: P
         obstacles.append("The policy demands references of the verifier's own, and none were given.")
     if least is None:
         obstacles.append(
-            f"With {counts.n_asked} examples and a null rate of {null.rate:.1%} no count would reach p <= {policy.alpha:g}."
+            f"With {counts.n_asked} examples and a null rate of {null.rate:.1%} no count reaches p <= {policy.alpha:g}."
         )
     finding = f"An unassociated model would match this often with probability {p_value:.2g} at most"
     if obstacles:

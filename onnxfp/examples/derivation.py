@@ -178,9 +178,10 @@ def _bytes(start: bytes, count: int) -> NDArray[np.uint8]:
 
 
 def _white_noise(start: bytes, shape: tuple[int, ...], grid: InputGrid) -> Levels:
-    width = grid.dtype.itemsize
-    words = _bytes(start, prod(shape) * width).view(f"<u{width}")
-    return np.asarray(words, grid.dtype).reshape(shape)
+    count = prod(shape)
+    if grid.n_levels == 256:
+        return _bytes(start, count).reshape(shape)
+    return _bytes(start, 2 * count).view("<u2").astype(np.uint16).reshape(shape)
 
 
 def _pink_noise(start: bytes, shape: tuple[int, ...], axes: tuple[int, ...], grid: InputGrid) -> Levels:

@@ -35,7 +35,7 @@ class Descent:
         epsilon: Half-width of the ball around a seed, in unit values.
         step_size: Length of one sign step, in unit values.
         high_pass: The filter; changes nothing when the recipe's cutoff is 0.
-        is_probability: Whether the scores are probabilities already (their logarithm is taken).
+        gives_probabilities: Whether the scores are probabilities already (their logarithm is taken).
     """
 
     def __init__(
@@ -49,12 +49,12 @@ class Descent:
         epsilon: float,
         step_size: float,
         high_pass: HighPass,
-        is_probability: bool,
+        gives_probabilities: bool,
     ) -> None:
         self._copy, self._weights = copy, weights
         self._scale, self._offset = scale, offset
         self._recipe, self._epsilon, self._step_size = recipe, epsilon, step_size
-        self._high_pass, self._is_probability = high_pass, is_probability
+        self._high_pass, self._gives_probabilities = high_pass, gives_probabilities
 
     def run(
         self, seeds: Tensor, labels: Tensor, *, noise: float, generator: torch.Generator, on_step: OnStep
@@ -94,7 +94,7 @@ class Descent:
 
     def _loss(self, scores: Tensor, labels: Tensor) -> Tensor:
         # Summed, so that an example's gradient does not depend on its batch.
-        if self._is_probability:
+        if self._gives_probabilities:
             return F.nll_loss(scores.clamp_min(1e-30).log(), labels, reduction="sum")
         return F.cross_entropy(scores, labels, reduction="sum")
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from onnxfp.errors import GenerationError
+from onnxfp.examples.crafted import Crafted, Progress
 from onnxfp.examples.derivation import DerivationContext, derive_labels, derive_seeds
 from onnxfp.examples.descent import Descent
 from onnxfp.examples.high_pass import HighPass
@@ -32,54 +33,6 @@ Rescore = Callable[[Levels], Labels]
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Crafted:
-    """The examples kept so far; enough to go on from after an interruption.
-
-    Attributes:
-        levels: ``(n, *shape)`` grid levels.
-        labels: ``(n,)`` int64 labels, as derived and as the base gives them.
-        indices: ``(n,)`` int64 candidate indices, strictly increasing.
-        n_candidates: Number of candidates tried.
-        noise: Weight noise in force for the next batch.
-    """
-
-    levels: Levels
-    labels: Labels
-    indices: NDArray[np.int64]
-    n_candidates: int
-    noise: float
-
-    @classmethod
-    def none_yet(cls, context: DerivationContext) -> Crafted:
-        """Return the state before the first batch."""
-        empty = np.empty(0, np.int64)
-        return cls(np.empty((0, *context.shape), context.grid.dtype), empty, empty, 0, context.recipe.noise)
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """Where a generation stands.
-
-    Attributes:
-        n_kept: Examples kept.
-        n_wanted: Examples asked for.
-        n_candidates: Candidates tried.
-        step: Gradient steps taken in the current batch.
-        n_steps: Gradient steps of a batch.
-        batch_size: Candidates in the current batch.
-        loss: Mean loss of the current batch, in nats.
-    """
-
-    n_kept: int
-    n_wanted: int
-    n_candidates: int
-    step: int
-    n_steps: int
-    batch_size: int
-    loss: float
-
-
 def craft_examples(
     context: DerivationContext,
     copy: torch.nn.Module,
@@ -89,7 +42,7 @@ def craft_examples(
     n_examples: int,
     batch_size: int,
     device: torch.device,
-    is_probability: bool,
+    gives_probabilities: bool,
     start: Crafted | None = None,
     on_progress: Callable[[Progress], None] = lambda _: None,
 ) -> Iterator[Crafted]:
@@ -103,7 +56,7 @@ def craft_examples(
         n_examples: Number of examples wanted, at least 1.
         batch_size: Largest number of candidates crafted at once.
         device: Where the gradients are computed.
-        is_probability: Whether the copy's scores are probabilities.
+        gives_probabilities: Whether the copy's scores are probabilities.
         start: State to go on from, or ``None`` to begin.
         on_progress: Called after every gradient step.
 
@@ -125,7 +78,7 @@ def craft_examples(
         epsilon=recipe.epsilon_levels / span,
         step_size=recipe.step_size / (grid.bounds.upper - grid.bounds.lower),
         high_pass=HighPass(context.shape, context.spatial_axes, recipe.cutoff, device),
-        is_probability=is_probability,
+        gives_probabilities=gives_probabilities,
     )
     state = start or Crafted.none_yet(context)
     while len(state.labels) < n_examples:

@@ -5,6 +5,7 @@ Specification: https://onnx.ai/onnx/operators/onnx__BatchNormalization.html and 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -121,7 +122,7 @@ def mean_variance_normalization(node: Node) -> Function:
     return run
 
 
-def _flattened(function: Any, axis: int) -> Function:
+def _flattened(function: Callable[[Tensor, int], Tensor], axis: int) -> Function:
     """Return ``function`` on the input seen as a matrix, split at ``axis``: the meaning before opset 13."""
 
     def run(x: Tensor) -> Tensor:
@@ -129,7 +130,7 @@ def _flattened(function: Any, axis: int) -> Function:
         rows = 1
         for size in x.shape[:first]:
             rows *= size
-        return function(x.reshape(rows, -1), -1).reshape(x.shape)  # type: ignore[no-any-return]
+        return function(x.reshape(rows, -1), -1).reshape(x.shape)
 
     return run
 
@@ -140,6 +141,15 @@ def _hardmax(x: Tensor, axis: int) -> Tensor:
     return (is_largest & (is_largest.cumsum(axis) == 1)).to(x.dtype)
 
 
-for _name, _function in (("Softmax", torch.softmax), ("LogSoftmax", torch.log_softmax), ("Hardmax", _hardmax)):
-    operator(_name, since=(1, 11))(lambda node, f=_function: _flattened(f, node.int("axis", 1)))
-    operator(_name, since=(13,))(lambda node, f=_function: lambda x, axis=node.int("axis", -1): f(x, axis))
+def _register_softmax(op_type: str, function: Callable[[Tensor, int], Tensor]) -> None:
+    def along_axis(node: Node) -> Function:
+        axis = node.int("axis", -1)
+        return lambda x: function(x, axis)
+
+    operator(op_type, since=(1, 11))(lambda node: _flattened(function, node.int("axis", 1)))
+    operator(op_type, since=(13,))(along_axis)
+
+
+_register_softmax("Softmax", torch.softmax)
+_register_softmax("LogSoftmax", torch.log_softmax)
+_register_softmax("Hardmax", _hardmax)

@@ -16,7 +16,7 @@ from torch import Tensor
 from onnxfp.base.operators.convolution import same_padding, split_pads, torch_pads
 from onnxfp.base.operators.registry import Function, Node, operator
 
-_MAX_POOL = {1: F.max_pool1d, 2: F.max_pool2d, 3: F.max_pool3d}
+_MAX_POOL: dict[int, Any] = {1: F.max_pool1d, 2: F.max_pool2d, 3: F.max_pool3d}
 _AVG_POOL = {1: F.avg_pool1d, 2: F.avg_pool2d, 3: F.avg_pool3d}
 
 
@@ -105,7 +105,7 @@ def _flat_indices(
     where: Tensor, padded: torch.Size, around: list[tuple[int, int]], shape: torch.Size, column_major: bool
 ) -> Tensor:
     """Return indices into the flattened input for indices into one padded channel."""
-    positions = []
+    positions: list[Tensor] = []
     for size, (before, _) in zip(reversed(padded[2:]), reversed(around), strict=True):
         positions.insert(0, where % size - before)
         where = where // size

@@ -55,6 +55,11 @@ class Node:
     attributes: dict[str, Any]
     build_subgraph: Callable[[onnx.GraphProto], Any] = field(repr=False)
 
+    def ints(self, name: str) -> list[int] | None:
+        """Return a list of integers, or ``None`` where it is absent."""
+        value = self.attributes.get(name)
+        return None if value is None else list(map(int, value))
+
     def int(self, name: str, default: int) -> int:
         """Return an integer attribute."""
         return int(self.attributes.get(name, default))
@@ -66,11 +71,6 @@ class Node:
     def text(self, name: str, default: str) -> str:
         """Return a string attribute."""
         return str(self.attributes.get(name, default))
-
-    def ints(self, name: str) -> list[int] | None:
-        """Return a list of integers, or ``None`` where it is absent."""
-        value = self.attributes.get(name)
-        return None if value is None else [int(v) for v in value]
 
 
 Factory = Callable[[Node], Function]

@@ -272,7 +272,7 @@ def expand(_: Node) -> Function:
     """Broadcast; an axis of the target may also be smaller than the input's."""
 
     def run(x: Tensor, target: Tensor) -> Tensor:
-        return x.expand(torch.broadcast_shapes(x.shape, tuple(numbers(target))))
+        return x.expand(torch.broadcast_shapes(x.shape, tuple(numbers(target))))  # type: ignore[no-untyped-call]
 
     return run
 

@@ -1,0 +1,354 @@
+"""The three calls: generate, load, verify. Each composes the stages; the stages do the work."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import onnxfp
+from onnxfp.base.contract import channel_axis, spatial_axes
+from onnxfp.base.device import Device, choose_device
+from onnxfp.base.onnx_file import OnnxFile, read_onnx
+from onnxfp.base.session import ModelSession, Provider
+from onnxfp.bundle.archive import read_bundle
+from onnxfp.bundle.checkpoint import Checkpoint
+from onnxfp.bundle.fingerprint import Fingerprint, sign_fingerprint
+from onnxfp.bundle.keys import Passphrase, default_key_path, generate_key_pair, load_public_key, load_signer
+from onnxfp.bundle.keys import signer_public_key as public_key_of
+from onnxfp.bundle.manifest import SCHEMA, BaseModel, CopyParity, Manifest, ReferenceResult
+from onnxfp.bundle.signing import check_pinned
+from onnxfp.errors import ContractError, FileError, ParameterError
+from onnxfp.evidence.null import ReferenceCount, estimate_null, find_prior
+from onnxfp.evidence.report import CHECKS, NOT_TESTED, BundleRecord, Report, Signer, SuspectRecord
+from onnxfp.evidence.statistics import clopper_pearson, count_matches
+from onnxfp.evidence.verdict import Counts, Policy, decide
+from onnxfp.examples.defaults import DEFAULT_N_EXAMPLES, Choices, choose_recipe
+from onnxfp.examples.derivation import DerivationContext, check_derivation, derive_seeds
+from onnxfp.suspects.onnx_suspect import OnnxSuspect
+from onnxfp.types import Bounds, InputGrid, Labels, Levels
+
+if TYPE_CHECKING:
+    from securesystemslib.signer import CryptoSigner
+
+    from onnxfp.examples.crafted import Progress
+
+Models = Iterable[str | Path]
+
+N_PROBES = 32
+"""Derived seeds on which the torch copy is compared with onnxruntime before anything is crafted."""
+
+_PACKAGES = ("onnxfp", "numpy", "onnx", "onnxruntime", "onnxruntime-gpu", "torch")
+
+_log = logging.getLogger(__name__)
+
+
+def generate(
+    model: str | Path,
+    *,
+    output: str | Path | None = None,
+    n_examples: int = DEFAULT_N_EXAMPLES,
+    choices: Choices | None = None,
+    grid: InputGrid | None = None,
+    input_name: str | None = None,
+    input_shape: Sequence[int] | None = None,
+    output_name: str | None = None,
+    references: Models = (),
+    device: Device = "auto",
+    key: str | Path | None = None,
+    passphrase: Passphrase | None = None,
+    on_progress: Callable[[Progress], None] = lambda _: None,
+) -> Fingerprint:
+    """Make the fingerprint of a model.
+
+    Args:
+        model: The owner's ONNX file.
+        output: Where to write the bundle; ``None`` returns it only. With a path, an interrupted run goes on where it
+            stopped when it is called again.
+        n_examples: Number of examples n, at least 1.
+        choices: Kind and hyper-parameters; what is left out suits the model.
+        grid: Bounds and normalisation of the input; by default an image in [0, 1], or [0, 255] for byte inputs.
+        input_name: Graph input that examples go to, if there are several.
+        input_shape: Shape of one example, where the graph leaves axes open.
+        output_name: Graph output with the classification, if there are several.
+        references: Unassociated models (files or folders) whose match counts are recorded in the bundle.
+        device: Where gradients are computed.
+        key: Private key file; ``None`` takes the user's default key, and makes it on first use.
+        passphrase: Asked for the passphrase of an encrypted key.
+        on_progress: Called after every gradient step.
+
+    Returns:
+        The signed fingerprint.
+
+    Raises:
+        OnnxfpError: Of the class that fits; see :mod:`onnxfp.errors`.
+    """
+    from onnxfp.base.parity import check_parity, measure_parity
+    from onnxfp.base.torch_copy import build_torch_copy
+    from onnxfp.examples.generation import craft_examples
+
+    if n_examples < 1:
+        raise ParameterError(f"the number of examples must be at least 1; found {n_examples}")
+    torch_device = choose_device(device)
+    provider: Provider = "auto" if torch_device.type == "cuda" else "cpu"
+    file = read_onnx(model)
+    session = ModelSession(
+        file, provider=provider, input_name=input_name, input_shape=input_shape, output_name=output_name
+    )
+    base = _base_model(session)
+    grid = grid or default_grid(session)
+    recipe = choose_recipe(choices or Choices(), grid, base.input.shape, base.spatial_axes, base.n_classes)
+    signer = _signer(key, passphrase)
+    context = DerivationContext(
+        public_key_of(signer), file.digest, base.input.shape, base.spatial_axes, base.n_classes, grid, recipe
+    )
+    pool = _open_pool(references, base, provider)
+
+    copy = build_torch_copy(file.load_proto(), input_name=base.input.name, output_name=base.output.name)
+    copy.to(torch_device)
+    as_written = ModelSession(
+        file, provider="cpu", input_shape=base.input.shape, output_name=base.output.name, optimise=False
+    )
+    probes = grid.to_model_input(derive_seeds(context, range(N_PROBES)))
+    parity = check_parity(copy, as_written, probes)
+
+    def rescore(levels: Levels) -> Labels:
+        return session.answer(grid.to_model_input(levels)).labels
+
+    checkpoint = Checkpoint.beside(Path(output), context) if output is not None else None
+    start = checkpoint.load() if checkpoint else None
+    crafted = start
+    for crafted in craft_examples(
+        context,
+        copy,
+        list(copy.weights().values()),
+        rescore,
+        n_examples=n_examples,
+        batch_size=session.batch_size if session.input.batch is None else 32,
+        device=torch_device,
+        gives_probabilities=session.gives_probabilities(probes),
+        start=start,
+        on_progress=on_progress,
+    ):
+        if checkpoint:
+            checkpoint.save(crafted)
+    assert crafted is not None  # noqa: S101 - craft_examples raises rather than yield nothing
+    finished = measure_parity(copy, as_written, grid.to_model_input(crafted.levels))
+    manifest = Manifest(
+        schema=SCHEMA,
+        created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        public_key=context.public_key,
+        base=base,
+        grid=grid,
+        recipe=recipe,
+        n_examples=n_examples,
+        n_candidates=crafted.n_candidates,
+        references=tuple(
+            ReferenceResult(r.digest, r.n_matches)
+            for r in _measure_pool(pool, crafted.levels, crafted.labels, base, grid)
+        ),
+        copy_parity=CopyParity(
+            max(parity.max_abs_difference, finished.max_abs_difference),
+            parity.n_label_flips + finished.n_label_flips,
+            parity.n_inputs + finished.n_inputs,
+        ),
+        versions=_versions(),
+    )
+    fingerprint = sign_fingerprint(crafted.levels, crafted.labels, crafted.indices, manifest, signer)
+    if output is not None:
+        fingerprint.save(output)
+    if checkpoint:
+        checkpoint.remove()
+    return fingerprint
+
+
+def load(path: str | Path, *, public_key: str | Path | None = None) -> Fingerprint:
+    """Read a bundle and check everything about it that can be checked without a suspect.
+
+    Args:
+        path: The bundle file.
+        public_key: The owner's public key (a PEM file or 64 hexadecimal digits) that must have signed it.
+
+    Raises:
+        FileError: The file cannot be read.
+        BundleError: It is not a well-formed bundle.
+        TrustError: Signature, key, digests or derivation are not what they claim to be.
+    """
+    fingerprint = read_bundle(path)
+    manifest = fingerprint.manifest
+    if public_key is not None:
+        check_pinned(manifest.public_key, load_public_key(public_key))
+    check_derivation(
+        manifest.derivation_context(),
+        fingerprint.levels,
+        fingerprint.labels,
+        fingerprint.indices,
+        manifest.n_candidates,
+    )
+    return fingerprint
+
+
+def verify(
+    suspect: str | Path,
+    fingerprint: str | Path | Fingerprint,
+    *,
+    public_key: str | Path | None = None,
+    references: Models = (),
+    policy: Policy | None = None,
+    provider: Provider = "auto",
+    grid: InputGrid | None = None,
+    input_name: str | None = None,
+    input_shape: Sequence[int] | None = None,
+    output_name: str | None = None,
+) -> Report:
+    """Ask a suspect the examples of a fingerprint and give a verdict.
+
+    Args:
+        suspect: The suspect's ONNX file.
+        fingerprint: The bundle file, or what :func:`load` returned.
+        public_key: The owner's public key that must have signed the bundle; ``None`` accepts any and says so.
+        references: The verifier's own unassociated models (files or folders).
+        policy: What a verdict demands.
+        provider: Where onnxruntime runs.
+        grid: Bounds and normalisation of the suspect's input, where they differ from the base's.
+        input_name: The suspect's graph input, if there are several.
+        input_shape: Shape of one example, where its graph leaves axes open.
+        output_name: Its graph output with the classification, if there are several.
+
+    Returns:
+        The record of the verification.
+
+    Raises:
+        OnnxfpError: Of the class that fits; a negative verdict is no error.
+    """
+    policy = policy or Policy()
+    if not isinstance(fingerprint, Fingerprint):
+        fingerprint = load(fingerprint, public_key=public_key)
+    elif public_key is not None:
+        check_pinned(fingerprint.manifest.public_key, load_public_key(public_key))
+    manifest = fingerprint.manifest
+    base = manifest.base
+    session = ModelSession(
+        read_onnx(suspect),
+        provider=provider,
+        input_name=input_name,
+        input_shape=input_shape,
+        output_name=output_name,
+        n_classes=base.n_classes,
+    )
+    answers = OnnxSuspect(session, base.input, manifest.grid, grid).answer(fingerprint.levels)
+    counts = Counts(
+        n_matches=count_matches(fingerprint.labels, answers.labels),
+        n_answered=int((answers.labels >= 0).sum()),
+        n_asked=fingerprint.n_examples,
+        n_candidates=manifest.n_candidates,
+    )
+    owner = tuple(ReferenceCount(r.digest, r.n_matches, manifest.n_examples) for r in manifest.references)
+    pool = _open_pool(references, base, provider)
+    own = tuple(_measure_pool(pool, fingerprint.levels, fingerprint.labels, base, manifest.grid))
+    null = estimate_null(owner, own, base.n_classes, find_prior(manifest.recipe.kind, base.n_classes))
+    rates = [reference.rate for reference in (*owner, *own)]
+    match_rate = counts.n_matches / counts.n_asked
+    transferability = sum(rates) / len(rates) if rates else None
+    return Report(
+        signer=Signer(manifest.public_key, is_pinned=public_key is not None),
+        bundle=BundleRecord(fingerprint.digest, base.digest, manifest.recipe.kind, base.n_classes, manifest.created),
+        suspect=SuspectRecord(session.model.digest, session.providers, session.input.name, session.output.name),
+        counts=counts,
+        match_rate=match_rate,
+        interval=clopper_pearson(counts.n_matches, counts.n_asked, policy.confidence),
+        owner_references=owner,
+        verifier_references=own,
+        transferability=transferability,
+        worst_transferability=max(rates) if rates else None,
+        margin=None if transferability is None else match_rate - transferability,
+        null=null,
+        policy=policy,
+        decision=decide(counts, null, len(own), policy),
+        checks=CHECKS,
+        not_tested=NOT_TESTED,
+        versions=_versions(),
+    )
+
+
+def default_grid(session: ModelSession) -> InputGrid:
+    """Return the grid of a model whose owner says nothing about its input.
+
+    Raises:
+        ParameterError: The input is no image, and so has no natural range.
+    """
+    spec = session.input
+    if spec.layout not in ("NCHW", "NHWC"):
+        raise ParameterError(
+            f"{session.model.path}: input {spec.name!r} of shape {spec.shape} is no image, and has no natural range",
+            hint="give the range of its values, for example --bounds -3 3",
+        )
+    upper = 255.0 if spec.dtype == "uint8" else 1.0
+    return InputGrid(Bounds(0.0, upper), channel_axis=channel_axis(spec.layout))
+
+
+def _base_model(session: ModelSession) -> BaseModel:
+    n_classes = session.output.n_classes
+    if n_classes is None:
+        raise ContractError(
+            f"{session.model.path}: output {session.output.name!r} holds labels; scores are needed to craft examples",
+            hint="export the model with its logits or probabilities as an output",
+        )
+    return BaseModel(session.model.digest, n_classes, session.input, session.output, spatial_axes(session.input.layout))
+
+
+def _signer(key: str | Path | None, passphrase: Passphrase | None) -> CryptoSigner:
+    path = default_key_path() if key is None else Path(key)
+    if key is None and not path.exists():
+        generate_key_pair(path)
+        _log.warning("made your default key pair: %s (keep it: it proves that your fingerprints are yours)", path)
+    return load_signer(path, passphrase or _no_passphrase)
+
+
+def _no_passphrase(path: Path) -> bytes:
+    raise ParameterError(f"the private key {path} is encrypted, and no passphrase was given")
+
+
+def _model_files(models: Models) -> list[OnnxFile]:
+    files: dict[str, OnnxFile] = {}
+    for model in map(Path, models):
+        paths = sorted(model.glob("*.onnx")) if model.is_dir() else [model]
+        if not paths:
+            raise FileError(f"the folder {model} holds no .onnx file", hint="give a folder of unassociated models")
+        for file in map(read_onnx, paths):
+            files.setdefault(file.digest, file)
+    return list(files.values())
+
+
+def _open_pool(models: Models, base: BaseModel, provider: Provider) -> list[ModelSession]:
+    """Open the references, so that one that does not fit is found before the long work and not after it."""
+    pool = []
+    for file in _model_files(models):
+        if file.digest == base.digest:
+            raise ParameterError(
+                f"{file.path} is the base model itself; a reference must owe nothing to it",
+                hint="remove it from the references",
+            )
+        pool.append(ModelSession(file, provider=provider, n_classes=base.n_classes))
+    return pool
+
+
+def _measure_pool(
+    pool: list[ModelSession], levels: Levels, labels: Labels, base: BaseModel, grid: InputGrid
+) -> Iterable[ReferenceCount]:
+    for session in pool:
+        answers = OnnxSuspect(session, base.input, grid).answer(levels)
+        yield ReferenceCount(session.model.digest, count_matches(labels, answers.labels), len(labels))
+
+
+def _versions() -> tuple[tuple[str, str], ...]:
+    found = [("onnxfp", onnxfp.__version__)]
+    for package in _PACKAGES[1:]:
+        try:
+            found.append((package, version(package)))
+        except PackageNotFoundError:
+            continue
+    return tuple(found)

@@ -1,0 +1,142 @@
+"""Is the torch copy faithful? Compared with onnxruntime on the same inputs, score by score.
+
+onnxruntime runs the graph as it is written, without fusing nodes: fused quantised kernels round differently, and
+such differences are not the copy's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+
+from onnxfp.base.session import ModelSession
+from onnxfp.base.torch_copy import TorchCopy
+from onnxfp.errors import ParityError
+from onnxfp.types import ModelInput, Scores
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+TOLERANCE = 1e-3
+"""Largest difference of a score, relative to the largest score, that a faithful copy may show."""
+
+HALF_TOLERANCE = 3e-2
+"""The same where the graph computes in half precision and the copy in float32."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parity:
+    """Agreement of a torch copy with onnxruntime.
+
+    Attributes:
+        max_abs_difference: Largest difference of a score, in the scores' units.
+        max_rel_difference: The same, relative to the largest absolute score.
+        n_label_flips: Inputs to which the two give different labels.
+        n_inputs: Inputs compared.
+    """
+
+    max_abs_difference: float
+    max_rel_difference: float
+    n_label_flips: int
+    n_inputs: int
+
+
+def measure_parity(copy: TorchCopy, session: ModelSession, inputs: ModelInput) -> Parity:
+    """Compare the copy's scores with onnxruntime's.
+
+    Args:
+        copy: The torch copy, anywhere.
+        session: The same model in onnxruntime.
+        inputs: ``(n, *shape)`` float32 model input, n at least 1.
+    """
+    expected = session.answer(inputs).scores
+    if expected is None:
+        raise ParityError(
+            f"output {session.output.name!r} holds labels only, which have no gradient",
+            hint="choose an output with scores by --output-name",
+        )
+    found = copy_scores(copy, inputs)
+    difference = np.abs(found - expected)
+    # A NaN on one side only is the largest difference there is; on both it is agreement.
+    difference = np.where(np.isnan(found) & np.isnan(expected), 0.0, np.nan_to_num(difference, nan=np.inf))
+    largest, scale = float(difference.max()), float(np.nan_to_num(np.abs(expected), posinf=0.0).max())
+    flips = int(np.count_nonzero(found.argmax(axis=1) != expected.argmax(axis=1)))
+    return Parity(largest, largest / scale if scale else largest, flips, len(inputs))
+
+
+def check_parity(copy: TorchCopy, session: ModelSession, inputs: ModelInput) -> Parity:
+    """Compare as :func:`measure_parity` does, and refuse a copy that disagrees.
+
+    Raises:
+        ParityError: Scores differ by more than :data:`TOLERANCE` (half precision: :data:`HALF_TOLERANCE`) of the
+            largest; the first node whose value differs is named.
+    """
+    parity = measure_parity(copy, session, inputs)
+    tolerance = HALF_TOLERANCE if copy.computes_in_float32 else TOLERANCE
+    if parity.max_rel_difference > tolerance:
+        node = first_divergence(copy, session, inputs[:1], tolerance)
+        raise ParityError(
+            f"the torch copy of {session.model.path} differs from onnxruntime by {parity.max_rel_difference:.2g} of "
+            f"the largest score on {parity.n_inputs} inputs ({parity.n_label_flips} labels differ); "
+            f"{tolerance:g} is allowed. First to differ: {node}",
+            hint="this is a bug in onnxfp's table of operators; please report the node",
+        )
+    return parity
+
+
+def copy_scores(copy: TorchCopy, inputs: ModelInput, batch_size: int = 64) -> Scores:
+    """Return the copy's scores: ``(n, n_classes)`` float32 for ``(n, *shape)`` float32 model input."""
+    device = next((t.device for t in (*copy.parameters(), *copy.buffers())), torch.device("cpu"))
+    with torch.no_grad():
+        parts = [copy(batch.to(device)).cpu() for batch in torch.split(torch.from_numpy(inputs), batch_size)]
+    scores: Scores = torch.cat(parts).reshape(len(inputs), -1).numpy()
+    return scores
+
+
+def first_divergence(copy: TorchCopy, session: ModelSession, inputs: ModelInput, tolerance: float) -> str:
+    """Return the first node, in the order of computation, whose output differs between the two.
+
+    Args:
+        copy: The torch copy.
+        session: The same model in onnxruntime.
+        inputs: ``(n, *shape)`` float32 model input.
+        tolerance: Difference that counts, relative to the largest value of the node's output.
+    """
+    names = [name for node in session.model.proto.graph.node for name in node.output if name]
+    device = next((t.device for t in (*copy.parameters(), *copy.buffers())), torch.device("cpu"))
+    with torch.no_grad():
+        found = copy.intermediate(torch.from_numpy(inputs).to(device), names)
+    expected = _intermediate_values(session, inputs, list(found))
+    for node in session.model.proto.graph.node:
+        for name in node.output:
+            if name in expected and _differs(found[name], expected[name], tolerance):
+                return f"node {node.name or name!r} ({node.op_type})"
+    return "no single node; the differences add up"
+
+
+def _intermediate_values(session: ModelSession, inputs: ModelInput, names: list[str]) -> Mapping[str, NDArray[Any]]:
+    import onnxruntime
+
+    model = session.model.load_proto()
+    del model.graph.output[:]
+    # A name alone: onnxruntime infers type and shape.
+    model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.log_severity_level = 4
+    probe = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    values = probe.run(names, {session.input.name: inputs.astype(session.input.dtype)})
+    return {name: value for name, value in zip(names, values, strict=True) if isinstance(value, np.ndarray)}
+
+
+def _differs(found: Any, expected: NDArray[Any], tolerance: float) -> bool:
+    if not isinstance(found, torch.Tensor) or tuple(found.shape) != expected.shape:
+        return True
+    a, b = found.cpu().double().numpy(), expected.astype(np.float64)
+    scale = max(float(np.abs(np.nan_to_num(b)).max(initial=0.0)), 1e-30)
+    return bool((np.nan_to_num(np.abs(a - b), nan=np.inf) > tolerance * scale).any())

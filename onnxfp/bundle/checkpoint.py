@@ -1,0 +1,100 @@
+"""Half-finished generations, kept beside the bundle that they will become.
+
+A checkpoint saves time and nothing else: it is keyed by the derivation context, read as strictly as a bundle, and
+dropped with a word in the log when it does not fit. Its examples pass the same derivation check as a bundle's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from onnxfp.bundle import canonical_json, npy
+from onnxfp.bundle.atomic import write_file
+from onnxfp.errors import BundleError, DerivationError, ShapeError
+from onnxfp.examples.crafted import Crafted
+from onnxfp.examples.derivation import DerivationContext, check_derivation
+
+SUFFIX = ".partial"
+_MAGIC = b"onnxfp/checkpoint/1\n"
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """Where the state of one generation is kept.
+
+    Attributes:
+        path: The checkpoint file.
+        context: The derivation context that it belongs to.
+    """
+
+    path: Path
+    context: DerivationContext
+
+    @classmethod
+    def beside(cls, output: Path, context: DerivationContext) -> Checkpoint:
+        """Return the checkpoint of the bundle that will be ``output``."""
+        return cls(output.with_name(output.name + SUFFIX), context)
+
+    def save(self, crafted: Crafted) -> None:
+        """Write the state, whole or not at all.
+
+        Raises:
+            FileError: The folder is not writable, or the disk is full.
+        """
+        head = canonical_json.dump(
+            {
+                "context": self.context.digest().hex(),
+                "n_kept": len(crafted.labels),
+                "n_candidates": crafted.n_candidates,
+                "noise": crafted.noise,
+            }
+        )
+        arrays = b"".join(npy.dump(a) for a in (crafted.levels, crafted.labels, crafted.indices))
+        write_file(self.path, _MAGIC + len(head).to_bytes(4, "little") + head + arrays)
+
+    def load(self) -> Crafted | None:
+        """Return the state that was saved, or ``None`` where there is none that fits."""
+        try:
+            content = self.path.read_bytes()
+        except OSError:
+            return None
+        try:
+            crafted = self._parse(content)
+        except (BundleError, DerivationError, ShapeError, KeyError, TypeError, ValueError) as error:
+            _log.warning("%s does not belong to this generation and is ignored (%s)", self.path, error)
+            return None
+        _log.info("going on from %s: %d examples", self.path, len(crafted.labels))
+        return crafted
+
+    def remove(self) -> None:
+        """Delete the file, if it is there."""
+        with contextlib.suppress(OSError):
+            self.path.unlink(missing_ok=True)
+
+    def _parse(self, content: bytes) -> Crafted:
+        start = len(_MAGIC) + 4
+        if not content.startswith(_MAGIC):
+            raise ValueError("it is no checkpoint")
+        length = int.from_bytes(content[len(_MAGIC) : start], "little")
+        head = canonical_json.load(content[start : start + length], "the checkpoint")
+        if head["context"] != self.context.digest().hex():
+            raise ValueError("another model, key or recipe")
+        n = int(head["n_kept"])
+        rest = content[start + length :]
+        integer = np.dtype(np.int64)
+        arrays = []
+        for dtype, shape in ((self.context.grid.dtype, (n, *self.context.shape)), (integer, (n,)), (integer, (n,))):
+            n_bytes = npy.size(dtype, shape)
+            arrays.append(npy.load(rest[:n_bytes], dtype, shape, "the checkpoint"))
+            rest = rest[n_bytes:]
+        crafted = Crafted(arrays[0], arrays[1], arrays[2], int(head["n_candidates"]), float(head["noise"]))
+        if n:
+            check_derivation(self.context, crafted.levels, crafted.labels, crafted.indices, crafted.n_candidates)
+        return crafted

@@ -1,0 +1,67 @@
+"""``onnxfp generate``: make the fingerprint of a model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from onnxfp.cli.options import FILE, FILE_OR_FOLDER, grid_of, input_options, json_option, passphrase_options
+
+
+@click.command()
+@click.argument("model", type=FILE)
+@click.option("-o", "--output", type=FILE, default=None, help="Where the bundle goes [default: MODEL with .fp.npz].")
+@click.option("-n", "--examples", "n_examples", type=click.IntRange(1), default=None, help="Examples [default: 100].")
+@click.option("--kind", type=click.Choice(["c", "rc", "ltrc"]), default=None, help="Kind of examples.")
+@click.option("--spectrum", type=click.Choice(["white", "pink"]), default=None, help="Spectrum of the random seeds.")
+@click.option("--epsilon", type=float, default=None, help="Largest distance from a seed, in units of --bounds.")
+@click.option("--steps", "n_steps", type=click.IntRange(1), default=None, help="Gradient steps [default: 50].")
+@click.option("--step-size", type=float, default=None, help="Length of one step, in units of --bounds.")
+@click.option("--noise", type=float, default=None, help="Weight noise delta, relative to each tensor (rc, ltrc).")
+@click.option("--draws", "n_draws", type=click.IntRange(1), default=None, help="Weight noise draws q in each step.")
+@click.option("--cutoff", type=click.IntRange(0), default=None, help="Side k of the DCT block removed (ltrc).")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Another seed, other examples.")
+@click.option(
+    "--reference",
+    "references",
+    type=FILE_OR_FOLDER,
+    multiple=True,
+    help="An unassociated model, or a folder of them; their match counts go into the bundle. Repeatable.",
+)
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@click.option("--key", type=FILE, default=None, help="Private key [default: yours, made on first use].")
+@passphrase_options
+@input_options
+@json_option
+def generate(model: Path, output: Path | None, as_json: bool, **options: Any) -> None:
+    """Make the fingerprint of MODEL, an ONNX classifier.
+
+    An interrupted run goes on where it stopped when the same command is given again.
+    """
+    import onnxfp
+    from onnxfp.cli.passphrase import ask_passphrase
+    from onnxfp.cli.progress import generation_bar
+    from onnxfp.cli.render import print_fingerprint
+    from onnxfp.examples.defaults import DEFAULT_N_EXAMPLES, Choices
+
+    output = output or model.with_suffix(".fp.npz")
+    fields = ("kind", "spectrum", "epsilon", "n_steps", "step_size", "noise", "n_draws", "cutoff", "seed")
+    with generation_bar() as on_progress:
+        fingerprint = onnxfp.generate(
+            model,
+            output=output,
+            n_examples=options["n_examples"] or DEFAULT_N_EXAMPLES,
+            choices=Choices(**{field: options[field] for field in fields}),
+            grid=grid_of(options),
+            input_name=options["input_name"],
+            input_shape=options["input_shape"],
+            output_name=options["output_name"],
+            references=options["references"],
+            device=options["device"],
+            key=options["key"],
+            passphrase=ask_passphrase(options["passphrase_file"]),
+            on_progress=on_progress,
+        )
+    print_fingerprint(fingerprint, output, as_json=as_json)

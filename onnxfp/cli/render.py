@@ -1,0 +1,127 @@
+"""Reports and fingerprints as tables on stdout, or as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from onnxfp.bundle.fingerprint import Fingerprint
+    from onnxfp.evidence.report import Report
+
+_COLOURS = {"MATCH": "red", "NO_MATCH": "green", "INCONCLUSIVE": "yellow"}
+_WIDTH = 100
+
+
+def print_report(report: Report, suspect: Path, *, as_json: bool) -> None:
+    """Print the outcome of a verification.
+
+    Args:
+        report: The outcome.
+        suspect: Name of the suspect's file, which the report itself does not hold.
+        as_json: Whether to print the versioned record instead of the table.
+    """
+    if as_json:
+        click.echo(report.to_json())
+        return
+    counts, decision, null = report.counts, report.decision, report.null
+    pinned = "the key you demanded" if report.signer.is_pinned else "NOT PINNED: use --public-key to demand the owner's"
+    references = f"{len(report.owner_references)} of the owner, {len(report.verifier_references)} of yours"
+    if report.transferability is not None:
+        references += (
+            f"; match rate {report.transferability:.1%} on average, {report.worst_transferability:.1%} at worst"
+        )
+    selected = "" if counts.n_candidates == counts.n_asked else f" (of {counts.n_candidates} candidates)"
+    needed = "no count suffices" if decision.least_matches is None else f"{decision.least_matches} needed for MATCH"
+    _print_table(
+        f"{suspect.name}: {decision.verdict.value}",
+        (
+            ("signed by", f"{report.signer.public_key}\n{pinned}"),
+            ("suspect", report.suspect.digest),
+            ("base", report.bundle.base_digest),
+            ("fingerprint", f"{report.bundle.digest}\nkind {report.bundle.kind}, created {report.bundle.created}"),
+            ("ran on", ", ".join(provider.removesuffix("ExecutionProvider") for provider in report.suspect.providers)),
+            ("examples", f"{counts.n_asked} asked{selected}, {counts.n_answered} answered"),
+            ("matches", f"{counts.n_matches}, {needed}"),
+            (
+                "match rate",
+                (f"{report.match_rate:.1%}, {report.policy.confidence:.0%} interval "
+                f"{report.interval.lower:.1%} to {report.interval.upper:.1%}"),
+            ),
+            ("references", references),
+            ("margin", "unknown without references" if report.margin is None else f"{report.margin:+.1%}"),
+            ("null rate", f"{null.rate:.1%}\n{null.source}"),
+            ("p-value", f"{decision.p_value:.2g}, significance {report.policy.alpha:g}"),
+        ),
+    )
+    click.secho(decision.verdict.value, fg=_COLOURS[decision.verdict.value], bold=True)
+    for reason in decision.reasons:
+        click.echo(reason)
+
+
+def print_fingerprint(fingerprint: Fingerprint, path: Path, *, as_json: bool, image: Path | None = None) -> None:
+    """Print what a bundle holds.
+
+    Args:
+        fingerprint: A fingerprint that passed every check.
+        path: Its file.
+        as_json: Whether to print the manifest and digest as JSON instead of a table.
+        image: The contact sheet that was written, if any.
+    """
+    from onnxfp.evidence.null import ReferenceCount, estimate_null, find_prior
+    from onnxfp.evidence.statistics import least_matches
+    from onnxfp.evidence.verdict import Policy
+
+    manifest = fingerprint.manifest
+    if as_json:
+        record = {"digest": fingerprint.digest, "manifest": asdict(manifest)}
+        click.echo(json.dumps(record, sort_keys=True, indent=2))
+        return
+    base, recipe, grid = manifest.base, manifest.recipe, manifest.grid
+    owner = [ReferenceCount(r.digest, r.n_matches, manifest.n_examples) for r in manifest.references]
+    null = estimate_null(owner, [], base.n_classes, find_prior(recipe.kind, base.n_classes))
+    policy = Policy()
+    least = least_matches(manifest.n_candidates, null.rate, policy.alpha)
+    can_convict = least is not None and least <= manifest.n_examples
+    step = (grid.bounds.upper - grid.bounds.lower) / (grid.n_levels - 1)
+    noise = f", weight noise {recipe.noise:g} x {recipe.n_draws}" if recipe.noise else ""
+    cutoff = f", lowest {recipe.cutoff} frequencies removed from the {recipe.filtered}" if recipe.cutoff else ""
+    parity = manifest.copy_parity
+    rows: list[tuple[str, str]] = [
+        ("signed by", f"{manifest.public_key}\nsignature, digests and derivation are good"),
+        ("bundle", fingerprint.digest),
+        ("base", f"{base.digest}\n{base.input.layout} {base.input.shape} {base.input.dtype}, {base.n_classes} classes"),
+        ("created", f"{manifest.created} (the signer's claim)"),
+        ("examples", f"{manifest.n_examples} of {manifest.n_candidates} candidates, seed {recipe.seed}"),
+        ("recipe", (f"{recipe.kind}, {recipe.spectrum} seeds, epsilon {recipe.epsilon_levels * step:.4g}, "
+                   f"{recipe.n_steps} steps of {recipe.step_size:.4g}{noise}{cutoff}")),
+        ("torch copy", (f"differs from onnxruntime by {parity.max_abs_difference:.2g} at most, "
+                       f"{parity.n_label_flips} of {parity.n_inputs} labels differ")),
+        ("references", ", ".join(f"{r.n_matches / manifest.n_examples:.0%}" for r in manifest.references) or "none"),
+        ("null rate", f"{null.rate:.1%}\n{null.source}"),
+        ("power", f"{least} of {manifest.n_examples} matches are a MATCH at {policy.alpha:g}" if can_convict
+                  else f"no count is a MATCH at {policy.alpha:g}: make a fingerprint with more examples"),
+    ]  # fmt: skip
+    if image is not None:
+        rows.append(("image", str(image)))
+    _print_table(str(path), rows)
+
+
+def _print_table(title: str, rows: Iterable[tuple[str, str]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left", show_header=False, box=None, pad_edge=False)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in rows:
+        table.add_row(name, value)
+    # A fixed width where no terminal says otherwise, so that output in files and tests is the same everywhere.
+    console = Console(highlight=False, markup=False, soft_wrap=False)
+    console = console if console.is_terminal else Console(highlight=False, markup=False, width=_WIDTH)
+    console.print(table)

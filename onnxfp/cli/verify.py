@@ -1,0 +1,56 @@
+"""``onnxfp verify``: ask a suspect and give a verdict."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from onnxfp.cli.options import FILE, FILE_OR_FOLDER, grid_of, input_options, json_option
+
+EXIT_CODES = {"MATCH": 0, "NO_MATCH": 10, "INCONCLUSIVE": 11}
+
+
+@click.command()
+@click.argument("suspect", type=FILE)
+@click.argument("fingerprint", type=FILE)
+@click.option("--public-key", default=None, help="The owner's public key, a PEM file or 64 hex digits, to demand.")
+@click.option(
+    "--reference",
+    "references",
+    type=FILE_OR_FOLDER,
+    multiple=True,
+    help="An unassociated model of your own, or a folder of them. Repeatable.",
+)
+@click.option("--alpha", type=float, default=None, help="Largest p-value that is a MATCH [default: 1e-6].")
+@click.option("--need-references", is_flag=True, help="Without references of your own, INCONCLUSIVE.")
+@click.option("--provider", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@input_options
+@json_option
+@click.pass_context
+def verify(context: click.Context, /, suspect: Path, fingerprint: Path, as_json: bool, **options: Any) -> None:
+    """Ask SUSPECT the examples of FINGERPRINT and give a verdict.
+
+    Exit code: 0 MATCH, 10 NO_MATCH, 11 INCONCLUSIVE. The input options describe the suspect, where it differs from
+    the base.
+    """
+    import onnxfp
+    from onnxfp.cli.render import print_report
+
+    default = onnxfp.Policy()
+    alpha = default.alpha if options["alpha"] is None else options["alpha"]
+    report = onnxfp.verify(
+        suspect,
+        fingerprint,
+        public_key=options["public_key"],
+        references=options["references"],
+        policy=onnxfp.Policy(alpha=alpha, grey=max(alpha, default.grey), needs_references=options["need_references"]),
+        provider=options["provider"],
+        grid=grid_of(options),
+        input_name=options["input_name"],
+        input_shape=options["input_shape"],
+        output_name=options["output_name"],
+    )
+    print_report(report, suspect, as_json=as_json)
+    context.exit(EXIT_CODES[report.verdict.value])
