@@ -41,6 +41,9 @@ class Bounds:
     upper: float = 1.0
 
     def __post_init__(self) -> None:
+        # 0 and 0.0 must sign and derive the same.
+        object.__setattr__(self, "lower", float(self.lower))
+        object.__setattr__(self, "upper", float(self.upper))
         if not (isfinite(self.lower) and isfinite(self.upper) and self.lower < self.upper):
             raise ParameterError(
                 f"bounds must be two finite numbers, lower < upper; found {self.lower} and {self.upper}",
@@ -104,6 +107,8 @@ class InputGrid:
     channel_axis: int = 0
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "mean", tuple(float(v) for v in self.mean))
+        object.__setattr__(self, "std", tuple(float(v) for v in self.std))
         if self.n_levels not in (256, 65536):
             raise ParameterError(f"a grid has 256 or 65536 levels; found {self.n_levels}")
         if len(self.mean) != len(self.std) or not self.mean:

@@ -71,7 +71,7 @@ def choose_recipe(
     epsilon = choices.epsilon if choices.epsilon is not None else span * (16 if few else 32) / 255
     epsilon_levels = grid.epsilon_in_levels(epsilon)
     side = min((shape[axis] for axis in spatial_axes), default=0)
-    cutoff = choices.cutoff if choices.cutoff is not None else (side // (2 if few else 4) if kind == "ltrc" else 0)
+    cutoff = choices.cutoff if choices.cutoff is not None else (side // 8 if kind == "ltrc" else 0)
     return Recipe(
         kind=kind,
         spectrum=choices.spectrum or ("white" if few or not spatial_axes else "pink"),

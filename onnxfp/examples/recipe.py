@@ -45,6 +45,9 @@ class Recipe:
     seed: int
 
     def __post_init__(self) -> None:
+        # 1 and 1.0 must sign and derive the same.
+        object.__setattr__(self, "step_size", float(self.step_size))
+        object.__setattr__(self, "noise", float(self.noise))
         _one_of("kind", self.kind, get_args(Kind))
         _one_of("spectrum", self.spectrum, get_args(Spectrum))
         _one_of("filtered", self.filtered, get_args(Filtered))

@@ -1,0 +1,194 @@
+"""Small real models, keys and fingerprints that many tests share."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from onnx import TensorProto, helper, numpy_helper
+from securesystemslib.signer import CryptoSigner
+
+import onnxfp
+from onnxfp.bundle.fingerprint import Fingerprint, sign_fingerprint
+from onnxfp.bundle.keys import signer_public_key
+from onnxfp.bundle.manifest import SCHEMA, BaseModel, CopyParity, Manifest
+from onnxfp.examples.defaults import Choices
+from onnxfp.examples.derivation import derive_labels, derive_seeds
+from onnxfp.examples.recipe import Recipe
+from onnxfp.types import InputGrid, InputSpec, OutputSpec
+
+REPOSITORY = Path(__file__).parents[1]
+MODELS = REPOSITORY / "models"
+
+# A fixed key for tests: its private half is public, so it signs nothing of value.
+TEST_KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
+
+
+@pytest.fixture(autouse=True)
+def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep every test away from the keys and settings of whoever runs it."""
+    monkeypatch.setenv("ONNXFP_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("ONNXFP_PASSPHRASE", raising=False)
+
+
+@pytest.fixture(scope="session")
+def models() -> Path:
+    """The folder of trained models."""
+    return MODELS
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """The root of the checkout."""
+    return REPOSITORY
+
+
+def classifier(
+    *,
+    seed: int = 0,
+    n_classes: int = 5,
+    shape: tuple[int, ...] = (3, 8, 8),
+    batch: int | str = "N",
+    softmax: bool = False,
+    argmax: bool = False,
+    element: int = TensorProto.FLOAT,
+    opset: int = 17,
+) -> onnx.ModelProto:
+    """Return a small convolutional classifier with random weights, that separates its inputs well."""
+    rng = np.random.default_rng(seed)
+    dtype = helper.tensor_dtype_to_np_dtype(element)
+
+    def weights(name: str, *dims: int) -> onnx.TensorProto:
+        values = rng.normal(size=dims) * np.sqrt(3.0 / np.prod(dims[1:]))
+        return numpy_helper.from_array(values.astype(dtype), name)
+
+    nodes = [
+        helper.make_node("Conv", ["image", "w1"], ["c1"], name="conv1", pads=[1, 1, 1, 1]),
+        helper.make_node("Relu", ["c1"], ["r1"], name="relu1"),
+        helper.make_node("GlobalMaxPool" if seed % 2 else "GlobalAveragePool", ["r1"], ["p1"], name="pool"),
+        helper.make_node("Flatten", ["p1"], ["f1"], name="flatten"),
+        helper.make_node("Gemm", ["f1", "w2"], ["logits"], name="head", transB=1, alpha=40.0),
+    ]
+    outputs = [helper.make_tensor_value_info("logits", element, [batch, n_classes])]
+    if softmax:
+        nodes.append(helper.make_node("Softmax", ["logits"], ["probabilities"], name="softmax", axis=1))
+        outputs = [helper.make_tensor_value_info("probabilities", element, [batch, n_classes])]
+    if argmax:
+        nodes.append(helper.make_node("ArgMax", ["logits"], ["label"], name="argmax", axis=1, keepdims=0))
+        outputs = [helper.make_tensor_value_info("label", TensorProto.INT64, [batch])]
+    graph = helper.make_graph(
+        nodes,
+        "classifier",
+        [helper.make_tensor_value_info("image", element, [batch, *shape])],
+        outputs,
+        [weights("w1", 16, shape[0], 3, 3), weights("w2", n_classes, 16)],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
+    onnx.checker.check_model(model, full_check=True)
+    return model
+
+
+@pytest.fixture(scope="session")
+def make_classifier() -> Callable[..., onnx.ModelProto]:
+    """The maker of small classifiers."""
+    return classifier
+
+
+@pytest.fixture
+def base_path(tmp_path: Path) -> Path:
+    """A small base model in a file."""
+    path = tmp_path / "base.onnx"
+    path.write_bytes(classifier(seed=0).SerializeToString())
+    return path
+
+
+@pytest.fixture
+def other_path(tmp_path: Path) -> Path:
+    """An independent model for the same inputs and classes."""
+    path = tmp_path / "other.onnx"
+    path.write_bytes(classifier(seed=9).SerializeToString())
+    return path
+
+
+# Large enough a ball for networks with random weights to be led anywhere.
+EASY = Choices(kind="rc", epsilon=0.5, n_steps=30, step_size=0.05, noise=0.01)
+
+
+@pytest.fixture(scope="session")
+def easy() -> Choices:
+    """Hyper-parameters with which the small classifiers take any label."""
+    return EASY
+
+
+@pytest.fixture(scope="session")
+def crafted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Path]]:
+    """A small base model and its fingerprint of 40 examples, really crafted, once for all tests that only read."""
+    folder = tmp_path_factory.mktemp("crafted")
+    base = folder / "base.onnx"
+    base.write_bytes(classifier(seed=0).SerializeToString())
+    before = os.environ.get("ONNXFP_HOME")
+    os.environ["ONNXFP_HOME"] = str(folder / "home")
+    onnxfp.generate(base, output=folder / "base.fp.npz", n_examples=40, choices=EASY)
+    if before is None:
+        del os.environ["ONNXFP_HOME"]
+    else:
+        os.environ["ONNXFP_HOME"] = before
+    yield base, folder / "base.fp.npz"
+
+
+@dataclass(frozen=True)
+class Forge:
+    """Signs whatever it is given: what an owner, or an accuser with a key of their own, can do."""
+
+    signer: CryptoSigner
+
+    @property
+    def public_key(self) -> str:
+        return signer_public_key(self.signer)
+
+    def manifest(self, *, n_examples: int = 6, n_candidates: int = 8, shape: tuple[int, ...] = (3, 4, 4)) -> Manifest:
+        """Return a manifest with plausible content."""
+        return Manifest(
+            schema=SCHEMA,
+            created="2026-01-02T03:04:05Z",
+            public_key=self.public_key,
+            base=BaseModel(
+                digest="sha256:" + "ab" * 32,
+                n_classes=10,
+                input=InputSpec("image", shape, "float32", "NCHW", None),
+                output=OutputSpec("logits", "scores", 10),
+                spatial_axes=(1, 2),
+            ),
+            grid=InputGrid(),
+            recipe=Recipe("rc", "pink", 16, 50, 0.01, 0.05, 1, 0, "none", 3),
+            n_examples=n_examples,
+            n_candidates=n_candidates,
+            references=(),
+            copy_parity=CopyParity(1e-6, 0, 38),
+            versions=(("onnxfp", "0.1.0"),),
+        )
+
+    def fingerprint(self, manifest: Manifest | None = None) -> Fingerprint:
+        """Return a signed fingerprint whose derivation is right."""
+        manifest = manifest or self.manifest()
+        context = manifest.derivation_context()
+        indices = np.arange(manifest.n_examples, dtype=np.int64)
+        levels = derive_seeds(context, indices)
+        return sign_fingerprint(levels, derive_labels(context, indices), indices, manifest, self.signer)
+
+    def sign_again(self, fingerprint: Fingerprint, **changes: object) -> Fingerprint:
+        """Return a changed fingerprint with a signature that is good for it."""
+        changed = replace(fingerprint, **changes)  # type: ignore[arg-type]
+        return sign_fingerprint(changed.levels, changed.labels, changed.indices, changed.manifest, self.signer)
+
+
+@pytest.fixture(scope="session")
+def forge() -> Forge:
+    """A signer with a fixed test key, and what it takes to sign by hand."""
+    return Forge(CryptoSigner(TEST_KEY))

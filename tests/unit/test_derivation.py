@@ -1,0 +1,147 @@
+"""Seeds and labels: fixed bytes, fair draws, and a check that nothing slips past."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import scipy.stats
+
+from onnxfp.errors import DerivationError, ParameterError, ShapeError
+from onnxfp.examples.derivation import DerivationContext, check_derivation, derive_labels, derive_seeds
+from onnxfp.examples.recipe import Recipe
+from onnxfp.types import Bounds, InputGrid
+
+RECIPE = Recipe("c", "white", 8, 10, 0.01, 0.0, 1, 0, "none", 0)
+
+
+def context(
+    *, spectrum: str = "white", shape: tuple[int, ...] = (3, 16, 16), axes: tuple[int, ...] = (1, 2), levels: int = 256,
+    n_classes: int = 10, key: str = "00",
+) -> DerivationContext:  # fmt: skip
+    recipe = replace(RECIPE, spectrum=spectrum)
+    return DerivationContext(key, "sha256:base", shape, axes, n_classes, InputGrid(n_levels=levels), recipe)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({}, "3bad4aaf80eb42c4"),
+        ({"spectrum": "pink"}, "cc6e9bd164917c0b"),
+        ({"spectrum": "pink", "shape": (16, 12, 3), "axes": (0, 1)}, "b7f185b38341893d"),
+        ({"spectrum": "pink", "shape": (2, 50), "axes": (1,), "levels": 65536}, "70c23da3496b3f86"),
+        ({"shape": (9,), "axes": (), "levels": 65536}, "bcbeae88f193e9a0"),
+    ],
+)
+def test_derived_bytes_never_change(fields: dict[str, object], expected: str) -> None:
+    # A bundle signed today is derived again by every later release, on every platform.
+    ctx = context(**fields)  # type: ignore[arg-type]
+    seeds, labels = derive_seeds(ctx, range(5)), derive_labels(ctx, range(25))
+    width = ctx.grid.dtype.itemsize
+    digest = hashlib.sha256(seeds.astype(f"<u{width}").tobytes() + labels.astype("<i8").tobytes()).hexdigest()
+    assert digest[:16] == expected
+
+
+def test_a_float_and_an_integer_bound_derive_the_same() -> None:
+    one = replace(context(), grid=InputGrid(Bounds(0, 1), mean=(0,), std=(1,)))
+    assert one.digest() == context().digest()
+
+
+@pytest.mark.parametrize("change", [{"key": "01"}, {"spectrum": "pink"}, {"n_classes": 11}, {"shape": (3, 16, 17)}])
+def test_every_part_of_the_context_changes_the_seeds(change: dict[str, object]) -> None:
+    a, b = derive_seeds(context(), range(1)), derive_seeds(context(**change), range(1))  # type: ignore[arg-type]
+    assert a.shape != b.shape or (a != b).any()
+
+
+def test_one_candidate_is_derived_alone_as_among_others() -> None:
+    ctx = context(spectrum="pink")
+    assert (derive_seeds(ctx, [7])[0] == derive_seeds(ctx, range(9))[7]).all()
+    assert derive_labels(ctx, [17])[0] == derive_labels(ctx, range(20))[17]
+
+
+@pytest.mark.parametrize("n_classes", [2, 3, 10, 1000])
+def test_labels_do_not_repeat_while_classes_last(n_classes: int) -> None:
+    labels = derive_labels(context(n_classes=n_classes), range(3 * n_classes))
+    for block in labels.reshape(3, n_classes):
+        assert sorted(block) == list(range(n_classes))
+
+
+def test_labels_are_uniform_at_every_place() -> None:
+    # First label of 2,000 blocks of 10: chi-squared with 9 degrees of freedom exceeds 33.7 once in 10,000.
+    firsts = derive_labels(context(), range(0, 20_000, 10))
+    counts = [Counter(firsts.tolist())[c] for c in range(10)]
+    assert scipy.stats.chisquare(counts).statistic < 33.7
+
+
+def test_white_seeds_are_uniform() -> None:
+    # 256 levels, 307,200 values: chi-squared with 255 degrees of freedom exceeds 350 once in 10,000.
+    seeds = derive_seeds(context(), range(400))
+    counts = np.bincount(seeds.ravel(), minlength=256)
+    assert scipy.stats.chisquare(counts).statistic < 350
+
+
+def test_pink_seeds_have_equal_power_in_every_octave() -> None:
+    seeds = derive_seeds(context(spectrum="pink", shape=(1, 64, 64)), range(200)).astype(float)[:, 0]
+    spectrum = (np.abs(np.fft.fft2(seeds - seeds.mean(axis=(1, 2), keepdims=True))) ** 2).mean(axis=0)
+    frequency = np.hypot(*np.meshgrid(np.fft.fftfreq(64) * 64, np.fft.fftfreq(64) * 64))
+    octaves = [spectrum[(frequency >= low) & (frequency < 2 * low)].sum() for low in (2, 4, 8, 16)]
+    # A white spectrum would give 1 : 4 : 16 : 64.
+    assert max(octaves) / min(octaves) < 2.5
+
+
+def test_a_right_derivation_passes() -> None:
+    ctx = context()
+    indices = np.array([0, 2, 3, 9])
+    check_derivation(ctx, derive_seeds(ctx, indices), derive_labels(ctx, indices), indices, 10)
+
+
+@pytest.mark.parametrize("indices", [[0, 0, 1, 2], [1, 0, 2, 3], [0, 1, 2, 10], [-1, 0, 1, 2]])
+def test_indices_must_increase_within_the_candidates(indices: list[int]) -> None:
+    ctx, where = context(), np.array(indices)
+    safe = np.abs(where)
+    with pytest.raises(DerivationError, match="increase strictly"):
+        check_derivation(ctx, derive_seeds(ctx, safe), derive_labels(ctx, safe), where, 10)
+
+
+def test_another_label_is_found() -> None:
+    ctx, indices = context(), np.arange(4)
+    labels = derive_labels(ctx, indices)
+    labels[2] = (labels[2] + 1) % 10
+    with pytest.raises(DerivationError, match="label of example 2"):
+        check_derivation(ctx, derive_seeds(ctx, indices), labels, indices, 4)
+
+
+@pytest.mark.parametrize("spectrum", ["white", "pink"])
+def test_the_ball_is_exact_to_one_level(spectrum: str) -> None:
+    ctx, indices = context(spectrum=spectrum), np.arange(4)
+    seeds, labels = derive_seeds(ctx, indices), derive_labels(ctx, indices)
+    where = np.unravel_index(np.argmin(np.abs(seeds[3].astype(int) - 128)), seeds[3].shape)
+    seeds[(3, *where)] += 8
+    check_derivation(ctx, seeds, labels, indices, 4)
+    seeds[(3, *where)] += 1
+    with pytest.raises(DerivationError, match="example 3 .* lies 9 levels"):
+        check_derivation(ctx, seeds, labels, indices, 4)
+
+
+def test_arrays_that_do_not_belong_together_are_refused() -> None:
+    ctx, indices = context(), np.arange(4)
+    seeds, labels = derive_seeds(ctx, indices), derive_labels(ctx, indices)
+    for levels, recorded, where in (
+        (seeds[:0], labels[:0], indices[:0]),
+        (seeds, labels[:3], indices),
+        (seeds, labels, indices[:3]),
+        (seeds[:, :2], labels, indices),
+        (seeds.astype(np.uint16), labels, indices),
+    ):
+        with pytest.raises(ShapeError):
+            check_derivation(ctx, levels, recorded, where, 4)
+
+
+def test_labels_need_two_classes_and_indices_from_zero() -> None:
+    with pytest.raises(ParameterError, match="at least 2 classes"):
+        derive_labels(context(n_classes=1), [0])
+    with pytest.raises(ParameterError, match="start at 0"):
+        derive_labels(context(), [-1])

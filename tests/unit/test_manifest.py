@@ -1,0 +1,112 @@
+"""The manifest's strict reader: every field present, known, of its type, in its range, in one spelling."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from onnxfp.bundle import canonical_json
+from onnxfp.bundle.manifest import Manifest
+from onnxfp.errors import BundleFormatError, BundleVersionError
+
+
+def edited(manifest: Manifest, edit: Callable[[dict[str, Any]], object]) -> bytes:
+    value = json.loads(manifest.to_json())
+    edit(value)
+    return canonical_json.dump(value)
+
+
+def put(path: str, new: object) -> Callable[[dict[str, Any]], object]:
+    def edit(value: dict[str, Any]) -> None:
+        *parents, last = path.split(".")
+        for parent in parents:
+            value = value[parent]
+        value[last] = new
+
+    return edit
+
+
+def test_a_manifest_survives_the_round_trip(forge: Any) -> None:
+    manifest = forge.manifest()
+    assert Manifest.from_json(manifest.to_json()) == manifest
+    assert Manifest.from_json(manifest.to_json()).to_json() == manifest.to_json()
+
+
+@pytest.mark.parametrize(
+    ("path", "new", "complaint"),
+    [
+        ("created", "yesterday", "created"),
+        ("created", 5, "manifest.created must be str"),
+        ("public_key", "AB" * 32, "public_key"),
+        ("n_examples", 0, "n_examples"),
+        ("n_examples", True, "manifest.n_examples must be int"),
+        ("n_examples", 9, "n_examples"),
+        ("n_candidates", 2**40, "n_candidates"),
+        ("base", [], "manifest.base must be an object"),
+        ("base.digest", "sha1:00", "base.digest"),
+        ("base.n_classes", 1, "n_classes"),
+        ("base.input.shape", [], "shape"),
+        ("base.input.shape", [2**20, 2**20], "shape"),
+        ("base.input.shape", [3, -4, 4], "shape"),
+        ("base.input.layout", "HWNC", "manifest.base.input.layout"),
+        ("base.input.batch", "N", "manifest.base.input.batch"),
+        ("base.spatial_axes", [7], "spatial_axes"),
+        ("grid.n_levels", 17, "manifest.grid.n_levels"),
+        ("grid.std", [0.0], "manifest.grid"),
+        ("grid.mean", [0.0, 0.0], "manifest.grid"),
+        ("grid.channel_axis", 5, "channel_axis"),
+        ("grid.bounds.upper", -1.0, "bounds"),
+        ("grid.bounds.upper", 1e308, "upper"),
+        ("recipe.kind", "watermark", "kind"),
+        ("recipe.noise", 2.0, "noise"),
+        ("recipe.epsilon_levels", 256, "epsilon_levels"),
+        ("recipe.unknown", 1, "manifest.recipe.unknown is unknown"),
+        ("references", [{"digest": "sha256:" + "0" * 64, "n_matches": 99}], "matches more"),
+        ("references", [{"digest": "sha256:x", "n_matches": 1}], "digest"),
+        ("references", [{"digest": "sha256:" + "0" * 64, "n_matches": 1}] * 2, "twice"),
+        ("versions", [["onnxfp"]], "versions"),
+        ("created", "x" * 1001, "created"),
+    ],
+)
+def test_a_bad_field_is_named(forge: Any, path: str, new: object, complaint: str) -> None:
+    with pytest.raises(BundleFormatError, match=complaint) as raised:
+        Manifest.from_json(edited(forge.manifest(), put(path, new)))
+    assert raised.value.hint
+
+
+def test_a_missing_field_is_named(forge: Any) -> None:
+    with pytest.raises(BundleFormatError, match=r"manifest\.recipe is missing"):
+        Manifest.from_json(edited(forge.manifest(), lambda value: value.pop("recipe")))
+
+
+@pytest.mark.parametrize("schema", ["onnxfp/bundle/2", 1, None])
+def test_another_schema_is_another_error(forge: Any, schema: object) -> None:
+    with pytest.raises(BundleVersionError, match="schema"):
+        Manifest.from_json(edited(forge.manifest(), put("schema", schema)))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"",
+        b"[]",
+        b"nonsense",
+        b"\xff\xfe",
+        b'{"a":NaN}',
+        b'{"a":Infinity}',
+        b'{"a":1,"a":1}',
+        b'{"a": 1}',
+        b'{"b":1,"a":1}',
+        b'{"a":1}\n',
+        b'{"a":"\\u0061"}',
+        b'{"a":1.0e0}',
+        b'{"a":' + b"9" * 5000 + b"}",
+        b'{"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+    ],
+)
+def test_only_the_canonical_text_is_read(text: bytes) -> None:
+    with pytest.raises(BundleFormatError, match="canonical JSON"):
+        canonical_json.load(text, "here")

@@ -1,0 +1,66 @@
+"""Policy and verdict."""
+
+from __future__ import annotations
+
+import pytest
+import scipy.stats
+
+from onnxfp.errors import ParameterError
+from onnxfp.evidence.null import NullRate
+from onnxfp.evidence.verdict import Counts, Policy, Verdict, decide
+
+NULL = NullRate(0.5, "test")
+
+
+def verdict(n_matches: int, *, answered: int = 100, asked: int = 100, candidates: int = 100, **policy: object) -> Verdict:
+    counts = Counts(n_matches, answered, asked, candidates)
+    return decide(counts, NULL, 0, Policy(**policy)).verdict  # type: ignore[arg-type]
+
+
+def test_a_copy_matches_and_a_stranger_does_not() -> None:
+    assert verdict(100) is Verdict.MATCH
+    assert verdict(40) is Verdict.NO_MATCH
+
+
+def test_between_grey_and_alpha_nothing_is_decided() -> None:
+    decision = decide(Counts(66, 100, 100, 100), NULL, 0, Policy())
+    assert decision.verdict is Verdict.INCONCLUSIVE
+    assert 1e-6 < decision.p_value < 1e-2
+
+
+def test_the_p_value_counts_candidates_that_were_not_kept_as_mismatches() -> None:
+    decision = decide(Counts(100, 100, 100, 300), NULL, 0, Policy())
+    assert decision.p_value == pytest.approx(scipy.stats.binom.sf(99, 300, 0.5))
+    assert decision.verdict is Verdict.INCONCLUSIVE
+    assert decision.least_matches is None
+
+
+@pytest.mark.parametrize(
+    ("counts", "policy", "reason"),
+    [
+        (Counts(10, 10, 10, 10), {}, "demands 20"),
+        (Counts(80, 80, 100, 100), {}, "answered 80 of 100"),
+        (Counts(100, 100, 100, 100), {"needs_references": True}, "references"),
+        (Counts(20, 20, 20, 20), {"alpha": 1e-9}, "no count"),
+    ],
+)
+def test_what_makes_a_verdict_impossible_is_said(counts: Counts, policy: dict[str, object], reason: str) -> None:
+    decision = decide(counts, NULL, 0, Policy(**policy))  # type: ignore[arg-type]
+    assert decision.verdict is Verdict.INCONCLUSIVE
+    assert any(reason in sentence for sentence in decision.reasons)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"alpha": 0.0}, {"alpha": 0.5, "grey": 0.1}, {"grey": 1.0}, {"least_examples": 0}, {"least_answered": 0.0},
+     {"confidence": 1.0}],
+)  # fmt: skip
+def test_impossible_policies_are_refused(fields: dict[str, float]) -> None:
+    with pytest.raises(ParameterError):
+        Policy(**fields)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("counts", [(2, 1, 3, 3), (1, 3, 2, 3), (1, 1, 4, 3), (0, 0, 0, 0), (-1, 1, 1, 1)])
+def test_impossible_counts_are_refused(counts: tuple[int, int, int, int]) -> None:
+    with pytest.raises(ParameterError):
+        Counts(*counts)
