@@ -19,7 +19,7 @@ $(READY): pyproject.toml
 	touch $(READY)
 
 demo: $(READY)
-	$(BIN)/python benchmarks/demo.py
+	$(BIN)/python models/demo.py
 
 test: lint unit
 

@@ -15,6 +15,9 @@ N_CLASSES = 10
 class Classifier(nn.Module):
     """A network on ``(n, 3, 32, 32)`` images in [0, 1]: normalisation, features, average pooling, linear head."""
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(self, features: nn.Module, width: int) -> None:
         super().__init__()
         self.register_buffer("mean", torch.tensor(MEAN).view(1, 3, 1, 1))

@@ -107,7 +107,7 @@ def quantise(source: Path, path: Path, images: Tensor) -> None:
         def __init__(self) -> None:
             self._batches: Iterator[Tensor] = iter(images.split(100))
 
-        def get_next(self) -> dict[str, np.ndarray] | None:  # type: ignore[type-arg]
+        def get_next(self) -> dict[str, np.ndarray] | None:
             batch = next(self._batches, None)
             return None if batch is None else {"image": batch.float().div(255).numpy()}
 

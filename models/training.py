@@ -44,7 +44,9 @@ def train(
         keep_zeros: Whether weights that are zero stay zero (fine-tuning after pruning).
     """
     generator = torch.Generator().manual_seed(schedule.seed)
-    network.train().to(memory_format=torch.channels_last)
+    network.train()
+    # Module.to is typed without it.
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     masks = [(p, p.detach() != 0) for p in network.parameters() if p.ndim > 1] if keep_zeros else []
     optimiser = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9, nesterov=True, weight_decay=5e-4)
     n_batches = len(images) // _BATCH
@@ -67,8 +69,12 @@ def train(
                 parameter.data *= mask
             total += loss.item()
         seconds = time.monotonic() - began
-        print(f"{name}: epoch {epoch + 1}/{schedule.epochs}, loss {total / n_batches:.3f}, {seconds:.0f} s", file=sys.stderr)
-    network.eval().to(memory_format=torch.contiguous_format)
+        print(
+            f"{name}: epoch {epoch + 1}/{schedule.epochs}, loss {total / n_batches:.3f}, {seconds:.0f} s",
+            file=sys.stderr,
+        )
+    network.eval()
+    network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
 
 
 def prune(network: nn.Module, share: float) -> None:

@@ -86,13 +86,13 @@ def generate(
     Raises:
         OnnxfpError: Of the class that fits; see :mod:`onnxfp.errors`.
     """
+    if n_examples < 1:
+        raise ParameterError(f"the number of examples must be at least 1; found {n_examples}")
+    torch_device = choose_device(device)
     from onnxfp.base.parity import check_parity, measure_parity
     from onnxfp.base.torch_copy import build_torch_copy
     from onnxfp.examples.generation import craft_examples
 
-    if n_examples < 1:
-        raise ParameterError(f"the number of examples must be at least 1; found {n_examples}")
-    torch_device = choose_device(device)
     provider: Provider = "auto" if torch_device.type == "cuda" else "cpu"
     file = read_onnx(model)
     session = ModelSession(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from onnxfp.errors import ProviderError
+from onnxfp.errors import ExecutionError, ProviderError
 
 if TYPE_CHECKING:
     import torch
@@ -19,10 +19,16 @@ def choose_device(device: Device) -> torch.device:
         device: ``auto`` takes CUDA where torch can use it, else the CPU; ``cuda`` demands it.
 
     Raises:
+        ExecutionError: torch is not installed.
         ProviderError: CUDA was demanded and torch cannot use it.
     """
-    import torch
-
+    try:
+        import torch
+    except ImportError as error:
+        raise ExecutionError(
+            "making a fingerprint needs torch, which is not installed (verifying one does not)",
+            hint="pip install torch",
+        ) from error
     usable = device != "cpu" and torch.cuda.is_available()
     if device == "cuda" and not usable:
         raise ProviderError(

@@ -50,8 +50,10 @@ def print_report(report: Report, suspect: Path, *, as_json: bool) -> None:
             ("matches", f"{counts.n_matches}, {needed}"),
             (
                 "match rate",
-                (f"{report.match_rate:.1%}, {report.policy.confidence:.0%} interval "
-                f"{report.interval.lower:.1%} to {report.interval.upper:.1%}"),
+                (
+                    f"{report.match_rate:.1%}, {report.policy.confidence:.0%} interval "
+                    f"{report.interval.lower:.1%} to {report.interval.upper:.1%}"
+                ),
             ),
             ("references", references),
             ("margin", "unknown without references" if report.margin is None else f"{report.margin:+.1%}"),
@@ -122,6 +124,9 @@ def _print_table(title: str, rows: Iterable[tuple[str, str]]) -> None:
     for name, value in rows:
         table.add_row(name, value)
     # A fixed width where no terminal says otherwise, so that output in files and tests is the same everywhere.
-    console = Console(highlight=False, markup=False, soft_wrap=False)
+    console = Console(highlight=False, markup=False)
     console = console if console.is_terminal else Console(highlight=False, markup=False, width=_WIDTH)
-    console.print(table)
+    with console.capture() as capture:
+        console.print(table)
+    for line in capture.get().splitlines():
+        click.echo(line.rstrip())

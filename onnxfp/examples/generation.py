@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from math import ceil
 
 import numpy as np
 import torch
@@ -88,8 +89,7 @@ def craft_examples(
                 "base model does not give the others their label",
                 hint="use a larger --epsilon, more --steps, or less --noise",
             )
-        missing = n_examples - len(state.labels)
-        size = min(batch_size, missing)
+        size = _next_batch_size(state, n_examples, batch_size)
         indices = np.arange(state.n_candidates, state.n_candidates + size, dtype=np.int64)
         seeds, labels = derive_seeds(context, indices), derive_labels(context, indices)
 
@@ -105,11 +105,11 @@ def craft_examples(
             on_step=report,
         )
         levels = seal(units.cpu().numpy(), seeds, context)
-        kept = rescore(levels) == labels
-        state = _extend(state, levels[kept], labels[kept], indices[kept], size)
-        if kept.mean() < _LEAST_KEPT_SHARE and state.noise > 0:
+        confirmed = rescore(levels) == labels
+        state = _extend(state, levels, labels, indices, np.flatnonzero(confirmed), n_examples)
+        if confirmed.mean() < _LEAST_KEPT_SHARE and state.noise > 0:
             state = replace(state, noise=state.noise * _NOISE_BACKOFF)
-            _log.info("only %d of %d candidates were kept: weight noise is now %g", kept.sum(), size, state.noise)
+            _log.info("only %d of %d candidates held: weight noise is now %g", confirmed.sum(), size, state.noise)
         yield state
 
 
@@ -126,17 +126,38 @@ def seal(units: NDArray[np.float32], seeds: Levels, context: DerivationContext) 
     """
     span, epsilon = context.grid.n_levels - 1, context.recipe.epsilon_levels
     centre = seeds.astype(np.int32)
-    nearest = np.rint(np.nan_to_num(units.astype(np.float64)) * span).astype(np.int32)
+    nearest = np.rint(np.clip(np.nan_to_num(units), 0.0, 1.0).astype(np.float64) * span).astype(np.int32)
     levels = np.clip(nearest, np.maximum(centre - epsilon, 0), np.minimum(centre + epsilon, span))
     return np.asarray(levels.astype(context.grid.dtype))
 
 
-def _extend(state: Crafted, levels: Levels, labels: Labels, indices: NDArray[np.int64], n_tried: int) -> Crafted:
+def _next_batch_size(state: Crafted, n_examples: int, batch_size: int) -> int:
+    """Return how many candidates to craft: enough for what is missing, at the rate at which they held so far."""
+    missing = n_examples - len(state.labels)
+    held = max(len(state.labels), 1) / state.n_candidates if state.n_candidates else 1.0
+    return min(batch_size, ceil(missing / held))
+
+
+def _extend(
+    state: Crafted,
+    levels: Levels,
+    labels: Labels,
+    indices: NDArray[np.int64],
+    confirmed: NDArray[np.intp],
+    n_examples: int,
+) -> Crafted:
+    """Return the state with the confirmed candidates of one batch, up to ``n_examples`` in all.
+
+    The last example kept is the last candidate that counts: whatever was crafted after it changes nothing.
+    """
+    kept = confirmed[: n_examples - len(state.labels)]
+    is_complete = len(state.labels) + len(kept) == n_examples
+    last = indices[kept[-1]] if is_complete else indices[-1]
     return Crafted(
-        levels=np.concatenate([state.levels, levels]),
-        labels=np.concatenate([state.labels, labels]),
-        indices=np.concatenate([state.indices, indices]),
-        n_candidates=state.n_candidates + n_tried,
+        levels=np.concatenate([state.levels, levels[kept]]),
+        labels=np.concatenate([state.labels, labels[kept]]),
+        indices=np.concatenate([state.indices, indices[kept]]),
+        n_candidates=int(last) + 1,
         noise=state.noise,
     )
 

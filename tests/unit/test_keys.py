@@ -31,7 +31,9 @@ def test_both_halves_belong_together(tmp_path: Path, passphrase: bytes | None) -
     path = tmp_path / "deep" / "my.pem"
     public_key = generate_key_pair(path, passphrase=passphrase)
     signer = load_signer(path, (lambda _: passphrase) if passphrase else no_question)
-    assert signer_public_key(signer) == public_key == load_public_key(public_key_path(path)) == load_public_key(public_key)
+    assert (
+        signer_public_key(signer) == public_key == load_public_key(public_key_path(path)) == load_public_key(public_key)
+    )
     assert (b"ENCRYPTED" in path.read_bytes()) == (passphrase is not None)
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from onnxfp.bundle import npy
 from onnxfp.errors import BundleFormatError
@@ -14,7 +16,7 @@ from onnxfp.errors import BundleFormatError
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int64])
 @pytest.mark.parametrize("shape", [(1,), (5,), (100, 3, 32, 32), (12_345, 7), (1, 2, 3, 4, 5)])
 def test_the_bytes_are_numpys_own(dtype: type, shape: tuple[int, ...]) -> None:
-    array = np.arange(np.prod(shape)).astype(dtype).reshape(shape)
+    array: NDArray[Any] = np.arange(np.prod(shape)).astype(dtype).reshape(shape)
     expected = io.BytesIO()
     np.lib.format.write_array(expected, array, version=(1, 0), allow_pickle=False)
     assert npy.dump(array) == expected.getvalue()
@@ -34,7 +36,7 @@ def test_the_bytes_are_numpys_own(dtype: type, shape: tuple[int, ...]) -> None:
         np.zeros((4, 4), [("a", "<i8")]),
     ],
 )
-def test_any_other_array_is_refused(array: np.ndarray) -> None:  # type: ignore[type-arg]
+def test_any_other_array_is_refused(array: NDArray[Any]) -> None:
     stream = io.BytesIO()
     np.lib.format.write_array(stream, array, allow_pickle=False)
     with pytest.raises(BundleFormatError, match="labels"):

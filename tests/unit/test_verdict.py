@@ -12,7 +12,9 @@ from onnxfp.evidence.verdict import Counts, Policy, Verdict, decide
 NULL = NullRate(0.5, "test")
 
 
-def verdict(n_matches: int, *, answered: int = 100, asked: int = 100, candidates: int = 100, **policy: object) -> Verdict:
+def verdict(
+    n_matches: int, *, answered: int = 100, asked: int = 100, candidates: int = 100, **policy: object
+) -> Verdict:
     counts = Counts(n_matches, answered, asked, candidates)
     return decide(counts, NULL, 0, Policy(**policy)).verdict  # type: ignore[arg-type]
 

@@ -1,0 +1,40 @@
+"""Running the command line as its user does."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pytest
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a command left behind."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def onnxfp() -> Callable[..., Outcome]:
+    """Run ``onnxfp`` in a process of its own."""
+
+    def run(*arguments: object, stdin: str = "", **environment: str) -> Outcome:
+        done = subprocess.run(
+            [sys.executable, "-m", "onnxfp", *map(str, arguments)],
+            input=stdin,
+            capture_output=True,
+            text=True,
+            env={**os.environ, "COLUMNS": "100", **environment},
+            check=False,
+            timeout=300,
+        )
+        assert "Traceback" not in done.stderr
+        return Outcome(done.returncode, done.stdout, done.stderr)
+
+    return run

@@ -1,0 +1,188 @@
+"""The commands: exit code, stdout and stderr, each on its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from PIL import Image
+
+Run = Callable[..., Any]
+EASY = ("--kind", "rc", "--epsilon", 0.5, "--steps", 30, "--step-size", 0.05, "--noise", 0.01)
+
+
+def test_generate_verify_and_inspect_from_one_end_to_the_other(onnxfp: Run, base_path: Path, other_path: Path) -> None:
+    made = onnxfp("generate", base_path, "-n", 40, *EASY)
+    assert made.code == 0
+    assert "40 of" in made.out
+    assert "made your default key pair" in made.err
+    bundle = base_path.with_suffix(".fp.npz")
+    match = onnxfp("verify", base_path, bundle)
+    assert (match.code, match.err) == (0, "")
+    assert "base.onnx: MATCH" in match.out
+    assert "NOT PINNED" in match.out
+    stranger = onnxfp("verify", other_path, bundle)
+    assert stranger.code in (10, 11)
+    seen = onnxfp("inspect", bundle)
+    assert (seen.code, seen.err) == (0, "")
+    assert "signature, digests and derivation are good" in seen.out
+
+
+def test_json_is_one_record_on_stdout(onnxfp: Run, crafted: tuple[Path, Path], tmp_path: Path) -> None:
+    base, bundle = crafted
+    record = json.loads(onnxfp("verify", base, bundle, "--json").out)
+    assert record["schema"] == "onnxfp/verification/1"
+    assert record["decision"]["verdict"] == "MATCH"
+    manifest = json.loads(onnxfp("inspect", bundle, "--json").out)["manifest"]
+    assert manifest["n_examples"] == 40
+    output = tmp_path / "b.fp.npz"
+    made = json.loads(onnxfp("generate", base, "-n", 2, *EASY, "-o", output, "--json").out)
+    assert made["manifest"]["public_key"] == manifest["public_key"] or len(made["manifest"]["public_key"]) == 64
+    key = json.loads(onnxfp("keygen", "-o", tmp_path / "k.pem", "--json").out)
+    assert Path(key["public_key_file"]).exists()
+
+
+def test_exit_codes_tell_the_verdicts_apart(onnxfp: Run, crafted: tuple[Path, Path], tmp_path: Path) -> None:
+    base, bundle = crafted
+    assert onnxfp("verify", base, bundle, "--need-references").code == 11
+    # A model that always answers the same is nobody's copy.
+    model = onnx.load(base)
+    for tensor in model.graph.initializer:
+        tensor.CopyFrom(onnx.numpy_helper.from_array(np.zeros_like(onnx.numpy_helper.to_array(tensor)), tensor.name))
+    (tmp_path / "constant.onnx").write_bytes(model.SerializeToString())
+    refused = onnxfp("verify", tmp_path / "constant.onnx", bundle)
+    assert refused.code == 10
+    assert "constant.onnx: NO_MATCH" in refused.out
+
+
+def test_a_key_pair_with_a_passphrase_signs_and_is_pinned(onnxfp: Run, base_path: Path, tmp_path: Path) -> None:
+    secret, key = tmp_path / "secret", tmp_path / "k.pem"
+    secret.write_text("correct horse\n")
+    made = onnxfp("keygen", "-o", key, "--passphrase-file", secret)
+    assert made.code == 0
+    assert b"ENCRYPTED" in key.read_bytes()
+    bundle = tmp_path / "a.fp.npz"
+    common = ("generate", base_path, "-n", 20, *EASY, "-o", bundle, "--key", key)
+    assert onnxfp(*common, ONNXFP_PASSPHRASE="wrong").code == 7
+    assert not bundle.exists()
+    assert onnxfp(*common, "--passphrase-file", secret).code == 0
+    pinned = onnxfp("verify", base_path, bundle, "--public-key", tmp_path / "k.pub.pem")
+    assert pinned.code in (0, 11)
+    assert "the key you demanded" in pinned.out
+    assert onnxfp("keygen", "-o", tmp_path / "other.pem", "--encrypt", ONNXFP_PASSPHRASE="x").code == 0
+    mismatch = onnxfp("verify", base_path, bundle, "--public-key", tmp_path / "other.pub.pem")
+    assert mismatch.code == 5
+    assert mismatch.err.startswith("error: the bundle is signed by")
+    assert "\nhint: " in mismatch.err
+
+
+def test_a_key_is_not_overwritten_without_force(onnxfp: Run, tmp_path: Path) -> None:
+    key = tmp_path / "k.pem"
+    assert onnxfp("keygen", "-o", key).code == 0
+    again = onnxfp("keygen", "-o", key)
+    assert again.code == 7
+    assert "exists already" in again.err
+    assert onnxfp("keygen", "-o", key, "--force").code == 0
+
+
+def test_the_contact_sheet_shows_the_examples(onnxfp: Run, crafted: tuple[Path, Path], tmp_path: Path) -> None:
+    sheet = tmp_path / "grid.png"
+    seen = onnxfp("inspect", crafted[1], "--image", sheet)
+    assert seen.code == 0
+    with Image.open(sheet) as image:
+        pixels = np.asarray(image)
+    # 40 examples of 8 x 8 in 7 columns and 6 rows, three times as large, two pixels apart.
+    assert pixels.shape == (6 * 26, 7 * 26, 3)
+    import onnxfp as package
+
+    first = package.load(crafted[1]).levels[0].transpose(1, 2, 0)
+    assert (pixels[:24:3, :24:3] == first).all()
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "message"),
+    [
+        (["generate", "{tmp}/missing.onnx"], 7, "does not exist"),
+        (["generate", "{junk}"], 3, "not an ONNX model"),
+        (["verify", "{base}", "{junk}"], 4, "not a readable .npz"),
+        (["verify", "{junk}", "{bundle}"], 3, "not an ONNX model"),
+        (["verify", "{tmp}/missing.onnx", "{bundle}"], 7, "does not exist"),
+        (["inspect", "{tmp}/missing.npz"], 7, "does not exist"),
+        (["inspect", "{junk}", "--image", "x.png"], 4, "not a readable .npz"),
+        (["verify", "{base}", "{bundle}", "--public-key", "{tmp}/nokey.pem"], 7, "cannot be read"),
+        (["verify", "{base}", "{bundle}", "--provider", "cuda"], 6, "CUDA"),
+        (["generate", "{base}", "--device", "cuda"], 6, "CUDA"),
+        (["generate", "{base}", "-o", "{tmp}/no/where.npz", "-n", "2"], 7, "cannot be written"),
+        (["generate", "{base}", "--kind", "c", "--noise", "0.1"], 2, "neither noise nor cutoff"),
+        (["generate", "{base}", "--epsilon", "-1"], 2, "epsilon"),
+        (["generate", "{base}", "--std", "0"], 2, "std positive"),
+        (["generate", "{base}", "--mean", "a,b"], 2, "not a list of numbers"),
+        (["generate", "{base}", "--mean", "0", "--preprocessing", "imagenet"], 2, "either the name or the numbers"),
+        (["generate", "{base}", "--input", "nope"], 3, "no input 'nope'"),
+        (["generate", "{base}", "--output-name", "nope"], 3, "no output 'nope'"),
+        (["generate", "{base}", "-n", "0"], 2, "0"),
+        (["verify", "{base}"], 2, "Missing argument"),
+        (["nonsense"], 2, "No such command"),
+        (["verify", "{base}", "{bundle}", "--alpha", "2"], 2, "alpha"),
+    ],
+)
+def test_wrong_input_ends_in_its_own_error(
+    onnxfp: Run, crafted: tuple[Path, Path], tmp_path: Path, command: list[str], code: int, message: str
+) -> None:
+    junk = tmp_path / "junk"
+    junk.write_bytes(b"neither one nor the other")
+    places = {"tmp": tmp_path, "junk": junk, "base": crafted[0], "bundle": crafted[1]}
+    outcome = onnxfp(*(word.format(**places) for word in command))
+    assert (outcome.code, outcome.out) == (code, "")
+    assert message in outcome.err
+    assert sorted(p.name for p in tmp_path.iterdir() if p.name != "home") == ["junk"]
+
+
+def test_a_suspect_for_another_task_is_an_error_not_a_verdict(
+    onnxfp: Run, crafted: tuple[Path, Path], tmp_path: Path, make_classifier: Callable[..., onnx.ModelProto]
+) -> None:
+    for name, model in (("six", make_classifier(n_classes=6)), ("large", make_classifier(shape=(3, 16, 16)))):
+        path = tmp_path / f"{name}.onnx"
+        path.write_bytes(model.SerializeToString())
+        outcome = onnxfp("verify", path, crafted[1])
+        assert (outcome.code, outcome.out) == (3, "")
+        assert f"{name}.onnx" in outcome.err
+
+
+@pytest.mark.skipif(os.name != "posix", reason="SIGINT to a child is POSIX's")
+def test_ctrl_c_stops_cleanly_and_the_same_command_goes_on(base_path: Path, tmp_path: Path) -> None:
+    output = tmp_path / "a.fp.npz"
+    words = [sys.executable, "-m", "onnxfp", "generate", base_path, "-o", output, "-n", 2000, "--kind", "c",
+             "--epsilon", 0.5, "--steps", 40, "--step-size", 0.05]  # fmt: skip
+    process = subprocess.Popen(list(map(str, words)), stderr=subprocess.PIPE, text=True)
+    partial = tmp_path / "a.fp.npz.partial"
+    deadline = time.monotonic() + 60
+    while not partial.exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert err.strip().splitlines()[-1] == "interrupted"
+    assert partial.exists()
+    assert not output.exists()
+    assert not [p for p in tmp_path.iterdir() if p.name.startswith(".")]
+    size = partial.stat().st_size
+    assert size > 256 * 192
+
+
+def test_help_names_every_command_and_exit_code(onnxfp: Run) -> None:
+    text = onnxfp("--help").out
+    for word in ("generate", "verify", "inspect", "keygen", "MATCH", "10 NO_MATCH", "11 INCONCLUSIVE"):
+        assert word in text
+    for command in ("generate", "verify", "inspect", "keygen"):
+        assert onnxfp(command, "--help").out.startswith(f"Usage: onnxfp {command}")

@@ -1,0 +1,69 @@
+"""What a command loads: an auditor needs no torch, and help costs nothing."""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BLOCK = """
+import sys
+class Block:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {blocked!r}:
+            raise ImportError(name + " is blocked")
+sys.meta_path.insert(0, Block())
+from onnxfp.cli import main
+code = main({words!r})
+loaded = {{name.split(".")[0] for name in sys.modules}} & {blocked!r}
+assert not loaded, loaded
+sys.exit(code)
+"""
+
+
+def run(words: list[str], blocked: set[str]) -> subprocess.CompletedProcess[str]:
+    script = BLOCK.format(words=words, blocked=blocked)
+    return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=120)
+
+
+@pytest.mark.parametrize("command", ["verify", "inspect", "keygen"])
+def test_an_auditors_commands_need_no_torch(command: str, crafted: tuple[Path, Path], tmp_path: Path) -> None:
+    base, bundle = map(str, crafted)
+    words = {
+        "verify": ["verify", base, bundle, "--reference", base],
+        "inspect": ["inspect", bundle, "--image", str(tmp_path / "sheet.png")],
+        "keygen": ["keygen", "-o", str(tmp_path / "key.pem")],
+    }[command]
+    if command == "verify":
+        words = words[:3]
+    done = run(words, {"torch", "onnx2torch", "torchvision"})
+    assert done.returncode == 0, done.stderr
+
+
+def test_importing_the_package_loads_nothing_heavy() -> None:
+    script = (
+        "import sys, onnxfp; dir(onnxfp); heavy = {'torch', 'onnx', 'onnxruntime', 'scipy', 'numpy', 'rich'} & "
+        "set(sys.modules); sys.exit(str(heavy) if heavy else 0)"
+    )
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+
+
+def test_help_answers_at_once() -> None:
+    # CPU seconds, least of five, as the machine is shared: what it costs, not how long it waits.
+    def cost() -> float:
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run([sys.executable, "-m", "onnxfp", "--help"], capture_output=True, check=True)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+    assert min(cost() for _ in range(5)) < 0.3
+
+
+def test_generate_without_torch_says_what_is_missing(crafted: tuple[Path, Path], tmp_path: Path) -> None:
+    done = run(["generate", str(crafted[0]), "-o", str(tmp_path / "a.npz")], {"torch"})
+    assert done.returncode == 6
+    assert "torch" in done.stderr
+    assert "hint: pip install torch" in done.stderr

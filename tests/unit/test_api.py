@@ -1,0 +1,196 @@
+"""The three calls, on small models."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import onnx
+import pytest
+
+import onnxfp
+from onnxfp import Policy, Verdict
+from onnxfp.errors import ContractError, FileError, KeyMismatchError, ParameterError
+from onnxfp.evidence.report import SCHEMA
+from onnxfp.examples.crafted import Progress
+from onnxfp.examples.defaults import Choices
+from onnxfp.types import Bounds, InputGrid
+
+
+def test_the_base_convicts_itself_and_not_a_stranger(crafted: tuple[Path, Path], other_path: Path) -> None:
+    base, bundle = crafted
+    report = onnxfp.verify(base, bundle)
+    assert report.match_rate == 1.0
+    assert report.verdict is Verdict.MATCH
+    assert report.suspect.digest == report.bundle.base_digest
+    stranger = onnxfp.verify(other_path, bundle)
+    assert stranger.verdict is not Verdict.MATCH
+    assert stranger.match_rate < 0.5
+
+
+def test_a_report_is_a_versioned_record(crafted: tuple[Path, Path], other_path: Path) -> None:
+    base, bundle = crafted
+    record = json.loads(onnxfp.verify(base, bundle, references=[other_path]).to_json())
+    assert record["schema"] == SCHEMA
+    assert record["decision"]["verdict"] in ("MATCH", "INCONCLUSIVE")
+    assert record["suspect"]["providers"] == ["CPUExecutionProvider"]
+    assert record["margin"] == pytest.approx(1.0 - record["transferability"])
+    assert len(record["verifier_references"]) == 1
+    assert str(base.parent) not in json.dumps(record)
+
+
+def test_references_are_recorded_and_a_folder_is_a_pool(
+    base_path: Path, tmp_path: Path, easy: Choices, make_classifier: Callable[..., onnx.ModelProto]
+) -> None:
+    pool = tmp_path / "pool"
+    pool.mkdir()
+    for seed in (3, 4):
+        (pool / f"{seed}.onnx").write_bytes(make_classifier(seed=seed).SerializeToString())
+    fingerprint = onnxfp.generate(
+        base_path, n_examples=20, choices=easy, references=[pool, pool / "3.onnx"], output=tmp_path / "a.fp.npz"
+    )
+    assert len(fingerprint.manifest.references) == 2
+    report = onnxfp.verify(base_path, fingerprint)
+    assert [r.n_matches for r in report.owner_references] == [r.n_matches for r in fingerprint.manifest.references]
+    assert report.null.rate >= max(r.n_matches for r in report.owner_references) / 20
+
+
+def test_the_base_is_no_reference_of_itself(base_path: Path, easy: Choices, tmp_path: Path) -> None:
+    with pytest.raises(ParameterError, match="the base model itself"):
+        onnxfp.generate(base_path, n_examples=20, choices=easy, references=[base_path])
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    with pytest.raises(FileError, match=r"no \.onnx file"):
+        onnxfp.generate(base_path, references=[empty])
+
+
+def test_a_reference_for_other_classes_is_found_before_the_work(
+    base_path: Path, tmp_path: Path, make_classifier: Callable[..., onnx.ModelProto]
+) -> None:
+    path = tmp_path / "six.onnx"
+    path.write_bytes(make_classifier(n_classes=6).SerializeToString())
+    seen: list[Progress] = []
+    with pytest.raises(ContractError, match="5 classes"):
+        onnxfp.generate(base_path, references=[path], on_progress=seen.append)
+    assert not seen
+
+
+def test_the_default_key_is_made_once_and_said(
+    base_path: Path, easy: Choices, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        first = onnxfp.generate(base_path, n_examples=1, choices=easy)
+    assert "made your default key pair" in caplog.text
+    caplog.clear()
+    second = onnxfp.generate(base_path, n_examples=1, choices=easy)
+    assert not caplog.records
+    assert first.manifest.public_key == second.manifest.public_key
+    assert (first.levels == second.levels).all()
+
+
+def test_a_pinned_key_is_demanded_of_loaded_fingerprints_too(crafted: tuple[Path, Path]) -> None:
+    base, bundle = crafted
+    fingerprint = onnxfp.load(bundle)
+    report = onnxfp.verify(base, fingerprint, public_key=fingerprint.manifest.public_key)
+    assert report.signer.is_pinned
+    assert not onnxfp.verify(base, fingerprint).signer.is_pinned
+    with pytest.raises(KeyMismatchError):
+        onnxfp.verify(base, fingerprint, public_key="00" * 32)
+
+
+def test_a_policy_can_demand_references(crafted: tuple[Path, Path], other_path: Path) -> None:
+    base, bundle = crafted
+    policy = Policy(needs_references=True)
+    assert onnxfp.verify(base, bundle, policy=policy).verdict is Verdict.INCONCLUSIVE
+    assert onnxfp.verify(base, bundle, policy=policy, references=[other_path]).verdict is Verdict.MATCH
+
+
+def test_an_interrupted_run_goes_on_and_ends_the_same(
+    base_path: Path, tmp_path: Path, easy: Choices, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("onnxfp.base.session.ModelSession.batch_size", 8)
+    whole = onnxfp.generate(base_path, n_examples=24, choices=easy)
+    output = tmp_path / "a.fp.npz"
+
+    def interrupt(progress: Progress) -> None:
+        if progress.n_kept >= 8 and progress.step == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        onnxfp.generate(base_path, output=output, n_examples=24, choices=easy, on_progress=interrupt)
+    assert [p.name for p in sorted(tmp_path.glob("a*"))] == ["a.fp.npz.partial"]
+    starts: list[int] = []
+    resumed = onnxfp.generate(
+        base_path, output=output, n_examples=24, choices=easy, on_progress=lambda p: starts.append(p.n_kept)
+    )
+    assert starts[0] >= 7
+    assert (resumed.levels == whole.levels).all()
+    assert [p.name for p in sorted(tmp_path.glob("a*"))] == ["a.fp.npz"]
+
+
+def test_normalisation_outside_the_graph_keeps_the_box_of_the_real_image(base_path: Path, easy: Choices) -> None:
+    grid = InputGrid(Bounds(0, 255), mean=(120.0, 110.0, 100.0), std=(60.0, 61.0, 62.0))
+    choices = Choices(kind="c", epsilon=128, n_steps=20, step_size=12)
+    fingerprint = onnxfp.generate(base_path, n_examples=5, grid=grid, choices=choices)
+    assert fingerprint.levels.dtype.name == "uint8"
+    assert fingerprint.manifest.recipe.epsilon_levels == 128
+    low, high = fingerprint.model_input().min(), fingerprint.model_input().max()
+    assert low >= -2.0
+    assert high <= 155 / 60 + 1e-6
+
+
+@pytest.mark.parametrize("n_examples", [0, -3])
+def test_no_examples_make_no_fingerprint(base_path: Path, n_examples: int) -> None:
+    with pytest.raises(ParameterError, match="at least 1"):
+        onnxfp.generate(base_path, n_examples=n_examples)
+
+
+def test_features_need_bounds(tmp_path: Path) -> None:
+    from onnx import helper
+
+    value = helper.make_tensor_value_info
+    weight = onnx.numpy_helper.from_array(
+        __import__("numpy").random.default_rng(0).normal(size=(12, 4)).astype("float32"), "w"
+    )
+    graph = helper.make_graph(
+        [helper.make_node("MatMul", ["x", "w"], ["y"])],
+        "g",
+        [value("x", 1, ["N", 12])],
+        [value("y", 1, ["N", 4])],
+        [weight],
+    )
+    path = tmp_path / "features.onnx"
+    path.write_bytes(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8).SerializeToString()
+    )
+    with pytest.raises(ParameterError, match="no natural range") as raised:
+        onnxfp.generate(path)
+    assert "--bounds" in raised.value.hint
+    fingerprint = onnxfp.generate(
+        path, n_examples=8, grid=InputGrid(Bounds(-3, 3), 65536), choices=Choices(epsilon=2.0, step_size=0.1)
+    )
+    assert fingerprint.levels.dtype.name == "uint16"
+    assert onnxfp.verify(path, fingerprint).match_rate == 1.0
+
+
+def test_labels_alone_cannot_be_fingerprinted(tmp_path: Path, make_classifier: Callable[..., onnx.ModelProto]) -> None:
+    path = tmp_path / "labels.onnx"
+    path.write_bytes(make_classifier(argmax=True).SerializeToString())
+    with pytest.raises(ContractError, match="scores are needed"):
+        onnxfp.generate(path)
+
+
+def test_a_suspect_that_gives_labels_only_can_be_asked(
+    crafted: tuple[Path, Path], tmp_path: Path, make_classifier: Callable[..., onnx.ModelProto]
+) -> None:
+    path = tmp_path / "labels.onnx"
+    path.write_bytes(make_classifier(argmax=True).SerializeToString())
+    assert onnxfp.verify(path, crafted[1]).match_rate == 1.0
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="nothing_of_the_kind"):
+        onnxfp.nothing_of_the_kind  # noqa: B018
+    assert {"generate", "verify", "load"} <= set(dir(onnxfp))

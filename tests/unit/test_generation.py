@@ -1,0 +1,135 @@
+"""The sealed loop: what it keeps, how it goes on, when it gives up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import islice
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from onnxfp.base.torch_copy import TorchCopy, build_torch_copy
+from onnxfp.errors import GenerationError
+from onnxfp.examples.crafted import Crafted, Progress
+from onnxfp.examples.derivation import DerivationContext, check_derivation, derive_labels
+from onnxfp.examples.generation import craft_examples, seal
+from onnxfp.examples.recipe import Recipe
+from onnxfp.types import InputGrid, Labels, Levels
+
+RECIPE = Recipe("rc", "white", 128, 20, 0.05, 0.01, 1, 0, "none", 0)
+CONTEXT = DerivationContext("00", "sha256:x", (3, 8, 8), (1, 2), 5, InputGrid(), RECIPE)
+
+
+@pytest.fixture(scope="module")
+def copy(make_classifier: Callable[..., onnx.ModelProto]) -> TorchCopy:
+    return build_torch_copy(make_classifier())
+
+
+def rescorer(copy: TorchCopy) -> Callable[[Levels], Labels]:
+    def rescore(levels: Levels) -> Labels:
+        with torch.no_grad():
+            return copy(torch.from_numpy(InputGrid().to_model_input(levels))).argmax(1).numpy()  # type: ignore[no-any-return]
+
+    return rescore
+
+
+def craft(copy: TorchCopy, context: DerivationContext = CONTEXT, **options: object) -> list[Crafted]:
+    arguments: dict[str, object] = {
+        "n_examples": 20, "batch_size": 8, "device": torch.device("cpu"), "gives_probabilities": False, **options,
+    }  # fmt: skip
+    rescore = arguments.pop("rescore", rescorer(copy))
+    return list(craft_examples(context, copy, list(copy.weights().values()), rescore, **arguments))  # type: ignore[arg-type]
+
+
+def test_exactly_as_many_examples_as_asked_all_confirmed_by_the_base(copy: TorchCopy) -> None:
+    final = craft(copy)[-1]
+    assert len(final.labels) == len(final.levels) == len(final.indices) == 20
+    assert (rescorer(copy)(final.levels) == final.labels).all()
+    check_derivation(CONTEXT, final.levels, final.labels, final.indices, final.n_candidates)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"kind": "c", "noise": 0.0},
+        {"kind": "ltrc", "cutoff": 1, "filtered": "perturbation", "epsilon_levels": 250, "n_steps": 40},
+        {"kind": "ltrc", "cutoff": 1, "filtered": "gradient", "epsilon_levels": 250, "n_steps": 40},
+        {"n_draws": 3},
+        {"spectrum": "pink"},
+    ],
+)
+def test_every_kind_yields_derived_examples(copy: TorchCopy, change: dict[str, object]) -> None:
+    context = replace(CONTEXT, recipe=replace(RECIPE, **change))  # type: ignore[arg-type]
+    final = craft(copy, context, n_examples=8)[-1]
+    check_derivation(context, final.levels, final.labels, final.indices, final.n_candidates)
+
+
+def test_the_same_context_crafts_the_same_bytes(copy: TorchCopy) -> None:
+    first, second = craft(copy)[-1], craft(copy)[-1]
+    assert (first.levels == second.levels).all()
+
+
+def test_an_interrupted_generation_ends_as_an_uninterrupted_one(copy: TorchCopy) -> None:
+    states = craft(copy)
+    assert len(states) > 2
+    resumed = craft(copy, start=states[0])
+    assert (resumed[-1].levels == states[-1].levels).all()
+    assert resumed[-1].n_candidates == states[-1].n_candidates
+
+
+def test_what_the_base_does_not_confirm_is_not_kept_but_counted(copy: TorchCopy) -> None:
+    rescore = rescorer(copy)
+
+    def picky(levels: Levels) -> Labels:
+        labels = rescore(levels)
+        labels[::2] = -1
+        return labels
+
+    final = craft(copy, rescore=picky)[-1]
+    assert final.n_candidates > 30
+    assert len(final.labels) == 20
+    assert (np.diff(final.indices) > 0).all()
+
+
+def test_a_base_that_confirms_nothing_ends_in_an_error(copy: TorchCopy) -> None:
+    with pytest.raises(GenerationError, match="0 examples of the 20") as raised:
+        craft(copy, rescore=lambda levels: np.full(len(levels), -1))
+    assert "--epsilon" in raised.value.hint
+
+
+def test_weight_noise_backs_off_when_it_costs_examples(copy: TorchCopy) -> None:
+    rescore = rescorer(copy)
+    states = craft(copy, rescore=lambda levels: np.where(np.arange(len(levels)) % 2, rescore(levels), -1))
+    assert states[0].noise == RECIPE.noise / 2
+    assert craft(copy)[0].noise == RECIPE.noise
+
+
+def test_progress_is_reported_for_every_step(copy: TorchCopy) -> None:
+    seen: list[Progress] = []
+    n_batches = len(craft(copy, on_progress=seen.append))
+    assert len(seen) == n_batches * RECIPE.n_steps
+    assert seen[RECIPE.n_steps - 1].loss < seen[0].loss
+    assert [p.step for p in islice(seen, 3)] == [1, 2, 3]
+
+
+def test_probabilities_lead_to_the_label_as_well(make_classifier: Callable[..., onnx.ModelProto]) -> None:
+    softmax = build_torch_copy(make_classifier(softmax=True))
+    final = craft(softmax, gives_probabilities=True)[-1]
+    assert len(final.labels) == 20
+
+
+def test_the_seal_holds_whatever_the_inner_loop_returns() -> None:
+    seeds = np.array([[0, 5, 128, 250, 255]], np.uint8)
+    context = replace(CONTEXT, shape=(5,), spatial_axes=(), recipe=replace(RECIPE, epsilon_levels=8))
+    for wild in (np.nan, np.inf, -np.inf, 1e30, -3.0, 0.5):
+        sealed = seal(np.full((1, 5), wild, np.float32), seeds, context)
+        assert sealed.dtype == np.uint8
+        assert np.abs(sealed.astype(int) - seeds).max() <= 8
+
+
+def test_labels_are_the_derived_ones(copy: TorchCopy) -> None:
+    final = craft(copy)[-1]
+    assert (final.labels == derive_labels(CONTEXT, final.indices)).all()

@@ -1,0 +1,57 @@
+"""What is promised about installing."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import onnxfp
+
+
+@pytest.fixture
+def project(repository: Path) -> dict[str, Any]:
+    return tomllib.loads((repository / "pyproject.toml").read_text(encoding="utf-8"))
+
+
+def test_an_auditor_installs_everything_but_torch(project: dict[str, Any]) -> None:
+    everything = project["project"]["dependencies"]
+    without_torch = [requirement for requirement in everything if not requirement.startswith("torch")]
+    assert project["dependency-groups"]["audit"] == without_torch
+    assert len(everything) == len(without_torch) + 1
+
+
+def test_onnxruntime_comes_in_exactly_one_flavour_on_every_platform(project: dict[str, Any]) -> None:
+    from packaging.requirements import Requirement
+
+    requirements = [Requirement(text) for text in project["project"]["dependencies"] if text.startswith("onnxruntime")]
+    for system, machine, expected in (
+        ("Linux", "x86_64", "onnxruntime-gpu"),
+        ("Windows", "AMD64", "onnxruntime-gpu"),
+        ("Linux", "aarch64", "onnxruntime"),
+        ("Darwin", "arm64", "onnxruntime"),
+        ("Darwin", "x86_64", "onnxruntime"),
+        ("Windows", "ARM64", "onnxruntime"),
+    ):
+        place = {"platform_system": system, "platform_machine": machine}
+        chosen = [r.name for r in requirements if r.marker is not None and r.marker.evaluate(place)]
+        assert chosen == [expected], place
+
+
+def test_the_changelog_knows_this_version(repository: Path) -> None:
+    assert f"## {onnxfp.__version__}" in (repository / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+def test_no_file_names_a_place_of_one_machine(repository: Path) -> None:
+    import subprocess
+
+    listed = subprocess.run(["git", "ls-files"], cwd=repository, capture_output=True, text=True, check=True).stdout
+    files = [repository / name for name in listed.splitlines() if not name.endswith((".onnx", ".npz"))]
+    assert len(files) > 50
+    for file in files:
+        if file != Path(__file__) and file.exists():
+            text = file.read_text(encoding="utf-8", errors="replace")
+            assert "/root/" not in text, file
+            assert "/work/" not in text, file

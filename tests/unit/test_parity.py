@@ -1,0 +1,67 @@
+"""A copy that disagrees is refused, with the node that is to blame."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from onnxfp.base.onnx_file import read_onnx
+from onnxfp.base.parity import check_parity, first_divergence, measure_parity
+from onnxfp.base.session import ModelSession
+from onnxfp.base.torch_copy import build_torch_copy
+from onnxfp.errors import ParityError
+
+INPUTS = np.random.default_rng(0).random((6, 3, 8, 8), np.float32)
+
+
+def test_a_faithful_copy_passes(base_path: Path) -> None:
+    file = read_onnx(base_path)
+    parity = check_parity(build_torch_copy(file.load_proto()), ModelSession(file, optimise=False), INPUTS)
+    assert parity.max_rel_difference < 1e-5
+    assert (parity.n_label_flips, parity.n_inputs) == (0, 6)
+
+
+def test_half_precision_is_computed_in_single_and_tolerated(
+    tmp_path: Path, make_classifier: Callable[..., onnx.ModelProto]
+) -> None:
+    path = tmp_path / "half.onnx"
+    path.write_bytes(make_classifier(element=onnx.TensorProto.FLOAT16).SerializeToString())
+    file = read_onnx(path)
+    copy = build_torch_copy(file.load_proto())
+    assert copy.computes_in_float32
+    assert 0 < check_parity(copy, ModelSession(file, optimise=False), INPUTS).max_rel_difference < 3e-2
+
+
+def test_a_copy_that_differs_is_refused_and_the_node_named(base_path: Path) -> None:
+    file = read_onnx(base_path)
+    copy = build_torch_copy(file.load_proto())
+    with torch.no_grad():
+        copy.weights()["w2"].mul_(1.1)
+    session = ModelSession(file, optimise=False)
+    with pytest.raises(ParityError, match=r"node 'head' \(Gemm\)"):
+        check_parity(copy, session, INPUTS)
+    with torch.no_grad():
+        copy.weights()["w1"].mul_(1.1)
+    assert first_divergence(copy, session, INPUTS, 1e-3) == "node 'conv1' (Conv)"
+
+
+def test_a_copy_that_is_not_a_number_is_refused(base_path: Path) -> None:
+    file = read_onnx(base_path)
+    copy = build_torch_copy(file.load_proto())
+    with torch.no_grad():
+        copy.weights()["w2"].fill_(float("nan"))
+    with pytest.raises(ParityError):
+        check_parity(copy, ModelSession(file, optimise=False), INPUTS)
+
+
+def test_labels_alone_cannot_be_compared(tmp_path: Path, make_classifier: Callable[..., onnx.ModelProto]) -> None:
+    path = tmp_path / "labels.onnx"
+    path.write_bytes(make_classifier(argmax=True).SerializeToString())
+    file = read_onnx(path)
+    with pytest.raises(ParityError, match="no gradient"):
+        measure_parity(build_torch_copy(file.load_proto()), ModelSession(file), INPUTS)

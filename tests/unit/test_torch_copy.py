@@ -1,0 +1,109 @@
+"""The torch copy: frozen, movable, complete in what it refuses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from onnx import TensorProto, helper
+
+from onnxfp.base.torch_copy import build_torch_copy
+from onnxfp.errors import ConversionError
+
+value = helper.make_tensor_value_info
+
+
+def model_of(nodes: list[onnx.NodeProto], *initializers: onnx.TensorProto, opset: int = 17) -> onnx.ModelProto:
+    graph = helper.make_graph(nodes, "g", [value("x", 1, ["N", 4])], [value("y", 1, None)], list(initializers))
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
+
+
+def test_weights_are_named_as_in_the_model_and_frozen(make_classifier: Callable[..., onnx.ModelProto]) -> None:
+    copy = build_torch_copy(make_classifier())
+    assert set(copy.weights()) == {"w1", "w2"}
+    assert not copy.training
+    assert not any(p.requires_grad for p in copy.parameters())
+
+
+def test_only_the_input_gets_a_gradient(make_classifier: Callable[..., onnx.ModelProto]) -> None:
+    copy = build_torch_copy(make_classifier())
+    x = torch.rand(2, 3, 8, 8, requires_grad=True)
+    copy(x).sum().backward()
+    assert x.grad is not None
+    assert x.grad.abs().max() > 0
+    assert all(p.grad is None for p in copy.parameters())
+
+
+def test_everything_that_cannot_be_converted_is_named_at_once() -> None:
+    nodes = [
+        helper.make_node("StringNormalizer", ["x"], ["a"], name="first"),
+        helper.make_node("Relu", ["a"], ["b"], name="fine"),
+        helper.make_node("Multinomial", ["b"], ["y"], name="second"),
+    ]
+    with pytest.raises(ConversionError) as raised:
+        build_torch_copy(model_of(nodes))
+    assert "'first' (StringNormalizer)" in str(raised.value)
+    assert "'second' (Multinomial)" in str(raised.value)
+    assert "fine" not in str(raised.value)
+    assert raised.value.hint
+
+
+def test_a_node_that_nobody_needs_may_be_anything() -> None:
+    nodes = [helper.make_node("StringNormalizer", ["x"], ["a"]), helper.make_node("Relu", ["x"], ["y"])]
+    assert build_torch_copy(model_of(nodes))(torch.tensor([[-1.0, 2.0, 0.0, 3.0]])).tolist() == [[0, 2, 0, 3]]
+
+
+def test_a_node_that_fails_is_named() -> None:
+    shape = helper.make_tensor("s", TensorProto.INT64, [2], [5, 7])
+    copy = build_torch_copy(model_of([helper.make_node("Reshape", ["x", "s"], ["y"], name="bend")], shape))
+    with pytest.raises(ConversionError, match="'bend'"):
+        copy(torch.zeros(2, 4))
+
+
+def test_unusable_attributes_are_named() -> None:
+    with pytest.raises(ConversionError, match="'pool'"):
+        build_torch_copy(model_of([helper.make_node("MaxPool", ["x"], ["y"], name="pool")]))
+
+
+def test_an_operator_version_of_the_future_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("onnxfp.base.interpreter.schema_version", lambda *_: 99)
+    with pytest.raises(ConversionError, match="version 99"):
+        build_torch_copy(model_of([helper.make_node("Relu", ["x"], ["y"])]))
+
+
+def test_constants_are_folded_and_forgotten(make_classifier: Callable[..., onnx.ModelProto]) -> None:
+    a = helper.make_tensor("a", 1, [4], [1.0, 2.0, 3.0, 4.0])
+    nodes = [
+        helper.make_node("Exp", ["a"], ["b"]),
+        helper.make_node("Neg", ["b"], ["c"]),
+        helper.make_node("Mul", ["x", "c"], ["y"]),
+    ]
+    copy = build_torch_copy(model_of(nodes, a))
+    assert [step.node.op_type for step in copy._graph.steps] == ["Mul"]
+    assert set(copy._graph.constants) == {"c"}
+    np.testing.assert_allclose(copy(torch.ones(1, 4)).numpy(), [-np.exp([1, 2, 3, 4])], rtol=1e-6)
+
+
+def test_model_local_functions_are_inlined() -> None:
+    function = helper.make_function(
+        "local", "Twice", ["a"], ["b"], [helper.make_node("Add", ["a", "a"], ["b"])], [helper.make_opsetid("", 17)]
+    )
+    graph = helper.make_graph(
+        [helper.make_node("Twice", ["x"], ["y"], domain="local")], "g", [value("x", 1, ["N", 2])], [value("y", 1, None)]
+    )
+    imports = [helper.make_opsetid("", 17), helper.make_opsetid("local", 1)]
+    model = helper.make_model(graph, functions=[function], opset_imports=imports, ir_version=8)
+    assert build_torch_copy(model)(torch.ones(1, 2)).tolist() == [[2.0, 2.0]]
+
+
+def test_one_input_remains() -> None:
+    nodes = [helper.make_node("Mul", ["x", "t"], ["y"])]
+    model = model_of(nodes)
+    model.graph.input.append(value("t", 1, [1]))
+    with pytest.raises(ConversionError, match="one input is needed"):
+        build_torch_copy(model)
+    copy = build_torch_copy(model, fixed={"t": np.array([3.0], np.float32)})
+    assert copy(torch.ones(1, 4)).tolist() == [[3.0] * 4]

@@ -1,0 +1,51 @@
+"""The input grid: levels to model input and back to first principles."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from onnxfp.errors import ParameterError
+from onnxfp.types import Bounds, InputGrid
+
+
+@pytest.mark.parametrize("ends", [(1.0, 1.0), (2.0, 1.0), (0.0, float("inf")), (float("nan"), 1.0)])
+def test_impossible_bounds_are_refused(ends: tuple[float, float]) -> None:
+    with pytest.raises(ParameterError, match="bounds"):
+        Bounds(*ends)
+
+
+def test_levels_become_normalised_values_of_the_right_channel() -> None:
+    grid = InputGrid(Bounds(0, 1), mean=(0.1, 0.2, 0.3), std=(1.0, 2.0, 4.0))
+    levels = np.full((1, 3, 2, 2), 51, np.uint8)
+    expected = (51 / 255 - np.array([0.1, 0.2, 0.3])) / np.array([1.0, 2.0, 4.0])
+    np.testing.assert_allclose(grid.to_model_input(levels)[0, :, 0, 0], expected, rtol=1e-6, atol=1e-8)
+    last = InputGrid(Bounds(0, 1), mean=(0.1, 0.2, 0.3), std=(1.0, 2.0, 4.0), channel_axis=2)
+    np.testing.assert_array_equal(
+        last.to_model_input(levels.transpose(0, 2, 3, 1)), grid.to_model_input(levels).transpose(0, 2, 3, 1)
+    )
+
+
+def test_the_ends_of_the_grid_are_the_bounds() -> None:
+    grid = InputGrid(Bounds(-3, 5), 65536)
+    assert grid.to_model_input(np.array([[0, 65535]], np.uint16)).tolist() == [[-3.0, 5.0]]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"n_levels": 100}, {"mean": (0.0, 0.0)}, {"mean": (), "std": ()}, {"std": (0.0,)}, {"mean": (float("nan"),)}],
+)
+def test_impossible_grids_are_refused(fields: dict[str, object]) -> None:
+    with pytest.raises(ParameterError):
+        InputGrid(**fields)  # type: ignore[arg-type]
+
+
+def test_a_mean_for_each_channel_needs_that_many_channels() -> None:
+    grid = InputGrid(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
+    with pytest.raises(ParameterError, match="channels"):
+        grid.to_model_input(np.zeros((1, 4, 2, 2), np.uint8))
+
+
+@pytest.mark.parametrize(("epsilon", "levels"), [(16 / 255, 16), (0.0999, 25), (5.0, 255), (1 / 255, 1)])
+def test_epsilon_is_rounded_down_to_whole_levels(epsilon: float, levels: int) -> None:
+    assert InputGrid().epsilon_in_levels(epsilon) == levels
