@@ -9,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint unit audit-install models benchmark-prior clean
+.PHONY: demo test lint audit-install unit models benchmark-prior clean readme
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -21,12 +21,21 @@ $(READY): pyproject.toml
 demo: $(READY)
 	$(BIN)/python models/demo.py
 
-test: lint unit
+test: lint audit-install unit
 
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# An auditor's installation, without torch: it must verify, and say so where torch is needed.
+audit-install: $(READY)
+	$(PYTHON) -m venv --clear $(VENV)-audit
+	$(VENV)-audit/bin/python -m pip install --quiet --upgrade pip
+	$(VENV)-audit/bin/python -m pip install --quiet --group audit
+	$(VENV)-audit/bin/python -m pip install --quiet --no-deps .
+	! $(VENV)-audit/bin/python -c "import torch" 2>/dev/null
+	$(VENV)-audit/bin/onnxfp verify models/stolen/int8.onnx tests/golden/base-1.fp.npz >/dev/null
 
 unit: $(READY)
 	$(BIN)/pytest
@@ -40,4 +49,8 @@ benchmark-prior: $(READY)
 	$(BIN)/python benchmarks/prior.py
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache demo
+	rm -rf $(VENV) $(VENV)-audit build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache demo
+
+# Write the present output of every command that README.md shows into it.
+readme: $(READY)
+	ONNXFP_WRITE_README=1 $(BIN)/pytest tests/integration/test_readme.py

@@ -1,59 +1,65 @@
 """The bundle file: a ``.npz`` of exactly five members, read as if it came from an enemy.
 
 The checks run in this order, each with its own error: file, size, zip listing, manifest, signature, array headers,
-digests, and only then arrays and their values. Last, the file must equal what this release would write for its
-content, byte for byte, so no corner of the zip format is left for a second meaning.
+digests, and only then arrays and their values. No array is read before the lengths of all are known to be those
+that the manifest gives, so a file costs its own length in memory and no more. Every byte outside the members must
+be the one that this package writes there (:mod:`onnxfp.bundle.zip_form`).
 """
 
 from __future__ import annotations
 
 import io
-import zipfile
-from collections.abc import Mapping
+import os
+import stat
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
-from onnxfp.bundle import npy
+from onnxfp.bundle import npy, zip_form
 from onnxfp.bundle.atomic import write_file
 from onnxfp.bundle.fingerprint import EXAMPLES, INDICES, LABELS, MANIFEST, SIGNATURE, Fingerprint
 from onnxfp.bundle.manifest import Manifest
 from onnxfp.bundle.signing import check_members, member_digest, verify_envelope
-from onnxfp.errors import BundleFormatError, FileError
+from onnxfp.errors import BundleError, BundleFormatError, FileError, ParameterError, TrustError
 
 MEMBERS = (MANIFEST, SIGNATURE, EXAMPLES, LABELS, INDICES)
 
-MAX_FILE_BYTES = 2**33
-"""Largest bundle that is opened (8 GiB)."""
+MAX_FILE_BYTES = 2**31 - 1
+"""Largest bundle that is written or opened: what a zip file holds without extensions."""
 
 MAX_TEXT_BYTES = 2**20
 """Largest manifest or envelope that is parsed (1 MiB)."""
-
-# What Python's zipfile raises on damaged input; RuntimeError is its word for encryption.
-_ZIP_ERRORS = (zipfile.BadZipFile, NotImplementedError, EOFError, OSError, ValueError, RuntimeError, OverflowError)
-
-_HINT = "the bundle was not written by onnxfp, or was edited or cut short since: ask the owner for the original file"
 
 
 def write_bundle(fingerprint: Fingerprint, path: Path) -> None:
     """Write a bundle file, whole or not at all; the same content makes the same bytes.
 
     Raises:
+        ParameterError: The examples are larger than a bundle can be.
         FileError: The folder is missing or not writable, or the disk is full.
     """
     write_file(path, pack(fingerprint.members()))
 
 
 def pack(members: Mapping[str, bytes]) -> bytes:
-    """Return the bundle file's bytes: members stored uncompressed, in a fixed order, without times or owners."""
-    stream = io.BytesIO()
-    with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:
-        for name in MEMBERS:
-            info = zipfile.ZipInfo(name)
-            # Otherwise the operating system's number would end up in the file.
-            info.create_system = 3
-            archive.writestr(info, members[name])
-    return stream.getvalue()
+    """Return the bundle file's bytes: members stored uncompressed, in a fixed order, without times or owners.
+
+    Raises:
+        ParameterError: The members are larger than a bundle can be.
+    """
+    return b"".join(pack_parts(members))
+
+
+def pack_parts(members: Mapping[str, bytes]) -> Iterator[bytes]:
+    """Yield what :func:`pack` returns, piece by piece."""
+    total = sum(map(len, members.values()))
+    if total > MAX_FILE_BYTES - 2**16:
+        raise ParameterError(
+            f"the fingerprint has {total} bytes; a bundle holds {MAX_FILE_BYTES}", hint="ask for fewer examples"
+        )
+    return zip_form.write_parts(members, MEMBERS)
 
 
 def read_bundle(path: str | Path) -> Fingerprint:
@@ -74,9 +80,12 @@ def read_bundle(path: str | Path) -> Fingerprint:
     """
     path = Path(path)
     try:
-        return parse_bundle(_read(path))
-    except BundleFormatError as error:
-        raise BundleFormatError(f"{path}: {error}", hint=error.hint) from error
+        with _open(path) as stream:
+            return _parse(stream, os.fstat(stream.fileno()).st_size)
+    except (BundleError, TrustError) as error:
+        raise type(error)(f"{path}: {error}", hint=error.hint) from error
+    except OSError as error:
+        raise FileError(f"{path} cannot be read: {error.strerror}", hint="check the file's permissions") from error
 
 
 def parse_bundle(content: bytes) -> Fingerprint:
@@ -85,7 +94,15 @@ def parse_bundle(content: bytes) -> Fingerprint:
     Raises:
         BundleFormatError: As :func:`read_bundle`; so are the other errors.
     """
-    members = _unpack(content)
+    return _parse(io.BytesIO(content), len(content))
+
+
+def _parse(stream: BinaryIO, n_bytes: int) -> Fingerprint:
+    if n_bytes > MAX_FILE_BYTES:
+        raise BundleFormatError(f"{n_bytes} bytes exceed the limit of {MAX_FILE_BYTES}", hint=zip_form.HINT)
+    limits = {name: MAX_TEXT_BYTES if name in (MANIFEST, SIGNATURE) else n_bytes for name in MEMBERS}
+    entries = zip_form.read_entries(stream, n_bytes, limits)
+    members = {name: zip_form.read_member(stream, entries[name]) for name in (MANIFEST, SIGNATURE)}
     manifest = Manifest.from_json(members[MANIFEST])
     signed = verify_envelope(members[SIGNATURE], manifest.public_key)
     arrays = {
@@ -94,57 +111,25 @@ def parse_bundle(content: bytes) -> Fingerprint:
         INDICES: (np.dtype(np.int64), (manifest.n_examples,)),
     }
     for name, (dtype, shape) in arrays.items():
-        npy.check_header(members[name], dtype, shape, name)
+        npy.check_header(zip_form.read_member(stream, entries[name], npy.MAX_HEADER_BYTES), dtype, shape, name)
+        npy.check_size(entries[name].n_bytes, dtype, shape, name)
+    members |= {name: zip_form.read_member(stream, entries[name]) for name in arrays}
     check_members(signed, {name: member_digest(members[name]) for name in MEMBERS if name != SIGNATURE})
+    for name in MEMBERS:
+        zip_form.check_crc(entries[name], members[name])
     levels, labels, indices = (npy.load(members[name], dtype, shape, name) for name, (dtype, shape) in arrays.items())
     if labels.min() < 0 or labels.max() >= manifest.base.n_classes:
-        raise BundleFormatError(f"{LABELS}: a label lies outside [0, {manifest.base.n_classes})", hint=_HINT)
-    if pack(members) != content:
-        raise BundleFormatError("the file differs from the one form in which a bundle is written", hint=_HINT)
+        raise BundleFormatError(f"{LABELS}: a label lies outside [0, {manifest.base.n_classes})", hint=zip_form.HINT)
     return Fingerprint(levels, labels, indices, manifest, members[SIGNATURE])
 
 
-def _read(path: Path) -> bytes:
+def _open(path: Path) -> BinaryIO:
+    hint = "give the path of a bundle, for example model.fp.npz"
     try:
-        if not path.is_file():
-            reason = "is a folder" if path.is_dir() else "does not exist" if not path.exists() else "is no plain file"
-            raise FileError(f"{path} {reason}", hint="give the path of a bundle, for example model.fp.npz")
-        size = path.stat().st_size
-        if size > MAX_FILE_BYTES:
-            raise BundleFormatError(f"{size} bytes exceed the limit of {MAX_FILE_BYTES}", hint=_HINT)
-        return path.read_bytes()
-    except OSError as error:
-        raise FileError(f"{path} cannot be read: {error.strerror}", hint="check the file's permissions") from error
-
-
-def _unpack(content: bytes) -> dict[str, bytes]:
-    try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            listing = archive.infolist()
-            _check_listing(listing, len(content))
-            return {info.filename: archive.read(info) for info in listing}
-    except _ZIP_ERRORS as error:
-        raise BundleFormatError(f"not a readable .npz file: {error}", hint=_HINT) from error
-
-
-def _check_listing(listing: list[zipfile.ZipInfo], file_bytes: int) -> None:
-    names = [info.filename for info in listing]
-    for name in names:
-        if name not in MEMBERS:
-            raise BundleFormatError(f"unknown member {name[:100]!r}", hint=_HINT)
-        if names.count(name) > 1:
-            raise BundleFormatError(f"member {name} appears {names.count(name)} times", hint=_HINT)
-    missing = [name for name in MEMBERS if name not in names]
-    if missing:
-        raise BundleFormatError(f"member {missing[0]} is missing", hint=_HINT)
-    for info in listing:
-        if info.compress_type != zipfile.ZIP_STORED or info.file_size != info.compress_size:
-            raise BundleFormatError(f"member {info.filename} is compressed; bundles never are", hint=_HINT)
-        limit = MAX_TEXT_BYTES if info.filename in (MANIFEST, SIGNATURE) else file_bytes
-        if info.file_size > limit:
-            raise BundleFormatError(
-                f"member {info.filename} declares {info.file_size} bytes; at most {limit} are allowed", hint=_HINT
-            )
-    total = sum(info.file_size for info in listing)
-    if total > file_bytes:
-        raise BundleFormatError(f"members declare {total} bytes, the file has {file_bytes}", hint=_HINT)
+        mode = path.stat().st_mode
+    except (FileNotFoundError, ValueError) as error:
+        raise FileError(f"{path} does not exist", hint=hint) from error
+    # Opening a pipe would wait for its writer, so it is not tried.
+    if not stat.S_ISREG(mode):
+        raise FileError(f"{path} {'is a folder' if stat.S_ISDIR(mode) else 'is no plain file'}", hint=hint)
+    return path.open("rb")

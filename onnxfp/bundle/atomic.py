@@ -3,55 +3,86 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
-import tempfile
+import secrets
 from pathlib import Path
 
 from onnxfp.errors import FileError
+
+_NO_LINKS = frozenset({errno.EPERM, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK})
 
 
 def write_file(path: Path, content: bytes, *, mode: int = 0o666, overwrite: bool = True) -> None:
     """Write ``content`` to ``path`` atomically.
 
     Args:
-        path: Where the file shall be.
+        path: Where the file shall be. A symbolic link stays, and the file that it leads to is replaced.
         content: All of its bytes.
-        mode: Permissions of the new file, less the process's umask; 0o600 for secrets.
+        mode: Permissions of the new file, less the process's umask; 0o600 for secrets. It never has others.
         overwrite: Whether an existing file may be replaced.
 
     Raises:
-        FileError: The folder is missing or not writable, the disk is full, or the file exists and must not be
-            replaced. Nothing half-written remains.
+        FileError: The folder is missing or not writable, the disk is full, or what is there must not be replaced:
+            a folder, a device or a pipe, and without ``overwrite`` any file. Nothing half-written remains.
     """
     path = Path(path)
-    beside: str | None = None
+    beside: Path | None = None
     try:
-        handle, beside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.chmod(beside, mode & ~_umask())  # noqa: PTH101 - a name, not a Path, is what mkstemp gives
+        # Renaming over a device would replace it: /dev/null would become a file for everybody.
+        target = Path(os.path.realpath(path)) if path.is_symlink() and overwrite else path
+        if target.exists() and not target.is_file():
+            raise FileError(f"{path} is no plain file, and is not replaced", hint="give the name of a file")
+        beside = target.with_name(f".onnxfp-{secrets.token_hex(8)}.tmp")
+        _write_new(beside, content, mode)
         if overwrite:
-            os.replace(beside, path)  # noqa: PTH105
+            os.replace(beside, target)  # noqa: PTH105
         else:
-            # A hard link fails where a file is, a rename would replace it.
-            os.link(beside, path)  # noqa: PTH
+            _move_to_free_name(beside, target)
+        _flush_folder(target.parent)
     except FileExistsError as error:
         raise FileError(f"{path} exists already", hint="choose another name, or move it away first") from error
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise FileError(
-            f"{path} cannot be written: {error.strerror or error}",
+            f"{str(path)!r} cannot be written: {getattr(error, 'strerror', None) or error}",
             hint="check that the folder exists, is writable and has space left",
         ) from error
     finally:
         if beside is not None:
             with contextlib.suppress(OSError):
-                os.unlink(beside)  # noqa: PTH108
+                beside.unlink(missing_ok=True)
 
 
-def _umask() -> int:
-    # The only portable way to read it is to set it.
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def _write_new(path: Path, content: bytes, mode: int) -> None:
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), mode)
+    with os.fdopen(handle, "wb") as stream:
+        stream.write(content)
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def _move_to_free_name(beside: Path, target: Path) -> None:
+    # A hard link fails where a file is, a rename would replace it.
+    try:
+        os.link(beside, target)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        # Some file systems have no links: take the name first, then move over what is ours.
+        os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        try:
+            os.replace(beside, target)  # noqa: PTH105
+        except BaseException:
+            target.unlink(missing_ok=True)
+            raise
+
+
+def _flush_folder(folder: Path) -> None:
+    # So that the name survives a power failure too; where folders cannot be opened there is nothing to flush.
+    if os.name == "posix":
+        with contextlib.suppress(OSError):
+            handle = os.open(folder, os.O_RDONLY)
+            try:
+                os.fsync(handle)
+            finally:
+                os.close(handle)

@@ -15,7 +15,7 @@ import numpy as np
 
 from onnxfp.bundle import canonical_json, npy
 from onnxfp.bundle.atomic import write_file
-from onnxfp.errors import BundleError, DerivationError, ShapeError
+from onnxfp.errors import BundleError, BundleFormatError, DerivationError, ParameterError
 from onnxfp.examples.crafted import Crafted
 from onnxfp.examples.derivation import DerivationContext, check_derivation
 
@@ -61,13 +61,11 @@ class Checkpoint:
 
     def load(self) -> Crafted | None:
         """Return the state that was saved, or ``None`` where there is none that fits."""
-        try:
-            content = self.path.read_bytes()
-        except OSError:
+        if not self.path.is_file():
             return None
         try:
-            crafted = self._parse(content)
-        except (BundleError, DerivationError, ShapeError, KeyError, TypeError, ValueError) as error:
+            crafted = self._parse(self.path.read_bytes())
+        except (OSError, BundleError, DerivationError, ParameterError) as error:
             _log.warning("%s does not belong to this generation and is ignored (%s)", self.path, error)
             return None
         _log.info("going on from %s: %d examples", self.path, len(crafted.labels))
@@ -81,12 +79,18 @@ class Checkpoint:
     def _parse(self, content: bytes) -> Crafted:
         start = len(_MAGIC) + 4
         if not content.startswith(_MAGIC):
-            raise ValueError("it is no checkpoint")
+            raise BundleFormatError("it is no checkpoint")
         length = int.from_bytes(content[len(_MAGIC) : start], "little")
         head = canonical_json.load(content[start : start + length], "the checkpoint")
-        if head["context"] != self.context.digest().hex():
-            raise ValueError("another model, key or recipe")
-        n = int(head["n_kept"])
+        match head:
+            case {"context": str(digest), "n_kept": int(n), "n_candidates": int(m), "noise": int() | float() as noise}:
+                if digest != self.context.digest().hex():
+                    raise BundleFormatError("another model, key or recipe")
+            case _:
+                raise BundleFormatError("its head is malformed")
+        # The noise is only ever lowered while examples are crafted.
+        if not (0 <= n <= m < 2**63 and 0 <= noise <= self.context.recipe.noise):
+            raise BundleFormatError("a number is out of range")
         rest = content[start + length :]
         integer = np.dtype(np.int64)
         arrays = []
@@ -94,7 +98,9 @@ class Checkpoint:
             n_bytes = npy.size(dtype, shape)
             arrays.append(npy.load(rest[:n_bytes], dtype, shape, "the checkpoint"))
             rest = rest[n_bytes:]
-        crafted = Crafted(arrays[0], arrays[1], arrays[2], int(head["n_candidates"]), float(head["noise"]))
+        if rest:
+            raise BundleFormatError("something follows its arrays")
+        crafted = Crafted(arrays[0], arrays[1], arrays[2], m, float(noise))
         if n:
             check_derivation(self.context, crafted.levels, crafted.labels, crafted.indices, crafted.n_candidates)
         return crafted

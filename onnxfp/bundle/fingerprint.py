@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from onnxfp.bundle import npy
 from onnxfp.bundle.manifest import Manifest
 from onnxfp.bundle.signing import member_digest, sign_members
-from onnxfp.errors import ShapeError
+from onnxfp.errors import BundleError, ParameterError, ShapeError
 from onnxfp.types import Labels, Levels, ModelInput
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 MANIFEST, SIGNATURE = "manifest.json", "signature.json"
 EXAMPLES, LABELS, INDICES = "examples.npy", "labels.npy", "indices.npy"
+
+Array = TypeVar("Array", bound=NDArray[Any])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,9 +51,12 @@ class Fingerprint:
     @property
     def digest(self) -> str:
         """``sha256:<hex>`` of the bundle file; the same content always makes the same file."""
-        from onnxfp.bundle.archive import pack
+        from onnxfp.bundle.archive import pack_parts
 
-        return f"sha256:{member_digest(pack(self.members()))}"
+        hashed = hashlib.sha256()
+        for part in pack_parts(self.members()):
+            hashed.update(part)
+        return f"sha256:{hashed.hexdigest()}"
 
     def model_input(self) -> ModelInput:
         """Return what the base is fed: ``(n, *shape)`` float32."""
@@ -84,8 +90,12 @@ def sign_fingerprint(
         manifest: Everything else; ``signer`` must hold the private half of its public key.
         signer: The owner's key.
 
+    Returns:
+        The fingerprint, with read-only copies of the arrays: what was signed cannot change afterwards.
+
     Raises:
-        ShapeError: The arrays do not have the lengths and shapes that the manifest gives.
+        ShapeError: The arrays do not have the lengths, shapes and types that the manifest gives.
+        ParameterError: The manifest is one that no reader would accept, or names another key than the signer's.
     """
     n_examples = manifest.n_examples
     if levels.shape != (n_examples, *manifest.base.input.shape) or not len(labels) == len(indices) == n_examples:
@@ -93,9 +103,27 @@ def sign_fingerprint(
             f"examples {levels.shape}, labels {labels.shape} and indices {indices.shape} do not fit a manifest with "
             f"{n_examples} examples of shape {manifest.base.input.shape}"
         )
+    if levels.dtype != manifest.grid.dtype or not labels.dtype == indices.dtype == np.int64:
+        raise ShapeError(
+            f"examples are {levels.dtype}, labels {labels.dtype} and indices {indices.dtype}; {manifest.grid.dtype}, "
+            "int64 and int64 were expected"
+        )
+    if signer.public_key.keyval["public"] != manifest.public_key:
+        raise ParameterError(f"the manifest names the key {manifest.public_key[:16]}..., which is not the signer's")
+    try:
+        Manifest.from_json(manifest.to_json())
+    except BundleError as error:
+        raise ParameterError(f"a bundle with this manifest could not be read again: {error}") from error
+    levels, labels, indices = _frozen(levels), _frozen(labels), _frozen(indices)
     members = _signed_members(levels, labels, indices, manifest)
     envelope = sign_members({name: member_digest(content) for name, content in members.items()}, signer)
     return Fingerprint(levels, labels, indices, manifest, envelope)
+
+
+def _frozen(array: Array) -> Array:
+    copy = array.copy()
+    copy.flags.writeable = False
+    return copy
 
 
 def _signed_members(levels: Levels, labels: Labels, indices: NDArray[np.int64], manifest: Manifest) -> dict[str, bytes]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import os
 import re
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from onnxfp.bundle.atomic import write_file
-from onnxfp.errors import FileError, KeyFileError
+from onnxfp.errors import FileError, KeyFileError, ParameterError
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -21,6 +22,8 @@ Passphrase = Callable[[Path], bytes]
 
 HOME_VARIABLE = "ONNXFP_HOME"
 DEFAULT_KEY_NAME = "onnxfp.pem"
+_MAX_KEY_BYTES = 2**16
+_MAX_PASSPHRASE_BYTES = 1023
 _RAW_KEY = re.compile(r"[0-9a-fA-F]{64}")
 
 _log = logging.getLogger(__name__)
@@ -53,8 +56,14 @@ def generate_key_pair(private_path: Path, *, passphrase: bytes | None = None, ov
         The raw public key, 64 hexadecimal digits.
 
     Raises:
-        FileError: A file exists already, or the folder is not writable.
+        FileError: A file exists already, or the folder is not writable; no half of a new pair remains.
+        ParameterError: The passphrase is empty, or longer than 1023 bytes.
     """
+    if passphrase is not None and not 1 <= len(passphrase) <= _MAX_PASSPHRASE_BYTES:
+        raise ParameterError(
+            f"a passphrase has 1 to {_MAX_PASSPHRASE_BYTES} bytes; found {len(passphrase)}",
+            hint="leave it out to keep the private key unencrypted",
+        )
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import (
         BestAvailableEncryption,
@@ -65,7 +74,7 @@ def generate_key_pair(private_path: Path, *, passphrase: bytes | None = None, ov
     )
 
     key = Ed25519PrivateKey.generate()
-    encryption = BestAvailableEncryption(passphrase) if passphrase else NoEncryption()
+    encryption = NoEncryption() if passphrase is None else BestAvailableEncryption(passphrase)
     public = key.public_key()
     public_path = public_key_path(private_path)
     if not overwrite and public_path.exists():
@@ -77,8 +86,15 @@ def generate_key_pair(private_path: Path, *, passphrase: bytes | None = None, ov
             f"{private_path.parent} cannot be made: {error.strerror}", hint=f"set {HOME_VARIABLE} to a writable folder"
         ) from error
     private_pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption)
+    public_pem = public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    was_there = private_path.exists()
     write_file(private_path, private_pem, mode=0o600, overwrite=overwrite)
-    write_file(public_path, public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo), overwrite=overwrite)
+    try:
+        write_file(public_path, public_pem, overwrite=overwrite)
+    except BaseException:
+        if not was_there:
+            private_path.unlink(missing_ok=True)
+        raise
     return public.public_bytes_raw().hex()
 
 
@@ -94,8 +110,9 @@ def load_signer(path: Path, passphrase: Passphrase) -> CryptoSigner:
     """
     from securesystemslib.signer import CryptoSigner
 
-    key = _load_private(path, _read_key(path), passphrase)
-    if os.name == "posix" and path.stat().st_mode & 0o077:
+    pem, mode = _read_key(path)
+    key = _load_private(path, pem, passphrase)
+    if os.name == "posix" and stat.S_ISREG(mode) and mode & 0o077:
         _log.warning("the private key %s can be read by other users; run: chmod 600 %s", path, path)
     return CryptoSigner(key)
 
@@ -121,7 +138,7 @@ def load_public_key(source: str | Path) -> str:
     from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
     path = Path(source)
-    pem = _read_key(path)
+    pem, _ = _read_key(path)
     if b"PRIVATE KEY" in pem:
         raise KeyFileError(
             f"{path} holds a private key, where the public one is wanted",
@@ -136,11 +153,16 @@ def load_public_key(source: str | Path) -> str:
     return key.public_bytes_raw().hex()
 
 
-def _read_key(path: Path) -> bytes:
+def _read_key(path: Path) -> tuple[bytes, int]:
     try:
-        return path.read_bytes()
-    except OSError as error:
-        raise KeyFileError(f"the key file {path} cannot be read: {error.strerror}", hint=_KEYGEN) from error
+        with path.open("rb") as stream:
+            pem, mode = stream.read(_MAX_KEY_BYTES + 1), os.fstat(stream.fileno()).st_mode
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise KeyFileError(f"the key file {str(path)!r} cannot be read: {reason}", hint=_KEYGEN) from error
+    if len(pem) > _MAX_KEY_BYTES:
+        raise KeyFileError(f"{path} is larger than any key file", hint=_KEYGEN)
+    return pem, mode
 
 
 def _load_private(path: Path, pem: bytes, passphrase: Passphrase) -> Ed25519PrivateKey:
@@ -148,13 +170,15 @@ def _load_private(path: Path, pem: bytes, passphrase: Passphrase) -> Ed25519Priv
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+    if b"PUBLIC KEY" in pem:
+        raise KeyFileError(f"{path} holds a public key, where the private one is wanted", hint=_KEYGEN)
     secret = passphrase(path) if b"ENCRYPTED" in pem else None
     try:
         key = load_pem_private_key(pem, secret)
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        reason = "it is not a PEM private key" if secret is None else "the passphrase is wrong, or the file is damaged"
         # The cause is left out on purpose: nothing of a key or a passphrase may reach a message.
-        reason = "the passphrase is wrong, or the file is damaged" if secret else "it is not a PEM private key"
-        raise KeyFileError(f"the private key {path} cannot be opened: {reason}", hint=_KEYGEN) from error
+        raise KeyFileError(f"the private key {path} cannot be opened: {reason}", hint=_KEYGEN) from None
     if not isinstance(key, Ed25519PrivateKey):
         raise KeyFileError(f"{path} holds a {type(key).__name__}; an Ed25519 key is needed", hint=_KEYGEN)
     return key

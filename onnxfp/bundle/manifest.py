@@ -5,8 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, is_dataclass
+from datetime import datetime
+from math import prod
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+import numpy as np
 
 from onnxfp.bundle import canonical_json
 from onnxfp.errors import BundleFormatError, BundleVersionError, ParameterError
@@ -16,13 +20,17 @@ from onnxfp.types import InputGrid, InputSpec, OutputSpec
 
 SCHEMA = "onnxfp/bundle/1"
 
-MAX_VALUES_PER_EXAMPLE = 2**28
-MAX_CLASSES = 2**24
-MAX_CANDIDATES = 2**31
+# What deriving seeds and labels again may cost the verifier of a stranger's manifest.
+MAX_VALUES_PER_EXAMPLE = 2**24
+MAX_AXES = 8
+MAX_SPATIAL_AXES = 3
+MAX_CLASSES = 2**20
+MAX_CANDIDATES_PER_EXAMPLE = 100
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _KEY = re.compile(r"[0-9a-f]{64}")
-_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
+_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
+_NUMBERS = re.compile(r"float(16|32|64)|u?int(8|16|32|64)")
 _MAX_TEXT = 1000
 
 Record = TypeVar("Record")
@@ -87,7 +95,7 @@ class Manifest:
         grid: The integer grid on which examples live.
         recipe: How the examples were crafted.
         n_examples: Number n of examples.
-        n_candidates: Number m of candidates that were tried for them, at least n.
+        n_candidates: Number m of candidates that were tried for them, at least n, at most 100 n.
         references: The owner's pool of unassociated models.
         copy_parity: Agreement of the torch copy with onnxruntime.
         versions: Name and version of the software that made the bundle.
@@ -137,24 +145,38 @@ class Manifest:
             )
         manifest: Manifest = build(cls, value, "manifest")
         manifest._check()
+        if manifest.to_json() != text:
+            raise BundleFormatError("manifest.json: a number is written in a second spelling", hint=_HINT)
         return manifest
 
     def _check(self) -> None:
         shape, n_references = self.base.input.shape, len(self.references)
-        values = 1
-        for axis in shape:
-            values *= axis
+        axes, output = self.base.spatial_axes, self.base.output
+        most = MAX_CANDIDATES_PER_EXAMPLE * self.n_examples
         claims = {
-            "created is not a UTC time": _TIME.fullmatch(self.created),
+            "created is not a UTC time": _is_time(self.created),
             "public_key is not 64 hexadecimal digits": _KEY.fullmatch(self.public_key),
             "base.digest is not a SHA-256 digest": _DIGEST.fullmatch(self.base.digest),
             "base.n_classes is out of range": 2 <= self.base.n_classes <= MAX_CLASSES,
-            "base.input.shape is out of range": shape and min(shape) >= 1 and values <= MAX_VALUES_PER_EXAMPLE,
-            "base.spatial_axes are not axes of the input": all(0 <= a < len(shape) for a in self.base.spatial_axes),
+            "base.input.shape is out of range": (
+                1 <= len(shape) <= MAX_AXES and min(shape) >= 1 and prod(shape) <= MAX_VALUES_PER_EXAMPLE
+            ),
+            "base.input.dtype is no type of numbers": _NUMBERS.fullmatch(self.base.input.dtype),
+            "base.input.batch is out of range": self.base.input.batch is None or self.base.input.batch >= 1,
+            "base.output.n_classes contradicts base.n_classes": output.n_classes in (None, self.base.n_classes),
+            "base.spatial_axes are not axes of the input": (
+                len(axes) <= MAX_SPATIAL_AXES
+                and list(axes) == sorted(set(axes))
+                and all(0 <= axis < len(shape) for axis in axes)
+            ),
             "grid.channel_axis is not an axis of the input": 0 <= self.grid.channel_axis < max(1, len(shape)),
             "recipe.epsilon_levels exceeds the grid": self.recipe.epsilon_levels < self.grid.n_levels,
             "n_examples is out of range": 1 <= self.n_examples <= self.n_candidates,
-            "n_candidates is out of range": self.n_candidates <= MAX_CANDIDATES,
+            "n_candidates is out of range": self.n_candidates <= most,
+            "copy_parity holds a negative number": (
+                self.copy_parity.max_abs_difference >= 0
+                and 0 <= self.copy_parity.n_label_flips <= self.copy_parity.n_inputs
+            ),
             "a reference's digest is malformed": all(_DIGEST.fullmatch(r.digest) for r in self.references),
             "a reference is named twice": len({r.digest for r in self.references}) == n_references,
             "a reference matches more than all": all(0 <= r.n_matches <= self.n_examples for r in self.references),
@@ -163,9 +185,13 @@ class Manifest:
             if not holds:
                 raise BundleFormatError(f"manifest.json: {complaint}", hint=_HINT)
         try:
-            self.grid.affine(shape)
+            with np.errstate(all="ignore"):
+                scale, offset = self.grid.affine(shape)
+                ends = np.concatenate([offset.ravel(), (scale + offset).ravel()])
         except ParameterError as error:
             raise BundleFormatError(f"manifest.json: grid: {error}", hint=_HINT) from error
+        if not (np.abs(ends) <= np.finfo(np.float32).max).all():
+            raise BundleFormatError("manifest.json: grid: the model's input overflows float32", hint=_HINT)
 
 
 def build(kind: type[Record], value: Any, where: str) -> Record:
@@ -186,7 +212,7 @@ def build(kind: type[Record], value: Any, where: str) -> Record:
     strangers = sorted(set(value) ^ set(names))
     if strangers:
         problem = "is unknown" if strangers[0] in value else "is missing"
-        raise BundleFormatError(f"{where}.{strangers[0][:100]} {problem}", hint=_HINT)
+        raise BundleFormatError(f"{where}.{_shown(strangers[0])} {problem}", hint=_HINT)
     arguments = {name: _convert(hints[name], value[name], f"{where}.{name}") for name in names}
     try:
         return kind(**arguments)
@@ -211,6 +237,9 @@ def _convert(kind: Any, value: Any, where: str) -> Any:
         return None if value is None else _convert(next(p for p in parts if p is not NoneType), value, where)
     elif kind is float and type(value) in (int, float) and abs(value) < 1e300:
         return float(value)
+    elif kind is str and type(value) is str and not value.isprintable():
+        # It could steer the terminal of whoever reads the report.
+        raise BundleFormatError(f"{where} holds characters that cannot be printed: {value[:60]!a}", hint=_HINT)
     elif (
         (kind is int and type(value) is int and abs(value) < 2**63)
         or (kind is bool and type(value) is bool)
@@ -219,6 +248,20 @@ def _convert(kind: Any, value: Any, where: str) -> Any:
         return value
     expected = getattr(kind, "__name__", None) if origin is None else str(kind)
     raise BundleFormatError(f"{where} must be {expected}; found {str(value)[:60]!r}", hint=_HINT)
+
+
+def _is_time(text: str) -> bool:
+    if not _TIME.fullmatch(text):
+        return False
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _shown(name: str) -> str:
+    return name[:100] if name.isprintable() else ascii(name[:100])
 
 
 _HINT = "the bundle was not written by onnxfp, or was edited since"

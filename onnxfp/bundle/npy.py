@@ -17,6 +17,9 @@ from onnxfp.errors import BundleFormatError
 _MAGIC = b"\x93NUMPY\x01\x00"
 _ALIGNMENT = 64
 
+MAX_HEADER_BYTES = 2**10
+"""No header of an array with few axes is longer."""
+
 
 def header(dtype: np.dtype[Any], shape: tuple[int, ...]) -> bytes:
     """Return the header of an array, as numpy writes it.
@@ -47,26 +50,35 @@ def dump(array: NDArray[Any]) -> bytes:
 
 
 def check_header(content: bytes, dtype: np.dtype[Any], shape: tuple[int, ...], where: str) -> None:
-    """Check that ``content`` is an array of this type and shape and nothing else.
+    """Check that ``content``, or the beginning of it, announces an array of this type and shape.
 
     Raises:
-        BundleFormatError: The header is another one, or the length does not fit; the member is named.
+        BundleFormatError: The header is another one; the member is named.
     """
     expected = header(dtype, shape)
-    n_bytes = size(dtype, shape)
     if content[: len(expected)] != expected:
         raise BundleFormatError(f"{where} is not a {np.dtype(dtype)} array of shape {shape} in C order", hint=_HINT)
-    if len(content) != n_bytes:
-        raise BundleFormatError(f"{where} has {len(content)} bytes; {n_bytes} were expected", hint=_HINT)
+
+
+def check_size(n_bytes: int, dtype: np.dtype[Any], shape: tuple[int, ...], where: str) -> None:
+    """Check that an array of this type and shape takes ``n_bytes``, header included.
+
+    Raises:
+        BundleFormatError: It does not; the member is named.
+    """
+    expected = size(dtype, shape)
+    if n_bytes != expected:
+        raise BundleFormatError(f"{where} has {n_bytes} bytes; {expected} were expected", hint=_HINT)
 
 
 def load(content: bytes, dtype: np.dtype[Any], shape: tuple[int, ...], where: str) -> NDArray[Any]:
     """Return the array that ``content`` holds, read-only.
 
     Raises:
-        BundleFormatError: As :func:`check_header`.
+        BundleFormatError: As :func:`check_header` and :func:`check_size`.
     """
     check_header(content, dtype, shape, where)
+    check_size(len(content), dtype, shape, where)
     start = len(header(dtype, shape))
     little = np.frombuffer(content, np.dtype(dtype).newbyteorder("<"), offset=start)
     array = little.astype(np.dtype(dtype), copy=False).reshape(shape)

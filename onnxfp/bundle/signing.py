@@ -26,6 +26,12 @@ STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 PREDICATE_TYPE = "urn:onnxfp:fingerprint:1"
 SIGNATURE_BYTES = 64
 
+_FIELD = 2**255 - 19
+# The y coordinates of the points of small order. Under such a "public key" one constant signature fits every message,
+# so it would be a bundle that anybody can sign. Ed25519 itself (RFC 8032) accepts them.
+_ORDER_EIGHT = 0x7A03AC9277FDC74EC6CC392CFA53202A0F67100D760B3CBA4FD84D3D706A17C7
+_WEAK = frozenset({0, 1, _FIELD - 1, _ORDER_EIGHT, _FIELD - _ORDER_EIGHT})
+
 
 def member_digest(content: bytes) -> str:
     """Return the SHA-256 of a member's bytes, in hexadecimal."""
@@ -102,6 +108,16 @@ def check_pinned(public_key: str, pinned: str) -> None:
         )
 
 
+def is_weak_key(public_key: str) -> bool:
+    """Return whether a raw Ed25519 public key is a point of small order, or written in a second spelling.
+
+    Args:
+        public_key: 64 hexadecimal digits.
+    """
+    y = int.from_bytes(bytes.fromhex(public_key), "little") % 2**255
+    return y >= _FIELD or y in _WEAK
+
+
 def _statement(digests: Mapping[str, str]) -> dict[str, Any]:
     return {
         "_type": STATEMENT_TYPE,
@@ -147,6 +163,12 @@ def _verify(payload: bytes, signature: tuple[str, bytes], public_key: str) -> No
     from securesystemslib.signer import Signature, SSlibKey
 
     key_id, content = signature
+    if is_weak_key(public_key):
+        raise SignatureError(
+            f"the manifest names the key {public_key[:16]}..., under which anybody can sign", hint=_HINT
+        )
+    if len(content) != SIGNATURE_BYTES:
+        raise SignatureError(f"the signature has {len(content)} bytes; {SIGNATURE_BYTES} were expected", hint=_HINT)
     try:
         key = SSlibKey.from_crypto(Ed25519PublicKey.from_public_bytes(bytes.fromhex(public_key)))
         if key_id != key.keyid:
