@@ -3,6 +3,30 @@
 Importing this package fills the table; :mod:`onnxfp.base.operators.registry` finds entries and says how to add one.
 """
 
-from onnxfp.base.operators import arithmetic, convolution, normalisation, pooling, quantisation, reduction, shape
+from onnxfp.base.operators import (
+    arithmetic,
+    attention,
+    control_flow,
+    convolution,
+    normalisation,
+    pooling,
+    quantisation,
+    recurrent,
+    reduction,
+    resampling,
+    shape,
+)
 
-__all__ = ["arithmetic", "convolution", "normalisation", "pooling", "quantisation", "reduction", "shape"]
+__all__ = [
+    "arithmetic",
+    "attention",
+    "control_flow",
+    "convolution",
+    "normalisation",
+    "pooling",
+    "quantisation",
+    "recurrent",
+    "reduction",
+    "resampling",
+    "shape",
+]

@@ -34,12 +34,14 @@ def _mean(x: Tensor, axes: tuple[int, ...], keep: bool) -> Tensor:
     )
 
 
-def _extreme(function: Callable[..., Tensor], lowest: float) -> Reduce:
+def _extreme(function: Callable[..., Tensor], *, of_nothing_is_least: bool) -> Reduce:
     def reduce(x: Tensor, axes: tuple[int, ...], keep: bool) -> Tensor:
         if x.numel() == 0:
             # The extreme of nothing is the identity of the operation.
             shape = [1 if a in {b % x.ndim for b in axes} else n for a, n in enumerate(x.shape)]
-            y = torch.full(shape, lowest, dtype=x.dtype, device=x.device)
+            limits = torch.iinfo(x.dtype) if not x.is_floating_point() else None
+            least, most = (-torch.inf, torch.inf) if limits is None else (limits.min, limits.max)
+            y = torch.full(shape, least if of_nothing_is_least else most, dtype=x.dtype, device=x.device)
             return y if keep else y.squeeze(axes)
         return function(x, axes, keep)
 
@@ -62,9 +64,9 @@ _REDUCTIONS: dict[str, tuple[tuple[int, ...], tuple[int, ...], Reduce]] = {
     "ReduceL2": ((1, 11, 13), (18,), _norm2),
     "ReduceLogSum": ((1, 11, 13), (18, 28), _log_sum),
     "ReduceLogSumExp": ((1, 11, 13), (18, 28), _logsumexp),
-    "ReduceMax": ((1, 11, 12, 13), (18, 20), _extreme(torch.amax, -torch.inf)),
+    "ReduceMax": ((1, 11, 12, 13), (18, 20), _extreme(torch.amax, of_nothing_is_least=True)),
     "ReduceMean": ((1, 11, 13), (18,), _mean),
-    "ReduceMin": ((1, 11, 12, 13), (18, 20), _extreme(torch.amin, torch.inf)),
+    "ReduceMin": ((1, 11, 12, 13), (18, 20), _extreme(torch.amin, of_nothing_is_least=False)),
     "ReduceProd": ((1, 11, 13), (18,), _product),
     "ReduceSum": ((1, 11), (13,), lambda x, axes, keep: x.sum(axes, keep).to(x.dtype)),
     "ReduceSumSquare": ((1, 11, 13), (18,), lambda x, axes, keep: (x * x).sum(axes, keep).to(x.dtype)),
