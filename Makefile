@@ -9,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint audit-install unit models benchmark-prior clean readme
+.PHONY: demo test lint audit-install unit fuzz models benchmark-prior benchmark-coverage clean readme
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -40,6 +40,10 @@ audit-install: $(READY)
 unit: $(READY)
 	$(BIN)/pytest
 
+# A hundred thousand mutated bundles instead of the few thousand of `make test`.
+fuzz: $(READY)
+	ONNXFP_MUTATIONS=100000 $(BIN)/pytest tests/hostile
+
 models: $(READY)
 	$(BIN)/python -m pip install --quiet --group models
 	$(BIN)/python models/build.py
@@ -47,6 +51,11 @@ models: $(READY)
 benchmark-prior: $(READY)
 	$(BIN)/python -m pip install --quiet --group models
 	$(BIN)/python benchmarks/prior.py
+
+benchmark-coverage: $(READY)
+	$(BIN)/python -m pip install --quiet --group coverage
+	$(BIN)/python -m pip install --quiet --no-deps torchvision==0.28.0 timm
+	$(BIN)/python benchmarks/coverage.py
 
 clean:
 	rm -rf $(VENV) $(VENV)-audit build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache demo

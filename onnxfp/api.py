@@ -297,6 +297,12 @@ def _base_model(session: ModelSession) -> BaseModel:
             f"{session.model.path}: output {session.output.name!r} holds labels; scores are needed to craft examples",
             hint="export the model with its logits or probabilities as an output",
         )
+    for name in (session.input.name, session.output.name):
+        if not name.isprintable():
+            raise ContractError(
+                f"{session.model.path}: the name {name!r} holds characters that cannot be printed, nor signed",
+                hint="export the model with plain names for its input and output",
+            )
     return BaseModel(session.model.digest, n_classes, session.input, session.output, spatial_axes(session.input.layout))
 
 

@@ -33,7 +33,7 @@ def header(dtype: np.dtype[Any], shape: tuple[int, ...]) -> bytes:
     # numpy leaves room for the first axis to grow; the padding below is what it comes to.
     text += " " * (21 - len(repr(shape[0]))) if shape else ""
     prefix = len(_MAGIC) + 2
-    padding = -(prefix + len(text) + 1) % _ALIGNMENT
+    padding = _ALIGNMENT - (prefix + len(text) + 1) % _ALIGNMENT
     text += " " * padding + "\n"
     return _MAGIC + len(text).to_bytes(2, "little") + text.encode("ascii")
 

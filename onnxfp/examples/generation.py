@@ -81,7 +81,11 @@ def craft_examples(
         high_pass=HighPass(context.shape, context.spatial_axes, recipe.cutoff, device),
         gives_probabilities=gives_probabilities,
     )
-    state = start or Crafted.none_yet(context)
+    state = Crafted.none_yet(context)
+    if start is not None and (rescore(start.levels) == start.labels).all():
+        state = start
+    elif start is not None:
+        _log.warning("the base does not confirm the examples of the interrupted run: starting over")
     while len(state.labels) < n_examples:
         if state.n_candidates >= _MAX_CANDIDATES_PER_EXAMPLE * n_examples + batch_size:
             raise GenerationError(

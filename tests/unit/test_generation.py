@@ -14,7 +14,7 @@ import torch
 from onnxfp.base.torch_copy import TorchCopy, build_torch_copy
 from onnxfp.errors import GenerationError
 from onnxfp.examples.crafted import Crafted, Progress
-from onnxfp.examples.derivation import DerivationContext, check_derivation, derive_labels
+from onnxfp.examples.derivation import DerivationContext, check_derivation, derive_labels, derive_seeds
 from onnxfp.examples.generation import craft_examples, seal
 from onnxfp.examples.recipe import Recipe
 from onnxfp.types import InputGrid, Labels, Levels
@@ -133,3 +133,11 @@ def test_the_seal_holds_whatever_the_inner_loop_returns() -> None:
 def test_labels_are_the_derived_ones(copy: TorchCopy) -> None:
     final = craft(copy)[-1]
     assert (final.labels == derive_labels(CONTEXT, final.indices)).all()
+
+
+def test_examples_that_the_base_does_not_confirm_are_not_resumed_from(copy: TorchCopy) -> None:
+    indices = np.arange(8)
+    planted = Crafted(derive_seeds(CONTEXT, indices), derive_labels(CONTEXT, indices), indices, 8, 0.01)
+    states = craft(copy, start=planted)
+    assert states[0].indices[0] == 0
+    assert (rescorer(copy)(states[-1].levels) == states[-1].labels).all()

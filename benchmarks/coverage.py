@@ -1,0 +1,207 @@
+"""Which architectures can be fingerprinted: export, convert, compare scores and gradients. Writes COVERAGE.md.
+
+    make benchmark-coverage
+
+Every model has random weights and is exported by PyTorch's present exporter at several opsets and by its older one. The
+torch copy's scores are compared with onnxruntime's (optimisations off), its input gradient with that of the native
+network. Results are kept in .cache/coverage.jsonl as they come, so an interrupted run goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from onnxfp.base.onnx_file import read_onnx
+from onnxfp.base.parity import measure_parity
+from onnxfp.base.session import ModelSession
+from onnxfp.base.torch_copy import build_torch_copy
+from onnxfp.errors import OnnxfpError
+
+HERE = Path(__file__).parent
+# A CPU build of torch beside torchvision's CUDA build lacks the schema of these operators, which no classifier needs.
+_LIBRARY = torch.library.Library("torchvision", "FRAGMENT")
+for _name in ("nms", "qnms"):
+    if not torch._C._dispatch_has_kernel(f"torchvision::{_name}"):
+        _LIBRARY.define(f"{_name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+
+CACHE = HERE.parent / ".cache" / "coverage.jsonl"
+
+TORCHVISION = (
+    *("alexnet", "vgg11_bn", "resnet18", "squeezenet1_1", "densenet121", "googlenet", "inception_v3", "mobilenet_v2"),
+    *("mobilenet_v3_small", "shufflenet_v2_x0_5", "efficientnet_b0", "regnet_y_400mf", "convnext_tiny", "vit_b_16"),
+    "swin_t",
+)
+TIMM = (
+    *(
+        "resnet10t",
+        "resnetv2_50",
+        "seresnet18",
+        "skresnet18",
+        "resnest14d",
+        "ecaresnet26t",
+        "repvgg_a0",
+        "mobileone_s0",
+    ),
+    *("efficientnetv2_rw_t", "tf_efficientnet_lite0", "mobilenetv4_conv_small", "ghostnet_100", "lcnet_050"),
+    *("hrnet_w18_small", "dla34", "darknet17", "convnext_atto", "convnextv2_atto", "regnetz_005", "fastvit_t8"),
+    *("deit_tiny_patch16_224", "eva02_tiny_patch14_224", "cait_xxs24_224", "xcit_nano_12_p16_224", "poolformer_s12"),
+    *("mixer_s32_224", "gmlp_ti16_224", "swin_tiny_patch4_window7_224", "maxvit_rmlp_pico_rw_256", "levit_128s"),
+)
+EXPORTERS = (("dynamo", 18), ("dynamo", None), ("dynamo", 23), ("torchscript", 13), ("torchscript", 17))
+MIN_GRADIENT_AGREEMENT = 1e-3
+
+
+def networks() -> Iterator[tuple[str, str, Callable[[], nn.Module], int, tuple[tuple[str, int | None], ...]]]:
+    """Yield source, name, constructor, image size and the exporters to try."""
+    import timm
+    import torchvision
+
+    for name in TORCHVISION:
+        size = 299 if name == "inception_v3" else 224
+        extra = {"init_weights": True} if name in ("googlenet", "inception_v3") else {}
+
+        def make(name: str = name, extra: dict[str, Any] = extra) -> nn.Module:
+            network: nn.Module = torchvision.models.get_model(name, weights=None, **extra)
+            return network
+
+        yield "torchvision", name, make, size, EXPORTERS
+    for name in TIMM:
+        size = timm.get_pretrained_cfg(name).input_size[-1]
+
+        def make_timm(name: str = name) -> nn.Module:
+            network: nn.Module = timm.create_model(name, pretrained=False)
+            return network
+
+        yield "timm", name, make_timm, size, (("dynamo", None),)
+
+
+def export(network: nn.Module, x: torch.Tensor, path: Path, exporter: str, opset: int | None) -> None:
+    """Write the network as an ONNX file with a dynamic batch."""
+    options: dict[str, Any] = {"input_names": ["image"], "output_names": ["logits"], "opset_version": opset}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if exporter == "dynamo":
+            shapes = ({0: torch.export.Dim.DYNAMIC},)
+            torch.onnx.export(network, (x,), path, dynamo=True, dynamic_shapes=shapes, verbose=False, **options)
+        else:
+            torch.onnx.export(network, (x,), path, dynamo=False, dynamic_axes={"image": {0: "N"}}, **options)
+
+
+def gradient_difference(network: nn.Module, copy: nn.Module, x: torch.Tensor) -> float:
+    """Return the largest difference of the two input gradients, relative to the native one's largest value."""
+    gradients = []
+    for model in (network, copy):
+        point = x.clone().requires_grad_(True)
+        (gradient,) = torch.autograd.grad(model(point)[:, :10].square().sum(), point)
+        gradients.append(gradient)
+    if not torch.isfinite(gradients[1]).all() or not gradients[1].abs().max():
+        return float("inf")
+    return float((gradients[0] - gradients[1]).abs().max() / gradients[0].abs().max())
+
+
+def measure(network: nn.Module, size: int, exporter: str, opset: int | None) -> dict[str, Any]:
+    """Return one row of the table."""
+    x = torch.rand(2, 3, size, size, generator=torch.Generator().manual_seed(0))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.onnx"
+        began = time.monotonic()
+        try:
+            export(network, x, path, exporter, opset)
+        except Exception as error:  # noqa: BLE001 - an exporter's failure is a row of the table, whatever its type
+            return {"result": "export failed", "why": f"{type(error).__name__}: {error}"[:200]}
+        seconds = {"export_s": round(time.monotonic() - began, 1)}
+        try:
+            began = time.monotonic()
+            file = read_onnx(path)
+            copy = build_torch_copy(file.load_proto())
+            seconds["convert_s"] = round(time.monotonic() - began, 1)
+            session = ModelSession(file, provider="cpu", optimise=False)
+            parity = measure_parity(copy, session, x.numpy())
+            gradient = gradient_difference(network, copy, x)
+        except OnnxfpError as error:
+            return {"result": "failed", "why": str(error)[:300], **seconds}
+    good = parity.max_rel_difference < 1e-4 and gradient < MIN_GRADIENT_AGREEMENT
+    return {
+        "result": "good" if good else "differs",
+        "scores": parity.max_rel_difference,
+        "gradient": gradient,
+        **seconds,
+    }
+
+
+def write_table(rows: list[dict[str, Any]]) -> None:
+    """Write COVERAGE.md."""
+    versions = {name: version(name) for name in ("onnx", "onnxruntime", "onnxscript", "timm", "torchvision")}
+    listed = ", ".join(f"{name} {number}" for name, number in {"torch": torch.__version__, **versions}.items())
+    lines = ["# Which architectures can be fingerprinted", ""]
+    lines += [f"Written by `make benchmark-coverage` with {listed}; random weights, seed 0.", ""]
+    lines += ["*Scores*: largest difference of a score between the torch copy and onnxruntime, relative to the largest"]
+    lines += [
+        "score (limit 1e-4). *Gradient*: the same between the copy's input gradient and the native network's (limit"
+    ]
+    lines += [f"{MIN_GRADIENT_AGREEMENT:g}). A row where the exporter itself failed counts for nobody.", ""]
+    for source in ("torchvision", "timm"):
+        mine = [row for row in rows if row["source"] == source]
+        exported = [row for row in mine if row["result"] != "export failed"]
+        n_good = sum(row["result"] == "good" for row in mine)
+        lines += [f"## {source}: {n_good} of {len(exported)} exported files ({len(mine)} tried)", ""]
+        lines += ["| model | exporter | opset | result | scores | gradient | export s | convert s |", "|---" * 8 + "|"]
+        for row in mine:
+            numbers = [f"{row[key]:.1e}" if key in row else "" for key in ("scores", "gradient")]
+            times = [str(row.get(key, "")) for key in ("export_s", "convert_s")]
+            why = f": {row['why']}".replace("|", "/").replace("\n", " ") if "why" in row else ""
+            cells = [
+                row["name"],
+                row["exporter"],
+                str(row["opset"] or "default"),
+                row["result"] + why,
+                *numbers,
+                *times,
+            ]
+            lines.append("| " + " | ".join(cells) + " |")
+        lines.append("")
+    (HERE / "COVERAGE.md").write_text("\n".join(lines), encoding="utf-8")
+
+
+def main() -> None:
+    """Measure what is not in the cache, then write the table."""
+    parser = argparse.ArgumentParser(description="Measure which architectures can be fingerprinted.")
+    parser.add_argument("--only", help="part of a model's name")
+    parser.add_argument("--threads", type=int, default=2)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    CACHE.parent.mkdir(exist_ok=True)
+    rows = [json.loads(line) for line in CACHE.read_text().splitlines()] if CACHE.exists() else []
+    done = {(row["name"], row["exporter"], row["opset"]) for row in rows}
+    for source, name, make, size, exporters in networks():
+        missing = [pair for pair in exporters if (name, *pair) not in done]
+        if not missing or (arguments.only and arguments.only not in name):
+            continue
+        torch.manual_seed(0)
+        np.random.seed(0)  # noqa: NPY002 - some constructors draw from numpy's global generator
+        network = make().eval()
+        for exporter, opset in missing:
+            row = {"source": source, "name": name, "exporter": exporter, "opset": opset}
+            row |= measure(network, size, exporter, opset)
+            print(json.dumps(row), file=sys.stderr, flush=True)
+            rows.append(row)
+            with CACHE.open("a", encoding="utf-8") as stream:
+                stream.write(json.dumps(row) + "\n")
+    write_table(rows)
+
+
+if __name__ == "__main__":
+    main()

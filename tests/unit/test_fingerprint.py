@@ -1,0 +1,58 @@
+"""What is signed can be read again, and does not change afterwards."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from onnxfp.bundle.archive import read_bundle
+from onnxfp.bundle.fingerprint import sign_fingerprint
+from onnxfp.errors import BundleFormatError, DigestError, ParameterError, ShapeError, SignatureError
+
+
+@pytest.mark.parametrize(("name", "dtype"), [("labels", np.int32), ("indices", np.uint64), ("levels", np.uint16)])
+def test_an_array_of_another_type_is_not_signed(forge: Any, name: str, dtype: type) -> None:
+    good = forge.fingerprint()
+    arrays = {n: getattr(good, n) for n in ("levels", "labels", "indices")} | {name: getattr(good, name).astype(dtype)}
+    with pytest.raises(ShapeError, match="expected"):
+        sign_fingerprint(**arrays, manifest=good.manifest, signer=forge.signer)
+
+
+def test_a_manifest_of_another_key_is_not_signed(forge: Any) -> None:
+    with pytest.raises(ParameterError, match="not the signer's"):
+        forge.fingerprint(replace(forge.manifest(), public_key="ab" * 32))
+
+
+@pytest.mark.parametrize("changes", [{"created": "today"}, {"n_candidates": 5}, {"versions": (("a", "\x1b"),)}])
+def test_a_manifest_that_no_reader_accepts_is_not_signed(forge: Any, changes: dict[str, Any]) -> None:
+    with pytest.raises(ParameterError, match="could not be read again"):
+        forge.fingerprint(replace(forge.manifest(), **changes))
+
+
+def test_the_signed_arrays_are_the_fingerprints_own(tmp_path: Path, forge: Any) -> None:
+    good = forge.fingerprint()
+    levels = good.levels.copy()
+    signed = sign_fingerprint(levels, good.labels, good.indices, good.manifest, forge.signer)
+    levels[:] = 0
+    signed.save(tmp_path / "a.fp.npz")
+    assert (read_bundle(tmp_path / "a.fp.npz").levels == good.levels).all()
+    with pytest.raises(ValueError, match="read-only"):
+        signed.levels[0] = 0
+
+
+def test_every_refusal_names_the_file(tmp_path: Path, forge: Any) -> None:
+    path = tmp_path / "some.fp.npz"
+    good = forge.fingerprint()
+    for changed, error in (
+        (replace(good, labels=good.labels[::-1].copy()), DigestError),
+        (replace(good, envelope=good.envelope.replace(b'"sig":"', b'"sig":"AAAA')), SignatureError),
+        (replace(good, envelope=b"{}"), BundleFormatError),
+    ):
+        changed.save(path)
+        with pytest.raises(error, match=r"some\.fp\.npz") as raised:
+            read_bundle(path)
+        assert raised.value.hint
