@@ -16,6 +16,8 @@ $(READY): pyproject.toml
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet torch==2.13.0
 	$(BIN)/python -m pip install --quiet --editable . --group dev
+	# For the tests only, and without torchvision, which it asks for: that would bring the CUDA build of torch.
+	$(BIN)/python -m pip install --quiet --no-deps onnx2torch
 	touch $(READY)
 
 demo: $(READY)

@@ -26,13 +26,14 @@ __all__ = [
     "Report",
     "Verdict",
     "__version__",
+    "check",
     "generate",
     "load",
     "verify",
 ]
 
 if TYPE_CHECKING:
-    from onnxfp.api import generate, load, verify
+    from onnxfp.api import check, generate, load, verify
     from onnxfp.bundle.fingerprint import Fingerprint
     from onnxfp.errors import OnnxfpError
     from onnxfp.evidence.report import Report
@@ -46,6 +47,7 @@ _HOMES = {
     "Policy": "onnxfp.evidence.verdict",
     "Report": "onnxfp.evidence.report",
     "Verdict": "onnxfp.evidence.verdict",
+    "check": "onnxfp.api",
     "generate": "onnxfp.api",
     "load": "onnxfp.api",
     "verify": "onnxfp.api",

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike
 
 import onnxfp
 from onnxfp.base.contract import channel_axis, spatial_axes
@@ -34,6 +37,7 @@ from onnxfp.types import Bounds, InputGrid, Labels, Levels
 if TYPE_CHECKING:
     from securesystemslib.signer import CryptoSigner
 
+    from onnxfp.base.model_check import ModelCheck
     from onnxfp.examples.crafted import Progress
 
 Models = Iterable[str | Path]
@@ -56,6 +60,7 @@ def generate(
     input_name: str | None = None,
     input_shape: Sequence[int] | None = None,
     output_name: str | None = None,
+    fixed: Mapping[str, ArrayLike] | None = None,
     references: Models = (),
     device: Device = "auto",
     key: str | Path | None = None,
@@ -74,6 +79,7 @@ def generate(
         input_name: Graph input that examples go to, if there are several.
         input_shape: Shape of one example, where the graph leaves axes open.
         output_name: Graph output with the classification, if there are several.
+        fixed: Values for the other graph inputs, one number or as many as the input holds.
         references: Unassociated models (files or folders) whose match counts are recorded in the bundle.
         device: Where gradients are computed.
         key: Private key file; ``None`` takes the user's default key, and makes it on first use.
@@ -89,6 +95,8 @@ def generate(
     if n_examples < 1:
         raise ParameterError(f"the number of examples must be at least 1; found {n_examples}")
     torch_device = choose_device(device)
+    import torch
+
     from onnxfp.base.parity import check_parity, measure_parity
     from onnxfp.base.torch_copy import build_torch_copy
     from onnxfp.examples.generation import craft_examples
@@ -96,7 +104,7 @@ def generate(
     provider: Provider = "auto" if torch_device.type == "cuda" else "cpu"
     file = read_onnx(model)
     session = ModelSession(
-        file, provider=provider, input_name=input_name, input_shape=input_shape, output_name=output_name
+        file, provider=provider, input_name=input_name, input_shape=input_shape, output_name=output_name, fixed=fixed
     )
     base = _base_model(session)
     grid = grid or default_grid(session)
@@ -107,12 +115,13 @@ def generate(
     )
     pool = _open_pool(references, base, provider)
 
-    copy = build_torch_copy(file.load_proto(), input_name=base.input.name, output_name=base.output.name)
-    copy.to(torch_device)
-    as_written = ModelSession(
-        file, provider="cpu", input_shape=base.input.shape, output_name=base.output.name, optimise=False
+    copy = build_torch_copy(
+        file.load_proto(), input_name=base.input.name, output_name=base.output.name, fixed=session.fixed
     )
+    copy.to(torch_device)
+    as_written = _as_written(session)
     probes = grid.to_model_input(derive_seeds(context, range(N_PROBES)))
+    copy.adapt(base.output.kind, base.input.batch, torch.from_numpy(probes).to(torch_device))
     parity = check_parity(copy, as_written, probes)
 
     def rescore(levels: Levels) -> Labels:
@@ -123,7 +132,7 @@ def generate(
     crafted = start
     for crafted in craft_examples(
         context,
-        copy,
+        copy.score,
         list(copy.weights().values()),
         rescore,
         n_examples=n_examples,
@@ -203,6 +212,7 @@ def verify(
     input_name: str | None = None,
     input_shape: Sequence[int] | None = None,
     output_name: str | None = None,
+    fixed: Mapping[str, ArrayLike] | None = None,
 ) -> Report:
     """Ask a suspect the examples of a fingerprint and give a verdict.
 
@@ -217,6 +227,7 @@ def verify(
         input_name: The suspect's graph input, if there are several.
         input_shape: Shape of one example, where its graph leaves axes open.
         output_name: Its graph output with the classification, if there are several.
+        fixed: Values for its other graph inputs.
 
     Returns:
         The record of the verification.
@@ -237,6 +248,7 @@ def verify(
         input_name=input_name,
         input_shape=input_shape,
         output_name=output_name,
+        fixed=fixed,
         n_classes=base.n_classes,
     )
     answers = OnnxSuspect(session, base.input, manifest.grid, grid).answer(fingerprint.levels)
@@ -271,6 +283,55 @@ def verify(
         checks=CHECKS,
         not_tested=NOT_TESTED,
         versions=_versions(),
+    )
+
+
+def check(
+    model: str | Path,
+    *,
+    grid: InputGrid | None = None,
+    input_name: str | None = None,
+    input_shape: Sequence[int] | None = None,
+    output_name: str | None = None,
+    fixed: Mapping[str, ArrayLike] | None = None,
+) -> ModelCheck:
+    """Look whether a model can be fingerprinted: contract, operators, the copy's scores and gradient, speed.
+
+    Args:
+        model: The ONNX file.
+        grid: Bounds and normalisation of the input; by default an image in [0, 1], or [0, 255] for byte inputs.
+        input_name: Graph input that examples go to, if there are several.
+        input_shape: Shape of one example, where the graph leaves axes open.
+        output_name: Graph output with the classification, if there are several.
+        fixed: Values for the other graph inputs.
+
+    Raises:
+        OnnxfpError: The file is no classifier, or the copy disagrees with onnxruntime.
+    """
+    choose_device("cpu")
+    from onnxfp.base.model_check import check_model
+
+    file = read_onnx(model)
+    session = ModelSession(
+        file, provider="cpu", input_name=input_name, input_shape=input_shape, output_name=output_name, fixed=fixed
+    )
+    _base_model(session)
+    grid = grid or default_grid(session)
+    draw = np.random.default_rng(0).integers(0, grid.n_levels, (8, *session.input.shape))
+    levels = draw.astype(np.uint8) if grid.n_levels == 256 else draw.astype(np.uint16)
+    return check_model(file, _as_written(session), grid.to_model_input(levels))
+
+
+def _as_written(session: ModelSession) -> ModelSession:
+    """Return the same model on the CPU without optimisations, to compare with."""
+    return ModelSession(
+        session.model,
+        provider="cpu",
+        input_name=session.input.name,
+        input_shape=session.input.shape,
+        output_name=session.output.name,
+        fixed=session.fixed,
+        optimise=False,
     )
 
 

@@ -26,7 +26,7 @@ Scores = NDArray[np.float32]
 Kind = Literal["c", "rc", "ltrc"]
 Spectrum = Literal["white", "pink"]
 Layout = Literal["NCHW", "NHWC", "NCL", "NC", "OTHER"]
-OutputKind = Literal["scores", "labels"]
+OutputKind = Literal["scores", "logit", "probability", "labels"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,8 @@ class OutputSpec:
 
     Attributes:
         name: Name of the graph output.
-        kind: ``scores`` for ``(batch, n_classes)`` logits or probabilities, ``labels`` for class indices.
+        kind: ``scores`` for ``(batch, n_classes)`` logits or probabilities; ``logit`` or ``probability`` for one number
+            that speaks for the second of two classes; ``labels`` for class indices.
         n_classes: Number of classes, or ``None`` where a label output does not tell.
     """
 

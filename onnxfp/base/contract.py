@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from onnxfp.errors import ContractError
 from onnxfp.types import InputSpec, Labels, Layout, OutputSpec, Scores
@@ -45,7 +45,7 @@ def choose_input(
     inputs: Sequence[Tensor],
     name: str | None,
     shape: Sequence[int] | None,
-    fixed: Mapping[str, NDArray[Any]],
+    fixed: Collection[str],
 ) -> InputSpec:
     """Return the input that examples go to.
 
@@ -54,7 +54,7 @@ def choose_input(
         inputs: Its graph inputs.
         name: The one that is asked for, or ``None``.
         shape: Shape of one example, where the graph leaves axes open.
-        fixed: The inputs that are given a constant value.
+        fixed: Names of the inputs that are given a constant value.
 
     Raises:
         ContractError: There is not exactly one such input, its type holds no numbers, or its shape stays open.
@@ -97,8 +97,38 @@ def choose_input(
     )
 
 
+def fixed_value(path: Path, inputs: Mapping[str, Tensor], name: str, value: ArrayLike) -> NDArray[Any]:
+    """Return the constant for a graph input, in its type and shape; a free first axis (the batch) has length 1.
+
+    Args:
+        path: The model file, for messages.
+        inputs: The graph inputs by name.
+        name: The input.
+        value: One number for all of it, or as many as it holds.
+
+    Raises:
+        ContractError: There is no such input, or the numbers do not fill it.
+    """
+    if name not in inputs:
+        raise ContractError(f"{path}: there is no input {name!r} to fix; the model has {', '.join(inputs)}")
+    tensor = inputs[name]
+    shape = [axis if isinstance(axis, int) and axis > 0 else 1 for axis in tensor.shape]
+    dtype = np.dtype(bool) if tensor.type == "tensor(bool)" else np.dtype(_DTYPES.get(tensor.type, "float32"))
+    array = np.asarray(value, dtype)
+    if array.size == 1:
+        return np.full(shape, array.reshape(()), dtype)
+    if array.size != int(np.prod(shape)):
+        raise ContractError(f"{path}: input {tensor} holds {int(np.prod(shape))} values; found {array.size}")
+    return array.reshape(shape)
+
+
 def choose_output(
-    path: Path, outputs: Sequence[Tensor], answers: Sequence[Any], name: str | None, n_classes: int | None
+    path: Path,
+    outputs: Sequence[Tensor],
+    answers: Sequence[Any],
+    name: str | None,
+    n_classes: int | None,
+    probabilities: Collection[str] = (),
 ) -> OutputSpec:
     """Return the output that holds the classification.
 
@@ -110,6 +140,7 @@ def choose_output(
         answers: What each of them held after one run on a batch of zeros.
         name: The one that is asked for, or ``None``.
         n_classes: Expected number of classes, or ``None``.
+        probabilities: Names of outputs that a sigmoid gives: single numbers there are probabilities, elsewhere logits.
 
     Raises:
         ContractError: No output is a classification with that many classes.
@@ -117,7 +148,10 @@ def choose_output(
     listing = "; ".join(map(str, outputs))
     if name is not None and name not in [tensor.name for tensor in outputs]:
         raise ContractError(f"{path}: there is no output {name!r}; the model has {listing}")
-    specs = [_classify(tensor, answer) for tensor, answer in zip(outputs, answers, strict=True)]
+    specs = [
+        _classify(tensor, answer, is_probability=tensor.name in probabilities)
+        for tensor, answer in zip(outputs, answers, strict=True)
+    ]
     usable = [spec for spec in specs if spec and (name is None or spec.name == name)]
     fitting = [spec for spec in usable if n_classes is None or spec.n_classes in (None, n_classes)]
     if not fitting:
@@ -127,7 +161,8 @@ def choose_output(
             f"{path}: no output holds {wanted}; the model has {listing} (classifications: {found})",
             hint="the model must answer the same question as the base; choose its output with --output",
         )
-    fitting.sort(key=lambda spec: spec.kind == "labels")
+    # Several numbers say more than one, and any number more than a label.
+    fitting.sort(key=lambda spec: ("scores", "logit", "probability", "labels").index(spec.kind))
     if len(fitting) > 1 and fitting[0].kind == fitting[1].kind:
         _log.warning("%s has several classification outputs; %r is used (--output chooses)", path, fitting[0].name)
     return fitting[0]
@@ -153,7 +188,14 @@ def read_answer(path: Path, output: OutputSpec, value: Any, n: int) -> tuple[Lab
         if len(labels) != n:
             raise ContractError(f"{path}: output {output.name!r} gave {len(labels)} labels for {n} examples")
         return labels.astype(np.int64), None
+    if isinstance(value, list):
+        # Maps from class to score, as scikit-learn's converter writes them; classes in ascending order.
+        value = [[scores[key] for key in sorted(scores)] for scores in value]
     scores = np.asarray(value, np.float32)
+    if output.kind != "scores":
+        second = scores.reshape(len(scores), -1)
+        first = -second if output.kind == "logit" else 1 - second
+        scores = np.concatenate([first, second], axis=1)
     if scores.shape[:1] != (n,) or scores.size != n * (output.n_classes or 0):
         raise ContractError(
             f"{path}: output {output.name!r} has shape {scores.shape}; {(n, output.n_classes)} was expected",
@@ -165,10 +207,14 @@ def read_answer(path: Path, output: OutputSpec, value: Any, n: int) -> tuple[Lab
     return labels, scores
 
 
-def _classify(tensor: Tensor, answer: Any) -> OutputSpec | None:
+def _classify(tensor: Tensor, answer: Any, *, is_probability: bool) -> OutputSpec | None:
     """Return what a classification output looks like, or ``None`` for any other tensor."""
+    if isinstance(answer, list) and answer and isinstance(answer[0], dict):
+        return OutputSpec(tensor.name, "scores", len(answer[0])) if len(answer[0]) >= 2 else None
     if not isinstance(answer, np.ndarray):
         return None
+    if np.issubdtype(answer.dtype, np.floating) and answer.ndim >= 1 and answer.size == len(answer):
+        return OutputSpec(tensor.name, "probability" if is_probability else "logit", 2)
     if np.issubdtype(answer.dtype, np.floating):
         n_classes = int(np.prod(answer.shape[1:])) if answer.ndim >= 2 else 0
         # (n, K) or, from fully convolutional heads, (n, K, 1, 1).

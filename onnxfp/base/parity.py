@@ -93,7 +93,7 @@ def copy_scores(copy: TorchCopy, inputs: ModelInput, batch_size: int = 64) -> Sc
     """Return the copy's scores: ``(n, n_classes)`` float32 for ``(n, *shape)`` float32 model input."""
     device = next((t.device for t in (*copy.parameters(), *copy.buffers())), torch.device("cpu"))
     with torch.no_grad():
-        parts = [copy(batch.to(device)).cpu() for batch in torch.split(torch.from_numpy(inputs), batch_size)]
+        parts = [copy.score(batch.to(device)).cpu() for batch in torch.split(torch.from_numpy(inputs), batch_size)]
     scores: Scores = torch.cat(parts).reshape(len(inputs), -1).numpy()
     return scores
 

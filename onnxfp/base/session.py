@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from onnxfp.base.contract import Tensor, choose_input, choose_output, read_answer
+from onnxfp.base.contract import Tensor, choose_input, choose_output, fixed_value, read_answer
 from onnxfp.base.onnx_file import OnnxFile
 from onnxfp.errors import ContractError, ModelFormatError, ProviderError, SuspectError
 from onnxfp.types import InputSpec, Labels, ModelInput, OutputSpec, Scores
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 Provider = Literal["auto", "cpu", "cuda"]
 CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
+
+# What gives a probability where one number speaks for two classes.
+_SIGMOIDS = ("Sigmoid", "HardSigmoid")
 
 # Values of one batch: large enough to keep the cores busy, small enough to stay in their caches' reach.
 _VALUES_A_BATCH = 2**21
@@ -59,7 +62,7 @@ class ModelSession:
         input_name: Which graph input the examples go to; needed only when there are several.
         input_shape: Shape of one example, where the graph leaves axes open.
         output_name: Which graph output holds the answer; needed only when that is not clear.
-        fixed: Values for the other graph inputs.
+        fixed: Values for the other graph inputs, one number or as many as the input holds for one example.
         n_classes: Expected number of classes, to choose between outputs.
         optimise: Whether onnxruntime may fuse nodes; off to compare quantised graphs bit by bit.
 
@@ -77,20 +80,22 @@ class ModelSession:
         input_name: str | None = None,
         input_shape: Sequence[int] | None = None,
         output_name: str | None = None,
-        fixed: Mapping[str, NDArray[Any]] | None = None,
+        fixed: Mapping[str, ArrayLike] | None = None,
         n_classes: int | None = None,
         optimise: bool = True,
     ) -> None:
         self.model = model
-        self._fixed = dict(fixed or {})
         self._session = _open(model, provider, optimise=optimise)
         self.providers: tuple[str, ...] = tuple(self._session.get_providers())
         inputs = [Tensor(node.name, node.type, tuple(node.shape)) for node in self._session.get_inputs()]
-        self.input: InputSpec = choose_input(model.path, inputs, input_name, input_shape, self._fixed)
+        self.input: InputSpec = choose_input(model.path, inputs, input_name, input_shape, fixed or {})
+        self._inputs = {tensor.name: tensor for tensor in inputs}
+        self.fixed = {name: fixed_value(model.path, self._inputs, name, value) for name, value in (fixed or {}).items()}
         outputs = [Tensor(node.name, node.type, tuple(node.shape or ())) for node in self._session.get_outputs()]
         probe = np.zeros((self.input.batch or 1, *self.input.shape), self.input.dtype)
         answers = self._run([output.name for output in outputs], probe)
-        self.output: OutputSpec = choose_output(model.path, outputs, answers, output_name, n_classes)
+        sigmoids = {n for node in model.proto.graph.node if node.op_type in _SIGMOIDS for n in node.output}
+        self.output: OutputSpec = choose_output(model.path, outputs, answers, output_name, n_classes, sigmoids)
 
     @property
     def batch_size(self) -> int:
@@ -131,6 +136,11 @@ class ModelSession:
             scores=np.concatenate(scores) if scores else None,
         )
 
+    def _for_batch(self, name: str, value: NDArray[Any], n: int) -> NDArray[Any]:
+        """Return a fixed value once for each example, where the graph wants it so."""
+        has_batch = value.ndim > 0 and not isinstance(self._inputs[name].shape[0], int)
+        return np.repeat(value, n, axis=0) if has_batch else value
+
     def gives_probabilities(self, inputs: ModelInput) -> bool:
         """Whether the scores of these inputs are probabilities: within [0, 1], and with a sum of one.
 
@@ -144,7 +154,8 @@ class ModelSession:
 
     def _run(self, names: list[str], batch: NDArray[Any]) -> list[Any]:
         try:
-            return list(self._session.run(names, {self.input.name: batch, **self._fixed}))
+            others = {name: self._for_batch(name, value, len(batch)) for name, value in self.fixed.items()}
+            return list(self._session.run(names, {self.input.name: batch, **others}))
         except _runtime_errors() as error:
             raise SuspectError(
                 f"{self.model.path} failed on a batch of shape {batch.shape}: {_first_line(error)}",

@@ -21,9 +21,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from onnxfp.base import operators  # noqa: F401 - fills the table
+from onnxfp.base.batching import Scorer, choose_batching
 from onnxfp.base.interpreter import Graph, Values
 from onnxfp.base.tensors import to_tensor, torch_dtype
 from onnxfp.errors import ConversionError
+from onnxfp.types import OutputKind
 
 # Inputs of operators that hold trained weights, by position.
 _WEIGHT_INPUTS: dict[str, tuple[int, ...]] = {
@@ -55,11 +57,14 @@ class TorchCopy(nn.Module):
 
     Attributes:
         computes_in_float32: Whether half-precision parts of the graph are computed in float32.
+        score: Scores a batch of any size: :meth:`forward`, or after :meth:`adapt` what the graph's batch and output
+            demand. ``(n, *shape)`` to ``(n, n_classes)``.
     """
 
     def __init__(self, graph: Graph, input_name: str, input_dtype: torch.dtype, *, computes_in_float32: bool) -> None:
         super().__init__()
         self._graph, self._input_name, self._input_dtype = graph, input_name, input_dtype
+        self.score: Scorer = self.forward
         self.computes_in_float32 = computes_in_float32
         weights = {
             step.inputs[position]
@@ -82,6 +87,29 @@ class TorchCopy(nn.Module):
                 self.register_buffer(attribute, value)
         self.eval()
 
+    def adapt(self, output_kind: OutputKind, batch: int | None, probes: Tensor) -> None:
+        """Make :attr:`score` take any batch and give a score for each class.
+
+        Args:
+            output_kind: What the output holds; one number becomes the scores of two classes.
+            batch: Batch size that the graph demands, or ``None``.
+            probes: ``(n, *shape)`` model input to try on, n at least 3, on the copy's device.
+
+        Raises:
+            ConversionError: The graph runs in no way.
+        """
+        batched = choose_batching(self.forward, batch, probes)
+        if output_kind == "scores":
+            self.score = lambda x: batched(x).flatten(1)
+        else:
+            sign = 0.0 if output_kind == "logit" else 1.0
+
+            def both(x: Tensor) -> Tensor:
+                second = batched(x).reshape(len(x), 1)
+                return torch.cat([sign - second, second], dim=1)
+
+            self.score = both
+
     def weights(self) -> dict[str, nn.Parameter]:
         """Return the trained weights by their ONNX names: what weight noise perturbs and fine-tuning changes.
 
@@ -98,13 +126,14 @@ class TorchCopy(nn.Module):
             x: ``(n, *shape)`` floating-point model input.
 
         Returns:
-            ``(n, n_classes)`` scores in float32, or whatever else the chosen output holds.
+            ``(n, n_classes)`` scores in float32, or whatever else the chosen output holds; in float64 where ``x`` is,
+            for a copy that was made ``.double()``.
 
         Raises:
             ConversionError: A node fails on this input; it is named.
         """
         output = self._graph.run(self._values(x))[0]
-        return output.float() if output.is_floating_point() else output  # type: ignore[no-any-return]
+        return output.float() if output.is_floating_point() and x.dtype != torch.float64 else output  # type: ignore[no-any-return]
 
     def intermediate(self, x: Tensor, names: list[str]) -> dict[str, Any]:
         """Return the values that some nodes produce on the way, to find where two copies part.
@@ -129,8 +158,9 @@ class TorchCopy(nn.Module):
         for name, attribute in self._attributes.items():
             value = parameters.get(attribute)
             values[name] = buffers[attribute] if value is None else value
-        # An integer input is fed as floating point: rounding it would stop the gradient.
-        values[self._input_name] = x.to(self._input_dtype) if self._input_dtype.is_floating_point else x
+        # An integer input is fed as floating point: rounding it would stop the gradient. Double precision is kept.
+        keeps = x.dtype == torch.float64 or not self._input_dtype.is_floating_point
+        values[self._input_name] = x if keeps else x.to(self._input_dtype)
         return values
 
 
@@ -152,7 +182,7 @@ def build_torch_copy(
     Raises:
         ConversionError: Some operators are not supported; all of them are named.
     """
-    model = _inline_functions(model)
+    model = inline_functions(model)
     opsets = {entry.domain: entry.version for entry in model.opset_import}
     opsets.setdefault("", opsets.get("ai.onnx", 1))
     has_halves = _widen_halves(model)
@@ -173,7 +203,8 @@ def build_torch_copy(
     return TorchCopy(graph, chosen.name, dtype, computes_in_float32=has_halves)
 
 
-def _inline_functions(model: onnx.ModelProto) -> onnx.ModelProto:
+def inline_functions(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return a model without model-local functions: each call replaced by the function's body."""
     if not model.functions:
         return model
     from onnx import inliner

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import click
 
 import onnxfp
+from onnxfp.cli.check import check
 from onnxfp.cli.generate import generate
 from onnxfp.cli.inspect import inspect
 from onnxfp.cli.keygen import keygen
@@ -42,7 +43,7 @@ def cli(verbose: bool) -> None:
     logger.setLevel(logging.INFO if verbose else logging.WARNING)
 
 
-for _command in (generate, verify, inspect, keygen):
+for _command in (check, generate, verify, inspect, keygen):
     cli.add_command(_command)
 
 

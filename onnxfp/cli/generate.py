@@ -58,6 +58,7 @@ def generate(model: Path, output: Path | None, as_json: bool, **options: Any) ->
             input_name=options["input_name"],
             input_shape=options["input_shape"],
             output_name=options["output_name"],
+            fixed=dict(options["fixed"]),
             references=options["references"],
             device=options["device"],
             key=options["key"],

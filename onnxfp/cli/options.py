@@ -40,6 +40,23 @@ class Numbers(click.ParamType[tuple[int, ...] | tuple[float, ...]]):
             )
 
 
+class Fixed(click.ParamType[tuple[str, tuple[float, ...]]]):
+    """A graph input and its value: ``temperature=1.5``."""
+
+    name = "name=value"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, tuple[float, ...]]:
+        """Return the name and the numbers."""
+        if isinstance(value, tuple):
+            return value
+        name, separator, numbers = str(value).partition("=")
+        if not name or not separator:
+            self.fail(f"{value!r} is not of the form name=value", param, ctx)
+        return name, FLOATS.convert(numbers, param, ctx)
+
+
 FLOATS = Numbers(float)
 INTEGERS = Numbers(int)
 
@@ -78,6 +95,13 @@ def input_options(command: Command) -> Command:
             ),
             click.option(
                 "--output-name", default=None, help="Graph output with the classification, if there are several."
+            ),
+            click.option(
+                "--fix",
+                "fixed",
+                type=Fixed(),
+                multiple=True,
+                help="Value of another graph input, one number or all of them. Repeatable.",
             ),
         )
     ):

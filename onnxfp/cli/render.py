@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
+    from onnxfp.base.model_check import ModelCheck
+    from onnxfp.base.parity import Parity
     from onnxfp.bundle.fingerprint import Fingerprint
     from onnxfp.evidence.report import Report
 
@@ -112,6 +114,50 @@ def print_fingerprint(fingerprint: Fingerprint, path: Path, *, as_json: bool, im
     if image is not None:
         rows.append(("image", str(image)))
     _print_table(str(path), rows)
+
+
+def print_check(found: ModelCheck, path: Path, *, as_json: bool) -> None:
+    """Print whether a model can be fingerprinted.
+
+    Args:
+        found: What was found.
+        path: The model's file.
+        as_json: Whether to print JSON instead of a table.
+    """
+    if as_json:
+        click.echo(json.dumps(asdict(found), sort_keys=True, indent=2))
+        return
+    source, output, parity = found.input, found.output, found.parity
+    batch = "any batch" if source.batch is None else f"batches of {source.batch}"
+    operators = ", ".join(
+        f"{use.op_type}-{use.version} x {use.n_nodes}" + ("" if use.is_supported else " MISSING")
+        for use in found.operators
+    )
+    rows = [
+        ("model", found.digest),
+        ("input", f"{source.name}: {source.layout} {source.shape} {source.dtype}, {batch}"),
+        ("output", f"{output.name}: {output.kind}, {output.n_classes} classes"),
+        ("opsets", ", ".join(f"{domain} {number}" for domain, number in found.opsets)),
+        ("operators", operators),
+    ]
+    if parity is not None:
+        rows += [
+            ("scores", _describe_parity(parity)),
+            ("gradient", f"differs from onnxruntime's finite differences by {found.gradient_error:.1%}"),
+            ("speed", f"{found.milliseconds:.1f} ms for a forward and backward pass of one example"),
+        ]
+    if found.computes_in_float32:
+        rows.append(("precision", "half-precision parts are computed in float32"))
+    if found.problem:
+        rows.append(("problem", found.problem))
+    _print_table(f"{path.name}: {'cannot be fingerprinted' if found.problem else 'can be fingerprinted'}", rows)
+
+
+def _describe_parity(parity: Parity) -> str:
+    return (
+        f"differ from onnxruntime by {parity.max_abs_difference:.2g} at most, {parity.max_rel_difference:.1g} of the "
+        f"largest; {parity.n_label_flips} of {parity.n_inputs} labels differ"
+    )
 
 
 def _print_table(title: str, rows: Iterable[tuple[str, str]]) -> None:

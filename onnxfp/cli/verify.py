@@ -51,6 +51,7 @@ def verify(context: click.Context, /, suspect: Path, fingerprint: Path, as_json:
         input_name=options["input_name"],
         input_shape=options["input_shape"],
         output_name=options["output_name"],
+        fixed=dict(options["fixed"]),
     )
     print_report(report, suspect, as_json=as_json)
     context.exit(EXIT_CODES[report.verdict.value])

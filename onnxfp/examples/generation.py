@@ -36,7 +36,7 @@ _log = logging.getLogger(__name__)
 
 def craft_examples(
     context: DerivationContext,
-    copy: torch.nn.Module,
+    score: Callable[[Tensor], Tensor],
     weights: list[Tensor],
     rescore: Rescore,
     *,
@@ -51,7 +51,7 @@ def craft_examples(
 
     Args:
         context: What seeds and labels are derived from; holds the recipe.
-        copy: The torch copy, on ``device``.
+        score: The torch copy's scores, ``(n, *shape)`` model input to ``(n, n_classes)``, on ``device``.
         weights: Its weights, which the kinds ``rc`` and ``ltrc`` perturb.
         rescore: Labels that the ONNX base gives to ``(n, *shape)`` levels.
         n_examples: Number of examples wanted, at least 1.
@@ -71,7 +71,7 @@ def craft_examples(
     span = grid.n_levels - 1
     scale, offset = (torch.as_tensor(a, dtype=torch.float32, device=device) for a in grid.affine(context.shape))
     descent = Descent(
-        copy,
+        score,
         weights if recipe.kind != "c" else [],
         scale,
         offset,

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from onnxfp.base.operators.registry import Function, Node, operator
-from onnxfp.base.operators.straight_through import straight_through
+from onnxfp.base.operators.straight_through import carries_gradient, straight_through
 from onnxfp.base.tensors import torch_dtype
 
 _CAST_VERSIONS = (1, 6, 9, 13, 19, 21, 23, 24, 25, 28)
@@ -291,7 +291,7 @@ def cast_like(_: Node) -> Function:
 
 
 def _cast(x: Tensor, target: torch.dtype) -> Tensor:
-    if x.requires_grad and not target.is_floating_point and target != torch.bool:
+    if carries_gradient(x) and not target.is_floating_point and target != torch.bool:
         # An image that is cast to bytes and back again: keep it differentiable, as floating point.
         return straight_through(torch.trunc)(x)
     return x.to(target)

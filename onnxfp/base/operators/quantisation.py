@@ -15,7 +15,7 @@ from torch import Tensor
 
 from onnxfp.base.operators.convolution import bind_convolution
 from onnxfp.base.operators.registry import Function, Node, operator
-from onnxfp.base.operators.straight_through import straight_through
+from onnxfp.base.operators.straight_through import carries_gradient, straight_through
 from onnxfp.base.tensors import torch_dtype
 
 _LIMITS = {torch.uint8: (0, 255), torch.int8: (-128, 127), torch.int16: (-32768, 32767), torch.int32: (0, 65535)}
@@ -37,7 +37,7 @@ def quantize(x: Tensor, scale: Tensor, zero: Tensor | None, dtype: torch.dtype) 
     low, high = _LIMITS[dtype]
     offset = 0.0 if zero is None else zero.to(torch.float32)
     levels = torch.clamp(straight_through(torch.round)(x / scale) + offset, low, high)
-    return levels if x.requires_grad else levels.to(dtype)
+    return levels if carries_gradient(x) else levels.to(dtype)
 
 
 def dequantize(q: Tensor, scale: Tensor, zero: Tensor | None) -> Tensor:
@@ -116,7 +116,7 @@ def matmul_integer(_: Node) -> Function:
 
 
 def _as_int32(y: Tensor, x: Tensor) -> Tensor:
-    return y if x.requires_grad else y.to(torch.int32)
+    return y if carries_gradient(x) else y.to(torch.int32)
 
 
 @operator("QLinearConv", since=(10,))

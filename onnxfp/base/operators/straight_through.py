@@ -8,7 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import torch
 from torch import Tensor
+
+
+def carries_gradient(x: Tensor) -> bool:
+    """Return whether a gradient flows through ``x``, also where ``torch.func.vmap`` has wrapped it."""
+    while torch._C._functorch.is_batchedtensor(x):
+        x = torch._C._functorch.get_unwrapped(x)
+    return x.requires_grad
 
 
 def straight_through(function: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
@@ -20,6 +28,6 @@ def straight_through(function: Callable[[Tensor], Tensor]) -> Callable[[Tensor],
 
     def run(x: Tensor) -> Tensor:
         y = function(x.detach())
-        return x + (y - x.detach()) if x.requires_grad else y
+        return x + (y - x.detach()) if carries_gradient(x) else y
 
     return run
