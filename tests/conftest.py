@@ -166,7 +166,7 @@ class Forge:
                 spatial_axes=(1, 2),
             ),
             grid=InputGrid(),
-            recipe=Recipe("rc", "pink", 16, 50, 0.01, 0.05, 1, 0, "none", 3),
+            recipe=Recipe("rc", "pink", 16, 50, 0.01, 0.05, 1, 0, "none", "copy", 3),
             n_examples=n_examples,
             n_candidates=n_candidates,
             references=(),

@@ -133,7 +133,7 @@ class Graph:
         if missing:
             raise ConversionError(
                 "; ".join(dict.fromkeys(missing)),
-                hint="export the model with another opset or exporter",
+                hint="export the model with another opset or exporter, or use --gradient estimate (slow)",
             )
         return steps
 

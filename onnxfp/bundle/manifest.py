@@ -97,7 +97,7 @@ class Manifest:
         n_examples: Number n of examples.
         n_candidates: Number m of candidates that were tried for them, at least n, at most 100 n.
         references: The owner's pool of unassociated models.
-        copy_parity: Agreement of the torch copy with onnxruntime.
+        copy_parity: Agreement of the torch copy with onnxruntime; ``None`` where gradients were estimated.
         versions: Name and version of the software that made the bundle.
     """
 
@@ -110,7 +110,7 @@ class Manifest:
     n_examples: int
     n_candidates: int
     references: tuple[ReferenceResult, ...]
-    copy_parity: CopyParity
+    copy_parity: CopyParity | None
     versions: tuple[tuple[str, str], ...]
 
     def derivation_context(self) -> DerivationContext:
@@ -151,7 +151,7 @@ class Manifest:
 
     def _check(self) -> None:
         shape, n_references = self.base.input.shape, len(self.references)
-        axes, output = self.base.spatial_axes, self.base.output
+        axes, output, parity = self.base.spatial_axes, self.base.output, self.copy_parity
         most = MAX_CANDIDATES_PER_EXAMPLE * self.n_examples
         claims = {
             "created is not a UTC time": _is_time(self.created),
@@ -173,10 +173,9 @@ class Manifest:
             "recipe.epsilon_levels exceeds the grid": self.recipe.epsilon_levels < self.grid.n_levels,
             "n_examples is out of range": 1 <= self.n_examples <= self.n_candidates,
             "n_candidates is out of range": self.n_candidates <= most,
-            "copy_parity holds a negative number": (
-                self.copy_parity.max_abs_difference >= 0
-                and 0 <= self.copy_parity.n_label_flips <= self.copy_parity.n_inputs
-            ),
+            "copy_parity contradicts recipe.gradient": (parity is not None) == (self.recipe.gradient == "copy"),
+            "copy_parity holds a negative number": parity is None
+            or (parity.max_abs_difference >= 0 and 0 <= parity.n_label_flips <= parity.n_inputs),
             "a reference's digest is malformed": all(_DIGEST.fullmatch(r.digest) for r in self.references),
             "a reference is named twice": len({r.digest for r in self.references}) == n_references,
             "a reference matches more than all": all(0 <= r.n_matches <= self.n_examples for r in self.references),

@@ -22,6 +22,13 @@ from onnxfp.cli.options import FILE, FILE_OR_FOLDER, grid_of, input_options, jso
 @click.option("--noise", type=float, default=None, help="Weight noise delta, relative to each tensor (rc, ltrc).")
 @click.option("--draws", "n_draws", type=click.IntRange(1), default=None, help="Weight noise draws q in each step.")
 @click.option("--cutoff", type=click.IntRange(0), default=None, help="Side k of the DCT block removed (ltrc).")
+@click.option(
+    "--gradient",
+    type=click.Choice(["copy", "estimate"]),
+    default="copy",
+    show_default=True,
+    help="From the torch copy, or estimated by queries: slow, kind c only, for models that cannot be converted.",
+)
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Another seed, other examples.")
 @click.option(
     "--reference",
@@ -47,7 +54,7 @@ def generate(model: Path, output: Path | None, as_json: bool, **options: Any) ->
     from onnxfp.examples.defaults import DEFAULT_N_EXAMPLES, Choices
 
     output = output or model.with_suffix(".fp.npz")
-    fields = ("kind", "spectrum", "epsilon", "n_steps", "step_size", "noise", "n_draws", "cutoff", "seed")
+    fields = ("kind", "spectrum", "epsilon", "n_steps", "step_size", "noise", "n_draws", "cutoff", "gradient", "seed")
     with generation_bar() as on_progress:
         fingerprint = onnxfp.generate(
             model,

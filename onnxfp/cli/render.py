@@ -96,6 +96,12 @@ def print_fingerprint(fingerprint: Fingerprint, path: Path, *, as_json: bool, im
     noise = f", weight noise {recipe.noise:g} x {recipe.n_draws}" if recipe.noise else ""
     cutoff = f", lowest {recipe.cutoff} frequencies removed from the {recipe.filtered}" if recipe.cutoff else ""
     parity = manifest.copy_parity
+    gradients = (
+        "estimated by queries"
+        if parity is None
+        else f"of a torch copy that differs from onnxruntime by {parity.max_abs_difference:.2g} at most; "
+        f"{parity.n_label_flips} of {parity.n_inputs} labels differ"
+    )
     rows: list[tuple[str, str]] = [
         ("signed by", f"{manifest.public_key}\nsignature, digests and derivation are good"),
         ("bundle", fingerprint.digest),
@@ -104,8 +110,7 @@ def print_fingerprint(fingerprint: Fingerprint, path: Path, *, as_json: bool, im
         ("examples", f"{manifest.n_examples} of {manifest.n_candidates} candidates, seed {recipe.seed}"),
         ("recipe", (f"{recipe.kind}, {recipe.spectrum} seeds, epsilon {recipe.epsilon_levels * step:.4g}, "
                    f"{recipe.n_steps} steps of {recipe.step_size:.4g}{noise}{cutoff}")),
-        ("torch copy", (f"differs from onnxruntime by {parity.max_abs_difference:.2g} at most, "
-                       f"{parity.n_label_flips} of {parity.n_inputs} labels differ")),
+        ("gradients", gradients),
         ("references", ", ".join(f"{r.n_matches / manifest.n_examples:.0%}" for r in manifest.references) or "none"),
         ("null rate", f"{null.rate:.1%}\n{null.source}"),
         ("power", f"{least} of {manifest.n_examples} matches are a MATCH at {policy.alpha:g}" if can_convict

@@ -14,12 +14,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from onnxfp.examples.recipe import Recipe
+from onnxfp.examples.recipe import Gradient, Recipe
 from onnxfp.types import InputGrid, Kind, Spectrum
 
 FEW_CLASSES: Final = 100
 DEFAULT_KIND: Final[Kind] = "ltrc"
 DEFAULT_N_EXAMPLES: Final = 100
+ESTIMATE_DIRECTIONS: Final = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,7 @@ class Choices:
         noise: Relative weight noise delta.
         n_draws: Weight noise draws q.
         cutoff: Side k of the removed DCT block.
+        gradient: Where gradients come from.
         seed: The owner's number.
     """
 
@@ -46,6 +48,7 @@ class Choices:
     noise: float | None = None
     n_draws: int | None = None
     cutoff: int | None = None
+    gradient: Gradient = "copy"
     seed: int = 0
 
 
@@ -67,7 +70,7 @@ def choose_recipe(
     span = grid.bounds.upper - grid.bounds.lower
     few = n_classes <= FEW_CLASSES
     # The high-pass filter needs axes with frequencies: without them, ltrc would be rc under another name.
-    kind: Kind = choices.kind or (DEFAULT_KIND if spatial_axes else "rc")
+    kind: Kind = choices.kind or ("c" if choices.gradient == "estimate" else DEFAULT_KIND if spatial_axes else "rc")
     epsilon = choices.epsilon if choices.epsilon is not None else span * (16 if few else 32) / 255
     epsilon_levels = grid.epsilon_in_levels(epsilon)
     side = min((shape[axis] for axis in spatial_axes), default=0)
@@ -79,8 +82,11 @@ def choose_recipe(
         n_steps=50 if choices.n_steps is None else choices.n_steps,
         step_size=epsilon / 8 if choices.step_size is None else choices.step_size,
         noise=(0.0 if kind == "c" else 0.05) if choices.noise is None else choices.noise,
-        n_draws=1 if choices.n_draws is None else choices.n_draws,
+        n_draws=(ESTIMATE_DIRECTIONS if choices.gradient == "estimate" else 1)
+        if choices.n_draws is None
+        else choices.n_draws,
         cutoff=cutoff,
         filtered="perturbation" if cutoff else "none",
+        gradient=choices.gradient,
         seed=choices.seed,
     )

@@ -1,4 +1,4 @@
-"""Targeted projected gradient descent on the torch copy: the inner loop of every kind.
+"""Targeted projected gradient descent: the inner loop of every kind.
 
 Works on *unit* values ``u = q / (n_levels - 1)`` in ``[0, 1]``, where ``q`` is a grid level; the model is fed the
 affine image of ``u`` that the grid defines, so the box is always the valid range of the real input.
@@ -13,48 +13,31 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from onnxfp.examples.gradients import GradientSource
 from onnxfp.examples.high_pass import HighPass
 from onnxfp.examples.recipe import Recipe
-from onnxfp.examples.weight_noise import WeightNoise
 
 OnStep = Callable[[int, float], None]
 
 
 class Descent:
-    """Pushes seeds towards their labels on one torch copy.
+    """Pushes seeds towards their labels.
 
     Args:
-        copy: The torch copy: ``(n, *shape)`` model input to ``(n, n_classes)`` scores.
-        weights: Its weights, which ``rc`` and ``ltrc`` perturb.
-        scale: ``model input = u * scale + offset``; broadcasts against one example.
-        offset: See ``scale``.
+        gradient: Where gradients come from.
         recipe: Kind and hyper-parameters.
         epsilon: Half-width of the ball around a seed, in unit values.
         step_size: Length of one sign step, in unit values.
         high_pass: The filter; changes nothing when the recipe's cutoff is 0.
-        gives_probabilities: Whether the scores are probabilities already (their logarithm is taken).
     """
 
     def __init__(
-        self,
-        copy: Callable[[Tensor], Tensor],
-        weights: list[Tensor],
-        scale: Tensor,
-        offset: Tensor,
-        *,
-        recipe: Recipe,
-        epsilon: float,
-        step_size: float,
-        high_pass: HighPass,
-        gives_probabilities: bool,
+        self, gradient: GradientSource, *, recipe: Recipe, epsilon: float, step_size: float, high_pass: HighPass
     ) -> None:
-        self._copy, self._weights = copy, weights
-        self._scale, self._offset = scale, offset
-        self._recipe, self._epsilon, self._step_size = recipe, epsilon, step_size
-        self._high_pass, self._gives_probabilities = high_pass, gives_probabilities
+        self._gradient, self._recipe, self._high_pass = gradient, recipe, high_pass
+        self._epsilon, self._step_size = epsilon, step_size
 
     def run(
         self, seeds: Tensor, labels: Tensor, *, noise: float, generator: torch.Generator, on_step: OnStep
@@ -65,38 +48,18 @@ class Descent:
             seeds: ``(n, *shape)`` float32 unit values.
             labels: ``(n,)`` int64 labels to reach.
             noise: Weight noise delta in force; may be smaller than the recipe's after adaptation.
-            generator: Source of the weight noise.
+            generator: Source of randomness.
             on_step: Called with the number of steps taken and the mean loss of the last one.
 
         Returns:
             ``(n, *shape)`` float32 unit values within the ball and the box.
         """
-        weight_noise = WeightNoise(self._weights, noise, generator)
         examples = seeds.clone()
         for step in range(self._recipe.n_steps):
-            gradient, loss = self._gradient(examples, labels, weight_noise)
+            gradient, loss = self._gradient(examples, labels, noise, generator)
             examples = self._project(self._update(examples, gradient, seeds), seeds)
             on_step(step + 1, loss)
         return examples
-
-    def _gradient(self, examples: Tensor, labels: Tensor, weight_noise: WeightNoise) -> tuple[Tensor, float]:
-        """Return the loss gradient with respect to the unit values, averaged over the weight noise draws."""
-        total = torch.zeros_like(examples)
-        loss_sum = 0.0
-        for _ in range(self._recipe.n_draws):
-            point = examples.detach().requires_grad_(True)
-            with weight_noise.perturbed():
-                loss = self._loss(self._copy(point * self._scale + self._offset), labels)
-                (gradient,) = torch.autograd.grad(loss, point)
-            total += gradient
-            loss_sum += loss.item()
-        return total, loss_sum / self._recipe.n_draws / len(examples)
-
-    def _loss(self, scores: Tensor, labels: Tensor) -> Tensor:
-        # Summed, so that an example's gradient does not depend on its batch.
-        if self._gives_probabilities:
-            return F.nll_loss(scores.clamp_min(1e-30).log(), labels, reduction="sum")
-        return F.cross_entropy(scores, labels, reduction="sum")
 
     def _update(self, examples: Tensor, gradient: Tensor, seeds: Tensor) -> Tensor:
         if self._recipe.filtered == "gradient":

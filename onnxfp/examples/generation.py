@@ -14,12 +14,12 @@ from math import ceil
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from onnxfp.errors import GenerationError
 from onnxfp.examples.crafted import Crafted, Progress
 from onnxfp.examples.derivation import DerivationContext, derive_labels, derive_seeds
 from onnxfp.examples.descent import Descent
+from onnxfp.examples.gradients import GradientSource
 from onnxfp.examples.high_pass import HighPass
 from onnxfp.types import Labels, Levels
 
@@ -36,14 +36,12 @@ _log = logging.getLogger(__name__)
 
 def craft_examples(
     context: DerivationContext,
-    score: Callable[[Tensor], Tensor],
-    weights: list[Tensor],
+    gradient: GradientSource,
     rescore: Rescore,
     *,
     n_examples: int,
     batch_size: int,
     device: torch.device,
-    gives_probabilities: bool,
     start: Crafted | None = None,
     on_progress: Callable[[Progress], None] = lambda _: None,
 ) -> Iterator[Crafted]:
@@ -51,13 +49,11 @@ def craft_examples(
 
     Args:
         context: What seeds and labels are derived from; holds the recipe.
-        score: The torch copy's scores, ``(n, *shape)`` model input to ``(n, n_classes)``, on ``device``.
-        weights: Its weights, which the kinds ``rc`` and ``ltrc`` perturb.
+        gradient: Where gradients come from, on ``device``.
         rescore: Labels that the ONNX base gives to ``(n, *shape)`` levels.
         n_examples: Number of examples wanted, at least 1.
         batch_size: Largest number of candidates crafted at once.
         device: Where the gradients are computed.
-        gives_probabilities: Whether the copy's scores are probabilities.
         start: State to go on from, or ``None`` to begin.
         on_progress: Called after every gradient step.
 
@@ -69,17 +65,12 @@ def craft_examples(
     """
     grid, recipe = context.grid, context.recipe
     span = grid.n_levels - 1
-    scale, offset = (torch.as_tensor(a, dtype=torch.float32, device=device) for a in grid.affine(context.shape))
     descent = Descent(
-        score,
-        weights if recipe.kind != "c" else [],
-        scale,
-        offset,
+        gradient,
         recipe=recipe,
         epsilon=recipe.epsilon_levels / span,
         step_size=recipe.step_size / (grid.bounds.upper - grid.bounds.lower),
         high_pass=HighPass(context.shape, context.spatial_axes, recipe.cutoff, device),
-        gives_probabilities=gives_probabilities,
     )
     state = Crafted.none_yet(context)
     if start is not None and (rescore(start.levels) == start.labels).all():

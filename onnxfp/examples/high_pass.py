@@ -7,6 +7,7 @@ References:
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from math import pi, sqrt
 
 import torch
@@ -52,12 +53,31 @@ class HighPass:
         Returns:
             A tensor of the same shape.
         """
-        if not self._projections:
-            return signal
-        low = signal
-        for axis, projection in self._projections:
-            low = torch.movedim(torch.movedim(low, axis, -1) @ projection, -1, axis)
-        return signal - low
+        return signal - _project(signal, self._projections) if self._projections else signal
+
+
+def low_pass(
+    shape: tuple[int, ...], spatial_axes: tuple[int, ...], cutoff: int
+) -> Callable[[torch.Tensor], torch.Tensor]:
+    """Return the complement of :class:`HighPass`: a function that keeps the lowest frequencies alone.
+
+    Args:
+        shape: Shape of one example.
+        spatial_axes: Axes of one example to filter along.
+        cutoff: Number of low coefficients kept along each axis; all of them where an axis is not longer.
+    """
+    projections = [(axis + 1, _low_projection(shape[axis], min(cutoff, shape[axis]))) for axis in spatial_axes]
+
+    def apply(signal: torch.Tensor) -> torch.Tensor:
+        return _project(signal, [(axis, matrix.to(signal.device)) for axis, matrix in projections])
+
+    return apply
+
+
+def _project(signal: torch.Tensor, projections: Iterable[tuple[int, torch.Tensor]]) -> torch.Tensor:
+    for axis, projection in projections:
+        signal = torch.movedim(torch.movedim(signal, axis, -1) @ projection, -1, axis)
+    return signal
 
 
 def _low_projection(length: int, cutoff: int) -> torch.Tensor:

@@ -10,6 +10,7 @@ from onnxfp.errors import ParameterError
 from onnxfp.types import Kind, Spectrum
 
 Filtered = Literal["none", "perturbation", "gradient"]
+Gradient = Literal["copy", "estimate"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,9 +25,11 @@ class Recipe:
         n_steps: Gradient steps, at least 1.
         step_size: Length of one sign step, in units of the bounds, positive.
         noise: Half-width delta of the uniform weight noise, relative to each tensor's root mean square; 0 for ``c``.
-        n_draws: Weight noise draws q whose gradients are averaged in each step, at least 1.
+        n_draws: Weight noise draws q whose gradients are averaged in each step, at least 1; where gradients are
+            estimated, pairs of queries.
         cutoff: Side k of the square of lowest DCT coefficients that is zeroed; 0 filters nothing.
         filtered: What the high-pass filter is applied to.
+        gradient: Where gradients come from: ``copy`` (the torch copy) or ``estimate`` (queries to the model).
         seed: Chosen by the owner; another seed gives other examples for the same model and key.
 
     Raises:
@@ -42,6 +45,7 @@ class Recipe:
     n_draws: int
     cutoff: int
     filtered: Filtered
+    gradient: Gradient
     seed: int
 
     def __post_init__(self) -> None:
@@ -51,6 +55,7 @@ class Recipe:
         _one_of("kind", self.kind, get_args(Kind))
         _one_of("spectrum", self.spectrum, get_args(Spectrum))
         _one_of("filtered", self.filtered, get_args(Filtered))
+        _one_of("gradient", self.gradient, get_args(Gradient))
         for name, value, least in (
             ("epsilon_levels", self.epsilon_levels, 1),
             ("steps", self.n_steps, 1),
@@ -68,6 +73,10 @@ class Recipe:
             raise ParameterError(
                 f"kind c takes neither noise nor cutoff; found noise {self.noise}, cutoff {self.cutoff}",
                 hint="use --kind rc for weight noise, --kind ltrc for the high-pass filter as well",
+            )
+        if self.gradient == "estimate" and self.kind != "c":
+            raise ParameterError(
+                f"kind {self.kind} perturbs weights, which cannot be reached by queries", hint="use --kind c"
             )
         if self.kind == "rc" and self.cutoff:
             raise ParameterError(f"kind rc takes no cutoff; found {self.cutoff}", hint="use --kind ltrc")

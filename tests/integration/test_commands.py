@@ -133,6 +133,10 @@ def test_the_contact_sheet_shows_the_examples(onnxfp: Run, crafted: tuple[Path, 
         (["generate", "{base}", "-n", "0"], 2, "0"),
         (["verify", "{base}"], 2, "Missing argument"),
         (["nonsense"], 2, "No such command"),
+        (["check", "{junk}"], 3, "not an ONNX model"),
+        (["generate", "{base}", "--fix", "x"], 2, "not of the form"),
+        (["generate", "{base}", "--fix", "nope=1"], 3, "no input 'nope' to fix"),
+        (["generate", "{base}", "--gradient", "estimate", "--kind", "rc"], 2, "queries"),
         (["verify", "{base}", "{bundle}", "--alpha", "2"], 2, "alpha"),
     ],
 )
@@ -180,9 +184,16 @@ def test_ctrl_c_stops_cleanly_and_the_same_command_goes_on(base_path: Path, tmp_
     assert size > 256 * 192
 
 
+def test_check_answers_whether_a_model_will_work(onnxfp: Run, base_path: Path) -> None:
+    good = onnxfp("check", base_path)
+    assert (good.code, good.err) == (0, "")
+    assert "base.onnx: can be fingerprinted" in good.out
+    assert json.loads(onnxfp("check", base_path, "--json").out)["problem"] == ""
+
+
 def test_help_names_every_command_and_exit_code(onnxfp: Run) -> None:
     text = onnxfp("--help").out
-    for word in ("generate", "verify", "inspect", "keygen", "MATCH", "10 NO_MATCH", "11 INCONCLUSIVE"):
+    for word in ("check", "generate", "verify", "inspect", "keygen", "MATCH", "10 NO_MATCH", "11 INCONCLUSIVE"):
         assert word in text
     for command in ("generate", "verify", "inspect", "keygen"):
         assert onnxfp(command, "--help").out.startswith(f"Usage: onnxfp {command}")

@@ -17,6 +17,7 @@ from onnxfp.evidence.verdict import Counts, Policy, Verdict, decide
 from onnxfp.examples.derivation import DerivationContext, check_derivation, derive_labels, derive_seeds
 from onnxfp.examples.descent import Descent
 from onnxfp.examples.generation import seal
+from onnxfp.examples.gradients import CopyGradient
 from onnxfp.examples.high_pass import HighPass
 from onnxfp.examples.recipe import Recipe
 from onnxfp.types import InputGrid, Spectrum
@@ -83,7 +84,7 @@ def contexts(draw: st.DrawFn) -> DerivationContext:
     axes = {3: (1, 2), 2: (1,), 1: ()}[len(shape)]
     spectrum: Spectrum = draw(st.sampled_from(["white", "pink"]))
     epsilon = draw(st.integers(1, 255))
-    recipe = Recipe("c", spectrum, epsilon, 1, 0.1, 0.0, 1, 0, "none", draw(st.integers(0, 2**40)))
+    recipe = Recipe("c", spectrum, epsilon, 1, 0.1, 0.0, 1, 0, "none", "copy", draw(st.integers(0, 2**40)))
     grid = InputGrid(n_levels=draw(st.sampled_from([256, 65536])))
     return DerivationContext("00" * 32, "sha256:" + "0" * 64, shape, axes, draw(st.integers(2, 40)), grid, recipe)
 
@@ -105,11 +106,13 @@ def test_whatever_is_sealed_passes_the_derivation_check(context: DerivationConte
 def test_the_descent_never_leaves_ball_and_box(seed: int, epsilon: float, step: float, filtered: str) -> None:
     generator = torch.Generator().manual_seed(seed)
     weight = torch.randn(5, 3 * 6 * 6, generator=generator)
-    recipe = Recipe("ltrc", "white", 1, 5, 0.1, 0.1, 2, 2, filtered, 0)  # type: ignore[arg-type]
-    descent = Descent(
-        lambda x: x.flatten(1) @ weight.T, [weight], torch.tensor(1.0), torch.tensor(0.0), recipe=recipe,
-        epsilon=epsilon, step_size=step, high_pass=HighPass((3, 6, 6), (1, 2), 2), gives_probabilities=False,
+    recipe = Recipe("ltrc", "white", 1, 5, 0.1, 0.1, 2, 2, filtered, "copy", 0)  # type: ignore[arg-type]
+    source = CopyGradient(
+        lambda x: x.flatten(1) @ weight.T, [weight], torch.tensor(1.0), torch.tensor(0.0), n_draws=2,
+        gives_probabilities=False,
     )  # fmt: skip
+    high_pass = HighPass((3, 6, 6), (1, 2), 2)
+    descent = Descent(source, recipe=recipe, epsilon=epsilon, step_size=step, high_pass=high_pass)
     seeds = torch.rand(4, 3, 6, 6, generator=generator)
     examples = descent.run(seeds, torch.arange(4), noise=0.1, generator=generator, on_step=lambda *_: None)
     assert examples.min() >= 0

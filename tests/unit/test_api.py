@@ -194,3 +194,35 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="nothing_of_the_kind"):
         onnxfp.nothing_of_the_kind  # noqa: B018
     assert {"generate", "verify", "load"} <= set(dir(onnxfp))
+
+
+def test_a_model_that_cannot_be_converted_is_fingerprinted_by_queries(
+    tmp_path: Path, make_classifier: Callable[..., onnx.ModelProto], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from onnxfp.base.operators import registry
+    from onnxfp.errors import ConversionError
+
+    path = tmp_path / "odd.onnx"
+    path.write_bytes(make_classifier().SerializeToString())
+    monkeypatch.delitem(registry._TABLE, ("", "AveragePool"))
+    with pytest.raises(ConversionError, match="AveragePool") as raised:
+        onnxfp.generate(path)
+    assert "--gradient estimate" in raised.value.hint
+    assert "AveragePool" in onnxfp.check(path).problem
+    choices = Choices(gradient="estimate", epsilon=0.5, step_size=0.05, n_steps=20)
+    fingerprint = onnxfp.generate(path, n_examples=4, choices=choices)
+    assert fingerprint.manifest.recipe.kind == "c"
+    assert fingerprint.manifest.copy_parity is None
+    assert onnxfp.verify(path, fingerprint).match_rate == 1.0
+    with pytest.raises(ParameterError, match="queries"):
+        onnxfp.generate(path, choices=Choices(kind="rc", gradient="estimate"))
+
+
+def test_check_says_what_was_found(base_path: Path) -> None:
+    found = onnxfp.check(base_path)
+    assert not found.problem
+    assert {use.op_type for use in found.operators} == {"Conv", "Relu", "AveragePool", "Flatten", "Gemm"}
+    assert found.parity is not None
+    assert found.parity.max_rel_difference < 1e-5
+    assert found.gradient_error is not None
+    assert found.gradient_error < 0.2

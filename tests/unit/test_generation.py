@@ -16,10 +16,12 @@ from onnxfp.errors import GenerationError
 from onnxfp.examples.crafted import Crafted, Progress
 from onnxfp.examples.derivation import DerivationContext, check_derivation, derive_labels, derive_seeds
 from onnxfp.examples.generation import craft_examples, seal
+from onnxfp.examples.gradients import CopyGradient, GradientSource, QueryGradient, affine_tensors
+from onnxfp.examples.high_pass import low_pass
 from onnxfp.examples.recipe import Recipe
 from onnxfp.types import InputGrid, Labels, Levels
 
-RECIPE = Recipe("rc", "white", 128, 20, 0.05, 0.01, 1, 0, "none", 0)
+RECIPE = Recipe("rc", "white", 128, 20, 0.05, 0.01, 1, 0, "none", "copy", 0)
 CONTEXT = DerivationContext("00", "sha256:x", (3, 8, 8), (1, 2), 5, InputGrid(), RECIPE)
 
 
@@ -36,12 +38,37 @@ def rescorer(copy: TorchCopy) -> Callable[[Levels], Labels]:
     return rescore
 
 
-def craft(copy: TorchCopy, context: DerivationContext = CONTEXT, **options: object) -> list[Crafted]:
-    arguments: dict[str, object] = {
-        "n_examples": 20, "batch_size": 8, "device": torch.device("cpu"), "gives_probabilities": False, **options,
-    }  # fmt: skip
-    rescore = arguments.pop("rescore", rescorer(copy))
-    return list(craft_examples(context, copy, list(copy.weights().values()), rescore, **arguments))  # type: ignore[arg-type]
+def craft(
+    copy: TorchCopy,
+    context: DerivationContext = CONTEXT,
+    *,
+    gives_probabilities: bool = False,
+    rescore: Callable[[Levels], Labels] | None = None,
+    source: GradientSource | None = None,
+    n_examples: int = 20,
+    **options: object,
+) -> list[Crafted]:
+    cpu = torch.device("cpu")
+    scale, offset = affine_tensors(context, cpu)
+    source = source or CopyGradient(
+        copy,
+        [] if context.recipe.kind == "c" else list(copy.weights().values()),
+        scale,
+        offset,
+        n_draws=context.recipe.n_draws,
+        gives_probabilities=gives_probabilities,
+    )
+    return list(
+        craft_examples(
+            context,
+            source,
+            rescore or rescorer(copy),
+            n_examples=n_examples,
+            batch_size=8,
+            device=cpu,
+            **options,  # type: ignore[arg-type]
+        )
+    )
 
 
 def test_exactly_as_many_examples_as_asked_all_confirmed_by_the_base(copy: TorchCopy) -> None:
@@ -141,3 +168,23 @@ def test_examples_that_the_base_does_not_confirm_are_not_resumed_from(copy: Torc
     states = craft(copy, start=planted)
     assert states[0].indices[0] == 0
     assert (rescorer(copy)(states[-1].levels) == states[-1].labels).all()
+
+
+def test_estimated_gradients_point_the_same_way_and_craft_examples(copy: TorchCopy) -> None:
+    context = replace(CONTEXT, recipe=replace(RECIPE, kind="c", noise=0.0, gradient="estimate", n_draws=200))
+    scale, offset = affine_tensors(context, torch.device("cpu"))
+    exact = CopyGradient(copy, [], scale, offset, n_draws=1, gives_probabilities=False)
+    estimate = QueryGradient(
+        copy, scale, offset, shape=(3, 8, 8), spatial_axes=(1, 2), n_directions=200, gives_probabilities=False
+    )
+    x = torch.rand(4, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    labels, generator = torch.arange(4), torch.Generator().manual_seed(1)
+    true, loss = exact(x, labels, 0.0, generator)
+    guessed, guessed_loss = estimate(x, labels, 0.0, generator)
+    # Its low-frequency half is all that can be estimated.
+    smooth = low_pass((3, 8, 8), (1, 2), 4)(true)
+    for a, b in zip(guessed, smooth, strict=True):
+        assert torch.nn.functional.cosine_similarity(a.flatten(), b.flatten(), dim=0) > 0.5
+    assert guessed_loss == pytest.approx(loss, rel=0.05)
+    final = craft(copy, context, source=estimate, n_examples=3)[-1]
+    check_derivation(context, final.levels, final.labels, final.indices, final.n_candidates)

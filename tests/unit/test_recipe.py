@@ -11,7 +11,7 @@ from onnxfp.examples.defaults import Choices, choose_recipe
 from onnxfp.examples.recipe import Recipe
 from onnxfp.types import Bounds, InputGrid
 
-GOOD = Recipe("ltrc", "white", 16, 50, 0.01, 0.05, 1, 4, "perturbation", 0)
+GOOD = Recipe("ltrc", "white", 16, 50, 0.01, 0.05, 1, 4, "perturbation", "copy", 0)
 
 
 @pytest.mark.parametrize(
@@ -67,8 +67,8 @@ def test_every_kind_can_be_asked_for(kind: str) -> None:
 
 
 def test_what_is_asked_for_is_kept() -> None:
-    choices = Choices("ltrc", "pink", 0.1, 7, 0.02, 0.3, 4, 9, 5)
-    assert choose(choices) == Recipe("ltrc", "pink", 25, 7, 0.02, 0.3, 4, 9, "perturbation", 5)
+    choices = Choices("ltrc", "pink", 0.1, 7, 0.02, 0.3, 4, 9, "copy", 5)
+    assert choose(choices) == Recipe("ltrc", "pink", 25, 7, 0.02, 0.3, 4, 9, "perturbation", "copy", 5)
 
 
 def test_epsilon_is_in_units_of_the_bounds() -> None:
