@@ -13,11 +13,11 @@ import argparse
 import json
 import sys
 import tempfile
-from importlib.metadata import version
 from pathlib import Path
 from typing import get_args
 
 import numpy as np
+import onnxruntime
 import torch
 
 import onnxfp
@@ -70,7 +70,7 @@ def main() -> None:
     networks = {name: build.scratch(name) for name in SIBLINGS}
     if arguments.train_only:
         return
-    numbers = {"onnxfp": onnxfp.__version__, "torch": torch.__version__, "onnxruntime": version("onnxruntime-gpu")}
+    numbers = {"onnxfp": onnxfp.__version__, "torch": torch.__version__, "onnxruntime": onnxruntime.__version__}
     text = TEXT.format(n=len(SIBLINGS), examples=N_EXAMPLES, **numbers)
     priors = [entry for entry in json.loads(PRIORS.read_text(encoding="utf-8"))["priors"] if entry["least_classes"] > 2]
     with tempfile.TemporaryDirectory() as folder:
@@ -86,7 +86,14 @@ def main() -> None:
                 text += f"| {name} | " + " | ".join(map(str, row)) + " |\n"
             text += "\n"
             source = f"worst of {off.size} pairs of CIFAR-10 siblings, benchmarks/PRIOR.md"
-            entry = {"kind": kind, "least_classes": 2, "most_classes": 100, "source": source}
+            entry = {
+                "kind": kind,
+                "spectrum": "white",
+                "most_epsilon": 16 / 255,
+                "least_classes": 2,
+                "most_classes": 100,
+            }
+            entry["source"] = source
             priors.append({**entry, "n_matches": int(off.max()), "n_examples": N_EXAMPLES})
     priors.sort(key=lambda entry: (entry["least_classes"], entry["kind"]))
     (HERE / "PRIOR.md").write_text(text.rstrip() + "\n", encoding="utf-8")

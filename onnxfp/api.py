@@ -311,7 +311,8 @@ def verify(
     owner = tuple(ReferenceCount(r.digest, r.n_matches, manifest.n_examples) for r in manifest.references)
     pool = _open_pool(references, base, provider)
     own = tuple(_measure_pool(pool, fingerprint.levels, fingerprint.labels, base, manifest.grid))
-    null = estimate_null(owner, own, base.n_classes, find_prior(manifest.recipe.kind, base.n_classes))
+    prior = find_prior(manifest.recipe.kind, manifest.recipe.spectrum, manifest.epsilon_share, base.n_classes)
+    null = estimate_null(owner, own, base.n_classes, prior)
     rates = [reference.rate for reference in (*owner, *own)]
     match_rate = counts.n_matches / counts.n_asked
     transferability = sum(rates) / len(rates) if rates else None

@@ -113,6 +113,11 @@ class Manifest:
     copy_parity: CopyParity | None
     versions: tuple[tuple[str, str], ...]
 
+    @property
+    def epsilon_share(self) -> float:
+        """Largest distance of an example from its seed, as a share of the input's range."""
+        return self.recipe.epsilon_levels / (self.grid.n_levels - 1)
+
     def derivation_context(self) -> DerivationContext:
         """Return what seeds and labels are derived from."""
         return DerivationContext(

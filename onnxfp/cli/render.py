@@ -77,7 +77,7 @@ def print_fingerprint(fingerprint: Fingerprint, path: Path, *, as_json: bool, im
         as_json: Whether to print the manifest and digest as JSON instead of a table.
         image: The contact sheet that was written, if any.
     """
-    from onnxfp.evidence.null import ReferenceCount, estimate_null, find_prior
+    from onnxfp.evidence.null import ENOUGH_REFERENCES, ReferenceCount, estimate_null, find_prior
     from onnxfp.evidence.statistics import least_matches
     from onnxfp.evidence.verdict import Policy
 
@@ -88,7 +88,8 @@ def print_fingerprint(fingerprint: Fingerprint, path: Path, *, as_json: bool, im
         return
     base, recipe, grid = manifest.base, manifest.recipe, manifest.grid
     owner = [ReferenceCount(r.digest, r.n_matches, manifest.n_examples) for r in manifest.references]
-    null = estimate_null(owner, [], base.n_classes, find_prior(recipe.kind, base.n_classes))
+    prior = find_prior(recipe.kind, recipe.spectrum, manifest.epsilon_share, base.n_classes)
+    null = estimate_null(owner, [], base.n_classes, prior)
     policy = Policy()
     least = least_matches(manifest.n_candidates, null.rate, policy.alpha)
     can_convict = least is not None and least <= manifest.n_examples
@@ -114,7 +115,7 @@ def print_fingerprint(fingerprint: Fingerprint, path: Path, *, as_json: bool, im
         ("references", ", ".join(f"{r.n_matches / manifest.n_examples:.0%}" for r in manifest.references) or "none"),
         ("null rate", f"{null.rate:.1%}\n{null.source}"),
         ("power", f"{least} of {manifest.n_examples} matches are a MATCH at {policy.alpha:g}" if can_convict
-                  else f"no count is a MATCH at {policy.alpha:g}: make a fingerprint with more examples"),
+                  else f"no count is a MATCH at {policy.alpha:g} without {ENOUGH_REFERENCES} references of the verifier"),
     ]  # fmt: skip
     if image is not None:
         rows.append(("image", str(image)))

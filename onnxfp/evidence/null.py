@@ -24,7 +24,7 @@ from typing import Any
 
 from onnxfp.errors import ParameterError
 from onnxfp.evidence.statistics import upper_bound
-from onnxfp.types import Kind
+from onnxfp.types import Kind, Spectrum
 
 CONFIDENCE = 0.99
 """Confidence of the one-sided bounds that the null rate is made of."""
@@ -79,17 +79,26 @@ class NullRate:
     source: str
 
 
-def find_prior(kind: Kind, n_classes: int) -> Prior:
-    """Return the prior for a kind and a number of classes.
+def find_prior(kind: Kind, spectrum: Spectrum, epsilon: float, n_classes: int) -> Prior:
+    """Return the prior for a recipe and a number of classes.
 
-    Raises:
-        ParameterError: There is none for this kind.
+    Transfer grows with epsilon and with the seeds' low frequencies, and both are the owner's choice: an accuser could
+    pick values at which every sibling matches. A measurement therefore speaks only for the spectrum and up to the
+    epsilon that it was made with; beyond, nothing is known, and the prior is a match rate of 1.
+
+    Args:
+        kind: Kind of the examples.
+        spectrum: Spectrum of the seeds.
+        epsilon: Largest distance from a seed, as a share of the input's range.
+        n_classes: Number of classes.
     """
     for entry in _priors():
-        if entry["kind"] == kind and entry["least_classes"] <= n_classes <= (entry["most_classes"] or n_classes):
+        fits = (entry["kind"], entry["spectrum"]) == (kind, spectrum)
+        fits &= entry["least_classes"] <= n_classes <= (entry["most_classes"] or n_classes)
+        if fits and epsilon <= entry["most_epsilon"] + 1e-9:
             rate = upper_bound(entry["n_matches"], entry["n_examples"], CONFIDENCE)
             return Prior(rate, f"{entry['source']} ({entry['n_matches']} of {entry['n_examples']})")
-    raise ParameterError(f"there is no prior for kind {kind!r} and {n_classes} classes")
+    return Prior(1.0, f"siblings were never measured at epsilon {epsilon:.3g} with {spectrum} seeds of kind {kind}")
 
 
 def estimate_null(
@@ -119,7 +128,8 @@ def estimate_null(
                 )
             )
     if len(verifier) < ENOUGH_REFERENCES:
-        competing.append(NullRate(prior.rate, f"conservative prior: {prior.source}, upper {CONFIDENCE:.0%} bound"))
+        bound_of = f", upper {CONFIDENCE:.0%} bound" if prior.rate < 1.0 else ""
+        competing.append(NullRate(prior.rate, f"conservative prior: {prior.source}{bound_of}"))
     return max(competing, key=lambda null: null.rate)
 
 

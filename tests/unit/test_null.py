@@ -10,6 +10,8 @@ from onnxfp.errors import ParameterError
 from onnxfp.evidence import null as module
 from onnxfp.evidence.null import ENOUGH_REFERENCES, Prior, ReferenceCount, estimate_null, find_prior
 from onnxfp.evidence.statistics import upper_bound
+from onnxfp.examples.defaults import Choices, choose_recipe
+from onnxfp.types import InputGrid, Kind, Spectrum
 
 PRIOR = Prior(0.4, "a benchmark")
 
@@ -52,15 +54,23 @@ def test_two_classes_at_least() -> None:
 
 @pytest.mark.parametrize("kind", ["c", "rc", "ltrc"])
 @pytest.mark.parametrize("n_classes", [2, 10, 100, 101, 1000, 100_000])
-def test_every_kind_has_a_prior_for_every_number_of_classes(kind: str, n_classes: int) -> None:
-    prior = find_prior(kind, n_classes)  # type: ignore[arg-type]
-    assert 0.05 < prior.rate < 1.0
+def test_the_defaults_have_a_prior_for_every_number_of_classes(kind: Kind, n_classes: int) -> None:
+    shape = (3, 64, 64)
+    recipe = choose_recipe(Choices(kind=kind), InputGrid(), shape, (1, 2), n_classes)
+    prior = find_prior(kind, recipe.spectrum, recipe.epsilon_levels / 255, n_classes)
+    assert 0.05 < prior.rate < 0.9
     assert " of " in prior.source
 
 
-def test_an_unknown_kind_has_none() -> None:
-    with pytest.raises(ParameterError, match="no prior"):
-        find_prior("boundary", 10)  # type: ignore[arg-type]
+@pytest.mark.parametrize(
+    ("kind", "spectrum", "epsilon"), [("c", "white", 17 / 255), ("ltrc", "pink", 8 / 255), ("rc", "white", 1.0)]
+)
+def test_beyond_what_was_measured_nothing_is_known(kind: Kind, spectrum: Spectrum, epsilon: float) -> None:
+    # An accuser who crafts with a huge epsilon, where every sibling matches, convicts nobody by the prior alone.
+    prior = find_prior(kind, spectrum, epsilon, 10)
+    assert prior.rate == 1.0
+    assert estimate_null([], [], 10, prior).rate == 1.0
+    assert estimate_null([], pool(*[30] * ENOUGH_REFERENCES), 10, prior).rate < 0.5
 
 
 def test_the_priors_are_counts_of_a_measurement() -> None:

@@ -33,7 +33,7 @@ def test_a_model_is_read_with_its_digest(base_path: Path) -> None:
     file = read_onnx(base_path)
     assert file.digest == "sha256:" + hashlib.sha256(base_path.read_bytes()).hexdigest()
     assert file.external == ()
-    assert len(file.load_proto().graph.initializer) == 2
+    assert len(file.load_proto().graph.initializer) == 3
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ def model_of(nodes: list[onnx.NodeProto], *initializers: onnx.TensorProto, opset
 
 def test_weights_are_named_as_in_the_model_and_frozen(make_classifier: Callable[..., onnx.ModelProto]) -> None:
     copy = build_torch_copy(make_classifier())
-    assert set(copy.weights()) == {"w1", "w2"}
+    assert set(copy.weights()) == {"w1", "w2", "b2"}
     assert not copy.training
     assert not any(p.requires_grad for p in copy.parameters())
 
