@@ -115,7 +115,7 @@ def print_fingerprint(fingerprint: Fingerprint, path: Path, *, as_json: bool, im
         ("references", ", ".join(f"{r.n_matches / manifest.n_examples:.0%}" for r in manifest.references) or "none"),
         ("null rate", f"{null.rate:.1%}\n{null.source}"),
         ("power", f"{least} of {manifest.n_examples} matches are a MATCH at {policy.alpha:g}" if can_convict
-                  else f"no count is a MATCH at {policy.alpha:g} without {ENOUGH_REFERENCES} references of the verifier"),
+                  else f"no count is a MATCH without {ENOUGH_REFERENCES} references of the verifier"),
     ]  # fmt: skip
     if image is not None:
         rows.append(("image", str(image)))
