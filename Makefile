@@ -9,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint audit-install unit fuzz models benchmark-prior benchmark-coverage clean readme
+.PHONY: demo test lint audit-install unit fuzz models benchmark benchmark-prior benchmark-defaults benchmark-coverage clean readme
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -50,9 +50,14 @@ models: $(READY)
 	$(BIN)/python -m pip install --quiet --group models
 	$(BIN)/python models/build.py
 
+benchmark: benchmark-prior benchmark-defaults benchmark-coverage
+
 benchmark-prior: $(READY)
 	$(BIN)/python -m pip install --quiet --group models
 	$(BIN)/python benchmarks/prior.py
+
+benchmark-defaults: $(READY)
+	$(BIN)/python benchmarks/defaults.py
 
 benchmark-coverage: $(READY)
 	$(BIN)/python -m pip install --quiet --group coverage

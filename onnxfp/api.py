@@ -16,7 +16,7 @@ import onnxfp
 from onnxfp.base.contract import channel_axis, spatial_axes
 from onnxfp.base.device import Device, choose_device
 from onnxfp.base.onnx_file import OnnxFile, read_onnx
-from onnxfp.base.session import ModelSession, Provider
+from onnxfp.base.session import ModelSession, Provider, as_written
 from onnxfp.bundle.archive import read_bundle
 from onnxfp.bundle.checkpoint import Checkpoint
 from onnxfp.bundle.fingerprint import Fingerprint, sign_fingerprint
@@ -32,15 +32,13 @@ from onnxfp.evidence.verdict import Counts, Policy, decide
 from onnxfp.examples.defaults import DEFAULT_N_EXAMPLES, Choices, choose_recipe
 from onnxfp.examples.derivation import DerivationContext, check_derivation, derive_seeds
 from onnxfp.suspects.onnx_suspect import OnnxSuspect
-from onnxfp.types import Bounds, InputGrid, Labels, Levels, ModelInput
+from onnxfp.types import Bounds, InputGrid, Labels, Levels
 
 if TYPE_CHECKING:
-    import torch
     from securesystemslib.signer import CryptoSigner
 
     from onnxfp.base.model_check import ModelCheck
     from onnxfp.examples.crafted import Progress
-    from onnxfp.examples.gradients import GradientSource
 
 Models = Iterable[str | Path]
 
@@ -98,6 +96,7 @@ def generate(
         raise ParameterError(f"the number of examples must be at least 1; found {n_examples}")
     torch_device = choose_device(device)
     from onnxfp.examples.generation import craft_examples
+    from onnxfp.examples.sources import CopySource, QuerySource
 
     provider: Provider = "auto" if torch_device.type == "cuda" else "cpu"
     file = read_onnx(model)
@@ -115,7 +114,7 @@ def generate(
 
     probes = grid.to_model_input(derive_seeds(context, range(N_PROBES)))
     from_copy = recipe.gradient == "copy"
-    source = _CopySource(session, base, probes, torch_device) if from_copy else _QuerySource(session)
+    source = CopySource(session, as_written(session), probes, torch_device) if from_copy else QuerySource(session)
 
     def rescore(levels: Levels) -> Labels:
         return session.answer(grid.to_model_input(levels)).labels
@@ -136,6 +135,7 @@ def generate(
         if checkpoint:
             checkpoint.save(crafted)
     assert crafted is not None  # noqa: S101 - craft_examples raises rather than yield nothing
+    parity = source.parity(grid.to_model_input(crafted.levels))
     manifest = Manifest(
         schema=SCHEMA,
         created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
@@ -149,7 +149,9 @@ def generate(
             ReferenceResult(r.digest, r.n_matches)
             for r in _measure_pool(pool, crafted.levels, crafted.labels, base, grid)
         ),
-        copy_parity=source.parity(grid.to_model_input(crafted.levels)),
+        copy_parity=None
+        if parity is None
+        else CopyParity(parity.max_abs_difference, parity.n_label_flips, parity.n_inputs),
         versions=_versions(),
     )
     fingerprint = sign_fingerprint(crafted.levels, crafted.labels, crafted.indices, manifest, signer)
@@ -158,70 +160,6 @@ def generate(
     if checkpoint:
         checkpoint.remove()
     return fingerprint
-
-
-class _CopySource:
-    """Gradients of the torch copy, which is compared with onnxruntime before and after."""
-
-    def __init__(self, session: ModelSession, base: BaseModel, probes: ModelInput, device: torch.device) -> None:
-        import torch
-
-        from onnxfp.base.parity import check_parity
-        from onnxfp.base.torch_copy import build_torch_copy
-
-        self.device, self._as_written = device, _as_written(session)
-        self._copy = build_torch_copy(
-            session.model.load_proto(), input_name=base.input.name, output_name=base.output.name, fixed=session.fixed
-        )
-        self._copy.to(device)
-        self._copy.adapt(base.output.kind, base.input.batch, torch.from_numpy(probes).to(device))
-        self._before = check_parity(self._copy, self._as_written, probes)
-
-    def gradient(self, context: DerivationContext, *, gives_probabilities: bool) -> GradientSource:
-        from onnxfp.examples.gradients import CopyGradient, affine_tensors
-
-        weights = [] if context.recipe.kind == "c" else list(self._copy.weights().values())
-        scale, offset = affine_tensors(context, self.device)
-        return CopyGradient(
-            self._copy.score, weights, scale, offset, n_draws=context.recipe.n_draws,
-            gives_probabilities=gives_probabilities,
-        )  # fmt: skip
-
-    def parity(self, inputs: ModelInput) -> CopyParity:
-        from onnxfp.base.parity import measure_parity
-
-        before, after = self._before, measure_parity(self._copy, self._as_written, inputs)
-        return CopyParity(
-            max(before.max_abs_difference, after.max_abs_difference),
-            before.n_label_flips + after.n_label_flips,
-            before.n_inputs + after.n_inputs,
-        )
-
-
-class _QuerySource:
-    """Gradients estimated by queries; there is no copy, and nothing to compare."""
-
-    def __init__(self, session: ModelSession) -> None:
-        self.device, self._session = choose_device("cpu"), session
-
-    def gradient(self, context: DerivationContext, *, gives_probabilities: bool) -> GradientSource:
-        import torch
-
-        from onnxfp.examples.gradients import QueryGradient, affine_tensors
-
-        def score(x: torch.Tensor) -> torch.Tensor:
-            answers = self._session.answer(x.numpy())
-            assert answers.scores is not None  # noqa: S101 - the base was required to give scores
-            return torch.from_numpy(answers.scores)
-
-        scale, offset = affine_tensors(context, self.device)
-        return QueryGradient(
-            score, scale, offset, shape=context.shape, spatial_axes=context.spatial_axes,
-            n_directions=context.recipe.n_draws, gives_probabilities=gives_probabilities,
-        )  # fmt: skip
-
-    def parity(self, _: ModelInput) -> None:
-        return None
 
 
 def load(path: str | Path, *, public_key: str | Path | None = None) -> Fingerprint:
@@ -370,20 +308,7 @@ def check(
     grid = grid or default_grid(session)
     draw = np.random.default_rng(0).integers(0, grid.n_levels, (8, *session.input.shape))
     levels = draw.astype(np.uint8) if grid.n_levels == 256 else draw.astype(np.uint16)
-    return check_model(file, _as_written(session), grid.to_model_input(levels))
-
-
-def _as_written(session: ModelSession) -> ModelSession:
-    """Return the same model on the CPU without optimisations, to compare with."""
-    return ModelSession(
-        session.model,
-        provider="cpu",
-        input_name=session.input.name,
-        input_shape=session.input.shape,
-        output_name=session.output.name,
-        fixed=session.fixed,
-        optimise=False,
-    )
+    return check_model(file, as_written(session), grid.to_model_input(levels))
 
 
 def default_grid(session: ModelSession) -> InputGrid:

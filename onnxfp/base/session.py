@@ -163,6 +163,19 @@ class ModelSession:
             ) from error
 
 
+def as_written(session: ModelSession) -> ModelSession:
+    """Return the same model on the CPU without optimisations: what a torch copy is compared with."""
+    return ModelSession(
+        session.model,
+        provider="cpu",
+        input_name=session.input.name,
+        input_shape=session.input.shape,
+        output_name=session.output.name,
+        fixed=session.fixed,
+        optimise=False,
+    )
+
+
 def _to_dtype(inputs: ModelInput, dtype: str) -> NDArray[Any]:
     target = np.dtype(dtype)
     if np.issubdtype(target, np.integer):

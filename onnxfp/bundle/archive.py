@@ -1,4 +1,4 @@
-"""The bundle file: a ``.npz`` of exactly five members, read as if it came from an enemy.
+"""Reading a bundle file as if it came from an enemy.
 
 The checks run in this order, each with its own error: file, size, zip listing, manifest, signature, array headers,
 digests, and only then arrays and their values. No array is read before the lengths of all are known to be those
@@ -11,55 +11,20 @@ from __future__ import annotations
 import io
 import os
 import stat
-from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 
 from onnxfp.bundle import npy, zip_form
-from onnxfp.bundle.atomic import write_file
-from onnxfp.bundle.fingerprint import EXAMPLES, INDICES, LABELS, MANIFEST, SIGNATURE, Fingerprint
+from onnxfp.bundle.fingerprint import Fingerprint
 from onnxfp.bundle.manifest import Manifest
+from onnxfp.bundle.packing import EXAMPLES, INDICES, LABELS, MANIFEST, MAX_FILE_BYTES, MEMBERS, SIGNATURE
 from onnxfp.bundle.signing import check_members, member_digest, verify_envelope
-from onnxfp.errors import BundleError, BundleFormatError, FileError, ParameterError, TrustError
-
-MEMBERS = (MANIFEST, SIGNATURE, EXAMPLES, LABELS, INDICES)
-
-MAX_FILE_BYTES = 2**31 - 1
-"""Largest bundle that is written or opened: what a zip file holds without extensions."""
+from onnxfp.errors import BundleError, BundleFormatError, FileError, TrustError
 
 MAX_TEXT_BYTES = 2**20
 """Largest manifest or envelope that is parsed (1 MiB)."""
-
-
-def write_bundle(fingerprint: Fingerprint, path: Path) -> None:
-    """Write a bundle file, whole or not at all; the same content makes the same bytes.
-
-    Raises:
-        ParameterError: The examples are larger than a bundle can be.
-        FileError: The folder is missing or not writable, or the disk is full.
-    """
-    write_file(path, pack(fingerprint.members()))
-
-
-def pack(members: Mapping[str, bytes]) -> bytes:
-    """Return the bundle file's bytes: members stored uncompressed, in a fixed order, without times or owners.
-
-    Raises:
-        ParameterError: The members are larger than a bundle can be.
-    """
-    return b"".join(pack_parts(members))
-
-
-def pack_parts(members: Mapping[str, bytes]) -> Iterator[bytes]:
-    """Yield what :func:`pack` returns, piece by piece."""
-    total = sum(map(len, members.values()))
-    if total > MAX_FILE_BYTES - 2**16:
-        raise ParameterError(
-            f"the fingerprint has {total} bytes; a bundle holds {MAX_FILE_BYTES}", hint="ask for fewer examples"
-        )
-    return zip_form.write_parts(members, MEMBERS)
 
 
 def read_bundle(path: str | Path) -> Fingerprint:

@@ -11,16 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxfp.bundle import npy
+from onnxfp.bundle.atomic import write_file
 from onnxfp.bundle.manifest import Manifest
+from onnxfp.bundle.packing import EXAMPLES, INDICES, LABELS, MANIFEST, SIGNATURE, pack, pack_parts
 from onnxfp.bundle.signing import member_digest, sign_members
 from onnxfp.errors import BundleError, ParameterError, ShapeError
 from onnxfp.types import Labels, Levels, ModelInput
 
 if TYPE_CHECKING:
     from securesystemslib.signer import Signer
-
-MANIFEST, SIGNATURE = "manifest.json", "signature.json"
-EXAMPLES, LABELS, INDICES = "examples.npy", "labels.npy", "indices.npy"
 
 Array = TypeVar("Array", bound=NDArray[Any])
 
@@ -51,8 +50,6 @@ class Fingerprint:
     @property
     def digest(self) -> str:
         """``sha256:<hex>`` of the bundle file; the same content always makes the same file."""
-        from onnxfp.bundle.archive import pack_parts
-
         hashed = hashlib.sha256()
         for part in pack_parts(self.members()):
             hashed.update(part)
@@ -71,11 +68,10 @@ class Fingerprint:
         """Write the bundle file, whole or not at all.
 
         Raises:
+            ParameterError: The examples are larger than a bundle can be.
             FileError: The folder is missing or not writable, or the disk is full.
         """
-        from onnxfp.bundle.archive import write_bundle
-
-        write_bundle(self, Path(path))
+        write_file(Path(path), pack(self.members()))
 
 
 def sign_fingerprint(

@@ -13,7 +13,7 @@ from typing import Any
 
 import onnxfp
 from onnxfp import Verdict
-from onnxfp.bundle.archive import pack
+from onnxfp.bundle.packing import pack
 
 HERE = Path(__file__).parent
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from onnxfp.bundle.archive import pack
 from onnxfp.bundle.fingerprint import Fingerprint
+from onnxfp.bundle.packing import pack
 
 Repack = Callable[..., bytes]
 

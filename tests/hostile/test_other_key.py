@@ -10,7 +10,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from securesystemslib.signer import CryptoSigner
 
 import onnxfp
-from onnxfp.bundle.archive import pack, parse_bundle
+from onnxfp.bundle.archive import parse_bundle
+from onnxfp.bundle.packing import pack
 from onnxfp.bundle.signing import member_digest, sign_members
 from onnxfp.errors import KeyMismatchError, SignatureError
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from onnxfp.bundle.archive import pack, parse_bundle
-from onnxfp.bundle.fingerprint import SIGNATURE
+from onnxfp.bundle.archive import parse_bundle
+from onnxfp.bundle.packing import SIGNATURE, pack
 from onnxfp.bundle.signing import member_digest, sign_members
 from onnxfp.errors import BundleFormatError
 

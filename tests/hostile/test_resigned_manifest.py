@@ -17,9 +17,9 @@ import numpy as np
 import pytest
 
 from onnxfp.bundle import canonical_json, npy
-from onnxfp.bundle.archive import pack, parse_bundle
-from onnxfp.bundle.fingerprint import EXAMPLES, INDICES, LABELS, MANIFEST, SIGNATURE
+from onnxfp.bundle.archive import parse_bundle
 from onnxfp.bundle.manifest import Manifest
+from onnxfp.bundle.packing import EXAMPLES, INDICES, LABELS, MANIFEST, SIGNATURE, pack
 from onnxfp.bundle.signing import member_digest, sign_members
 from onnxfp.errors import BundleError, BundleFormatError, OnnxfpError
 from onnxfp.examples.derivation import check_derivation, derive_labels

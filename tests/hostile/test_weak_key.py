@@ -12,8 +12,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from securesystemslib.signer import SSlibKey
 
 from onnxfp.bundle import canonical_json, npy
-from onnxfp.bundle.archive import pack, parse_bundle
-from onnxfp.bundle.fingerprint import EXAMPLES, INDICES, LABELS, MANIFEST, SIGNATURE
+from onnxfp.bundle.archive import parse_bundle
+from onnxfp.bundle.packing import EXAMPLES, INDICES, LABELS, MANIFEST, SIGNATURE, pack
 from onnxfp.bundle.signing import PAYLOAD_TYPE, PREDICATE_TYPE, STATEMENT_TYPE, is_weak_key, member_digest
 from onnxfp.errors import SignatureError
 from onnxfp.examples.derivation import derive_labels, derive_seeds

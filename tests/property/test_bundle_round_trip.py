@@ -11,9 +11,10 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from onnxfp.bundle import npy
-from onnxfp.bundle.archive import pack, parse_bundle
+from onnxfp.bundle.archive import parse_bundle
 from onnxfp.bundle.fingerprint import sign_fingerprint
 from onnxfp.bundle.manifest import CopyParity, ReferenceResult
+from onnxfp.bundle.packing import pack
 from onnxfp.types import Bounds, InputGrid
 
 NUMBERS = st.floats(-1e6, 1e6, allow_nan=False)

@@ -10,7 +10,8 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from onnxfp.bundle.archive import pack, parse_bundle
+from onnxfp.bundle.archive import parse_bundle
+from onnxfp.bundle.packing import pack
 from onnxfp.evidence.null import NullRate, Prior, ReferenceCount, estimate_null
 from onnxfp.evidence.statistics import binomial_tail, clopper_pearson, upper_bound
 from onnxfp.evidence.verdict import Counts, Policy, Verdict, decide

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from onnxfp.bundle.archive import MEMBERS, pack, parse_bundle, read_bundle
+from onnxfp.bundle.archive import parse_bundle, read_bundle
 from onnxfp.bundle.fingerprint import sign_fingerprint
+from onnxfp.bundle.packing import MEMBERS, pack
 from onnxfp.errors import FileError, ShapeError
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from onnxfp.bundle import zip_form
-from onnxfp.bundle.archive import MAX_FILE_BYTES, MEMBERS, pack
+from onnxfp.bundle.packing import MAX_FILE_BYTES, MEMBERS, pack
 from onnxfp.errors import BundleFormatError, ParameterError
 
 

@@ -1,0 +1,93 @@
+"""The two ways to gradients, ready to craft with: a torch copy that is checked, or queries to the model."""
+
+from __future__ import annotations
+
+import torch
+
+from onnxfp.base.parity import Parity, check_parity, measure_parity
+from onnxfp.base.session import ModelSession
+from onnxfp.base.torch_copy import build_torch_copy
+from onnxfp.examples.derivation import DerivationContext
+from onnxfp.examples.gradients import CopyGradient, QueryGradient, affine_tensors
+from onnxfp.types import ModelInput
+
+
+class CopySource:
+    """Gradients of the torch copy, which is compared with onnxruntime before and after.
+
+    Args:
+        session: The base model.
+        plain: The same without onnxruntime's optimisations, to compare with.
+        probes: ``(n, *shape)`` float32 model input to compare on, n at least 3.
+        device: Where gradients are computed.
+
+    Raises:
+        ConversionError: Some operators are not supported.
+        ParityError: The copy disagrees with onnxruntime.
+    """
+
+    def __init__(self, session: ModelSession, plain: ModelSession, probes: ModelInput, device: torch.device) -> None:
+        self.device, self._plain = device, plain
+        self._copy = build_torch_copy(
+            session.model.load_proto(),
+            input_name=session.input.name,
+            output_name=session.output.name,
+            fixed=session.fixed,
+        )
+        self._copy.to(device)
+        self._copy.adapt(session.output.kind, session.input.batch, torch.from_numpy(probes).to(device))
+        self._before = check_parity(self._copy, plain, probes)
+
+    def gradient(self, context: DerivationContext, *, gives_probabilities: bool) -> CopyGradient:
+        """Return the gradient for a recipe; kind ``c`` leaves the weights alone."""
+        weights = [] if context.recipe.kind == "c" else list(self._copy.weights().values())
+        scale, offset = affine_tensors(context, self.device)
+        n_draws = context.recipe.n_draws
+        return CopyGradient(
+            self._copy.score, weights, scale, offset, n_draws=n_draws, gives_probabilities=gives_probabilities
+        )
+
+    def parity(self, inputs: ModelInput) -> Parity:
+        """Return the copy's agreement with onnxruntime on the probes and on the finished examples together."""
+        before, after = self._before, measure_parity(self._copy, self._plain, inputs)
+        return Parity(
+            max(before.max_abs_difference, after.max_abs_difference),
+            max(before.max_rel_difference, after.max_rel_difference),
+            before.n_label_flips + after.n_label_flips,
+            before.n_inputs + after.n_inputs,
+        )
+
+
+class QuerySource:
+    """Gradients estimated by queries; there is no copy, and nothing to compare.
+
+    Args:
+        session: The base model; must give scores.
+    """
+
+    device = torch.device("cpu")
+
+    def __init__(self, session: ModelSession) -> None:
+        self._session = session
+
+    def gradient(self, context: DerivationContext, *, gives_probabilities: bool) -> QueryGradient:
+        """Return the estimator for a recipe."""
+        scale, offset = affine_tensors(context, self.device)
+        return QueryGradient(
+            self._score,
+            scale,
+            offset,
+            shape=context.shape,
+            spatial_axes=context.spatial_axes,
+            n_directions=context.recipe.n_draws,
+            gives_probabilities=gives_probabilities,
+        )
+
+    def parity(self, _: ModelInput) -> None:
+        """Return nothing: there is no copy."""
+        return
+
+    def _score(self, x: torch.Tensor) -> torch.Tensor:
+        scores = self._session.answer(x.numpy()).scores
+        assert scores is not None  # noqa: S101 - the base was required to give scores
+        return torch.from_numpy(scores)
