@@ -48,9 +48,9 @@ TEXT = """\
 
 Written by `make benchmark-defaults` (onnxfp {onnxfp}, torch {torch}, onnxruntime {onnxruntime}).
 
-Matches out of 100, as the mean over {n} seeds (each with a key of its own); for independent models the worst of five, as
-the mean and the largest over seeds. Epsilon in units of 1/255, 50 steps of an eighth of it; k is the cutoff, delta the
-weight noise; *candidates* were tried for 100 examples. *Uniqueness* is the worst theft's mean minus the worst
+Matches out of 100, as the mean over {n} seeds (each with a key of its own); for independent models the worst of five,
+as the mean and the largest over seeds. Epsilon in units of 1/255, 50 steps of an eighth of it; k is the cutoff, delta
+the weight noise; *candidates* were tried for 100 examples. *Uniqueness* is the worst theft's mean minus the worst
 independent's.
 
 """
