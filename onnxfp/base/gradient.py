@@ -31,11 +31,10 @@ def measure_gradient(copy: TorchCopy, session: ModelSession, inputs: ModelInput,
     """
     span = float(np.ptp(inputs)) or 1.0
     step = np.float32(_STEP * span)
-    device = next((t.device for t in (*copy.parameters(), *copy.buffers())), torch.device("cpu"))
-    point = torch.from_numpy(inputs).to(device).requires_grad_(True)
+    point = torch.from_numpy(inputs).to(copy.device).requires_grad_(True)
     scores = copy.score(point)
     mix = np.random.default_rng(seed).normal(size=scores.shape[1]).astype(np.float32)
-    (gradient,) = torch.autograd.grad((scores @ torch.from_numpy(mix).to(device)).sum(), point)
+    (gradient,) = torch.autograd.grad((scores @ torch.from_numpy(mix).to(copy.device)).sum(), point)
     slopes = gradient.cpu().numpy()
     ahead, behind = (
         session.answer(inputs + sign * step * np.sign(slopes).astype(np.float32)).scores for sign in (1, -1)

@@ -91,9 +91,8 @@ def check_parity(copy: TorchCopy, session: ModelSession, inputs: ModelInput) -> 
 
 def copy_scores(copy: TorchCopy, inputs: ModelInput, batch_size: int = 64) -> Scores:
     """Return the copy's scores: ``(n, n_classes)`` float32 for ``(n, *shape)`` float32 model input."""
-    device = next((t.device for t in (*copy.parameters(), *copy.buffers())), torch.device("cpu"))
     with torch.no_grad():
-        parts = [copy.score(batch.to(device)).cpu() for batch in torch.split(torch.from_numpy(inputs), batch_size)]
+        parts = [copy.score(batch.to(copy.device)).cpu() for batch in torch.split(torch.from_numpy(inputs), batch_size)]
     scores: Scores = torch.cat(parts).reshape(len(inputs), -1).numpy()
     return scores
 
@@ -108,9 +107,8 @@ def first_divergence(copy: TorchCopy, session: ModelSession, inputs: ModelInput,
         tolerance: Difference that counts, relative to the largest value of the node's output.
     """
     names = [name for node in session.model.proto.graph.node for name in node.output if name]
-    device = next((t.device for t in (*copy.parameters(), *copy.buffers())), torch.device("cpu"))
     with torch.no_grad():
-        found = copy.intermediate(torch.from_numpy(inputs).to(device), names)
+        found = copy.intermediate(torch.from_numpy(inputs).to(copy.device), names)
     expected = _intermediate_values(session, inputs, list(found))
     for node in session.model.proto.graph.node:
         for name in node.output:

@@ -87,6 +87,11 @@ class TorchCopy(nn.Module):
                 self.register_buffer(attribute, value)
         self.eval()
 
+    @property
+    def device(self) -> torch.device:
+        """Where the copy lives."""
+        return next((t.device for t in (*self.parameters(), *self.buffers())), torch.device("cpu"))
+
     def adapt(self, output_kind: OutputKind, batch: int | None, probes: Tensor) -> None:
         """Make :attr:`score` take any batch and give a score for each class.
 
