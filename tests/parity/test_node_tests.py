@@ -1,6 +1,7 @@
-"""ONNX's own node tests: every operator a classifier may need, output equal to the expected one.
+"""ONNX's own node tests: every operator a classifier may need, output equal to the expected one, gradient right.
 
-The cases come with the onnx package, which computes them by its reference implementation.
+The cases come with the onnx package, which computes them by its reference implementation. Gradients are compared with
+central differences of the copy itself, in double precision and along a random direction.
 """
 
 from __future__ import annotations
@@ -73,3 +74,72 @@ def test_node(name: str) -> None:
             found = graph.run(values)
         for one, expected in zip(found, outputs, strict=True):
             compare(one, expected, case.rtol, case.atol)
+
+
+# Steps: their derivative is zero wherever it exists. Some pass the gradient straight through, which is tested apart.
+STEPS = {
+    *("ArgMax", "ArgMin", "Cast", "CastLike", "Ceil", "DequantizeLinear", "DynamicQuantizeLinear", "Equal", "EyeLike"),
+    *("Floor", "Greater", "GreaterOrEqual", "Hardmax", "IsInf", "IsNaN", "Less", "LessOrEqual", "NonZero", "OneHot"),
+    *("QLinearConv", "QLinearMatMul", "QuantizeLinear", "Range", "Round", "Shape", "Sign", "Size"),
+}
+# Cases whose data lie where there is no derivative.
+KINKS = {
+    "test_elu_example": "x = 0",
+    "test_l2normalization_axis_0": "a norm of 0",
+    "test_leakyrelu_example": "x = 0",
+    "test_maxpool_3d_dilations": "equal values in a window",
+    "test_maxpool_3d_dilations_use_ref_impl": "equal values in a window",
+    "test_pow": "0 to a negative power",
+    "test_reduce_min_default_axes_keepdims_example": "two equal minima",
+    "test_selu_example": "x = 0",
+    "test_thresholdedrelu_example": "x = alpha",
+}
+
+
+def double(value: Any) -> Any:
+    return value.double() if isinstance(value, torch.Tensor) and value.is_floating_point() else value
+
+
+def slopes(name: str) -> tuple[float, float, float] | None:
+    """Return the copy's slope along a random direction, the central difference, and the scale of both."""
+    case, step = cases()[name], 1e-6
+    model: onnx.ModelProto = case.model
+    graph = Graph(model.graph, {entry.domain: entry.version for entry in model.opset_import})
+    constants = {key: double(value) for key, value in graph.constants.items()}
+    given = zip(model.graph.input, case.data_sets[0][0], strict=False)
+    inputs = {value.name: double(as_torch(data)) for value, data in given}
+    floats = [key for key, v in inputs.items() if isinstance(v, torch.Tensor) and v.is_floating_point() and v.numel()]
+    if not floats or any(node.op_type in STEPS for node in model.graph.node):
+        return None
+    first, generator = floats[0], torch.Generator().manual_seed(0)
+    mixes: dict[torch.Size, torch.Tensor] = {}
+
+    def total(x: torch.Tensor) -> torch.Tensor:
+        outputs = graph.run({**constants, **inputs, first: x})
+        chosen = [y for y in outputs if isinstance(y, torch.Tensor) and y.is_floating_point()]
+        for y in chosen:
+            mixes.setdefault(y.shape, torch.randn(y.shape, generator=generator, dtype=torch.float64))
+        return sum(((y.double() * mixes[y.shape]).sum() for y in chosen), torch.zeros((), dtype=torch.float64))
+
+    x = inputs[first].clone().requires_grad_(True)
+    y = total(x)
+    gradient = torch.autograd.grad(y, x)[0] if y.requires_grad else torch.zeros_like(x)
+    direction = torch.randn(x.shape, generator=generator, dtype=torch.float64)
+    with torch.no_grad():
+        ahead, behind = total(inputs[first] + step * direction), total(inputs[first] - step * direction)
+    found, expected = float((gradient * direction).sum()), float((ahead - behind) / (2 * step))
+    if not bool(torch.isfinite(y)):
+        return None
+    return found, expected, float((gradient * direction).abs().sum()) + abs(expected) + 1e-3
+
+
+def test_every_gradient() -> None:
+    compared, wrong = 0, {}
+    for name in NAMES:
+        found = None if name in KINKS else slopes(name)
+        if found is not None:
+            compared += 1
+            if not abs(found[0] - found[1]) <= 1e-4 * found[2]:
+                wrong[name] = found
+    assert not wrong
+    assert compared > 550

@@ -270,7 +270,7 @@ def dropout(node: Node) -> Function:
     """The identity at inference; with ``training_mode`` set, a ratio of zero is all that has one meaning."""
 
     def run(x: Tensor, ratio: Tensor | None = None, training: Tensor | None = None) -> Any:
-        if training is not None and bool(training) and (ratio is None or float(ratio) > 0):
+        if training is not None and bool(training) and (ratio is None or float(ratio.detach()) > 0):
             raise ValueError("the node drops values at random (training_mode is set)")
         return (x, torch.ones_like(x, dtype=torch.bool)) if node.n_outputs > 1 else x
 

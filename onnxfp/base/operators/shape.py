@@ -221,7 +221,7 @@ def pad(node: Node) -> Function:
 
     def run(x: Tensor, pads: Tensor, value: Tensor | None = None, axes: Tensor | None = None) -> Tensor:
         chosen = list(range(x.ndim)) if axes is None else [a % x.ndim for a in numbers(axes)]
-        return _pad(x, numbers(pads), chosen, mode, 0 if value is None else value.item())
+        return _pad(x, numbers(pads), chosen, mode, 0 if value is None else value.detach().item())
 
     return run
 
