@@ -118,14 +118,22 @@ def decide(counts: Counts, null: NullRate, n_verifier_references: int, policy: P
         obstacles.append(
             f"With {counts.n_asked} examples and a null rate of {null.rate:.1%} no count reaches p <= {policy.alpha:g}."
         )
-    finding = f"An unassociated model would match this often with probability {p_value:.2g} at most"
     if obstacles:
         return Decision(Verdict.INCONCLUSIVE, p_value, least, tuple(obstacles))
     if p_value <= policy.alpha:
-        reason = f"{finding}; the policy takes {policy.alpha:g} or less as proof of derivation."
+        reason = (
+            f"An unassociated model would match this often with a probability of at most {p_value:.2g}; the policy "
+            f"takes {policy.alpha:g} or less as proof of derivation."
+        )
         return Decision(Verdict.MATCH, p_value, least, (reason,))
     if p_value <= policy.grey:
-        reason = f"{finding}: remarkable, but more than the {policy.alpha:g} that the policy demands."
+        reason = (
+            f"An unassociated model would match this often with a probability of up to {p_value:.2g}: remarkable, but "
+            f"the policy demands {policy.alpha:g} or less, which takes {least} matches."
+        )
         return Decision(Verdict.INCONCLUSIVE, p_value, least, (reason,))
-    reason = f"{finding}: the matches are what unassociated models may show. {least} would have been a MATCH."
+    reason = (
+        f"{counts.n_matches} of {counts.n_asked} matches are no more than an unassociated model may show at the null "
+        f"rate; {least} would have been a MATCH."
+    )
     return Decision(Verdict.NO_MATCH, p_value, least, (reason,))
