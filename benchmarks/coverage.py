@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnxruntime
 import torch
 from torch import nn
 
@@ -184,8 +185,10 @@ def rounding_floor(network: nn.Module, x: torch.Tensor) -> tuple[float, float]:
 
 def write_table(rows: list[dict[str, Any]]) -> None:
     """Write COVERAGE.md."""
-    versions = {name: version(name) for name in ("onnx", "onnxruntime", "onnxscript", "timm", "torchvision")}
-    listed = ", ".join(f"{name} {number}" for name, number in {"torch": torch.__version__, **versions}.items())
+    # onnxruntime's distribution has two names.
+    versions = {"torch": torch.__version__, "onnxruntime": onnxruntime.__version__}
+    versions |= {name: version(name) for name in ("onnx", "onnxscript", "timm", "torchvision")}
+    listed = ", ".join(f"{name} {number}" for name, number in versions.items())
     lines = TEXT.format(versions=listed, limit=MAX_GRADIENT_DIFFERENCE).splitlines()
     for source in ("torchvision", "timm"):
         mine = [row for row in rows if row["source"] == source]
