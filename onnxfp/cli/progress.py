@@ -27,16 +27,22 @@ def generation_bar() -> Iterator[Callable[[Progress], None]]:
         TimeRemainingColumn(compact=True),
     )
     console = Console(stderr=True)
-    with Bar(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("", total=1.0, kept="0", loss="-")
+    bar = Bar(*columns, console=console, transient=True, disable=not console.is_terminal)
+    task = bar.add_task("", total=1.0, kept="0", loss="-")
 
-        def show(progress: Progress) -> None:
-            in_batch = progress.batch_size * progress.step / progress.n_steps
-            bar.update(
-                task,
-                completed=(progress.n_kept + in_batch) / progress.n_wanted,
-                kept=f"{progress.n_kept}/{progress.n_wanted}",
-                loss=f"{progress.loss:.2f}",
-            )
+    def show(progress: Progress) -> None:
+        # Not before the first step: until then a passphrase may be asked for on the same terminal.
+        if not bar.live.is_started:
+            bar.start()
+        in_batch = progress.batch_size * progress.step / progress.n_steps
+        bar.update(
+            task,
+            completed=(progress.n_kept + in_batch) / progress.n_wanted,
+            kept=f"{progress.n_kept}/{progress.n_wanted}",
+            loss=f"{progress.loss:.2f}",
+        )
 
+    try:
         yield show
+    finally:
+        bar.stop()
