@@ -47,6 +47,13 @@ _WEIGHT_INPUTS: dict[str, tuple[int, ...]] = {
     "RNN": (1, 2, 3),
 }
 
+# Operators that round: where two orders of summation may end on different integers.
+_ROUNDING = {
+    *("QuantizeLinear", "DynamicQuantizeLinear", "QLinearConv", "QLinearMatMul", "QLinearAdd", "QLinearMul", "QGemm"),
+    *("QLinearConcat", "QLinearAveragePool", "QLinearGlobalAveragePool", "QLinearSigmoid", "QLinearSoftmax"),
+    *("QLinearLeakyRelu", "DynamicQuantizeMatMul", "Round", "Floor", "Ceil"),
+}
+
 _log = logging.getLogger(__name__)
 
 
@@ -57,6 +64,7 @@ class TorchCopy(nn.Module):
 
     Attributes:
         computes_in_float32: Whether half-precision parts of the graph are computed in float32.
+        rounds: Whether the graph rounds to integers on its way, as quantised graphs do.
         score: Scores a batch of any size: :meth:`forward`, or after :meth:`adapt` what the graph's batch and output
             demand. ``(n, *shape)`` to ``(n, n_classes)``.
     """
@@ -66,6 +74,7 @@ class TorchCopy(nn.Module):
         self._graph, self._input_name, self._input_dtype = graph, input_name, input_dtype
         self.score: Scorer = self.forward
         self.computes_in_float32 = computes_in_float32
+        self.rounds = any(step.node.op_type in _ROUNDING for step in graph.steps)
         weights = {
             step.inputs[position]
             for step in graph.steps

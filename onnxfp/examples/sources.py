@@ -53,6 +53,7 @@ class CopySource:
         return Parity(
             max(before.max_abs_difference, after.max_abs_difference),
             max(before.max_rel_difference, after.max_rel_difference),
+            max(before.median_rel_difference, after.median_rel_difference),
             before.n_label_flips + after.n_label_flips,
             before.n_inputs + after.n_inputs,
         )
