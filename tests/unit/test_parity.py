@@ -71,7 +71,7 @@ def test_a_quantised_copy_may_round_otherwise_but_not_be_wrong(models: Path) -> 
     file = read_onnx(models / "stolen" / "int8.onnx")
     copy, session = build_torch_copy(file.load_proto()), ModelSession(file, provider="cpu", optimise=False)
     assert copy.rounds
-    images = np.random.default_rng(0).integers(0, 256, (100, 3, 32, 32)).astype(np.float32) / 255
+    images = (np.random.default_rng(0).integers(0, 256, (100, 3, 32, 32)) / 255).astype(np.float32)
     parity = check_parity(copy, session, images)
     # Another order of summation ends on another level now and then: seldom, and by little.
     assert parity.median_rel_difference < 1e-4
