@@ -33,7 +33,7 @@ sys.path.insert(0, str(HERE.parent / "models"))
 import build  # noqa: E402 - models/build.py, which trains the siblings
 import onnx_files  # noqa: E402
 
-SIBLINGS = ["base", "vgg_seed2", "vgg_seed3", *(f"vgg_seed{seed}" for seed in range(21, 25))]
+SIBLINGS = ["base", "vgg_seed2", "vgg_seed3", *(f"vgg_seed{seed}" for seed in range(21, 38))]
 N_EXAMPLES = 100
 PRIORS = HERE.parent / "onnxfp" / "evidence" / "priors.json"
 TEXT = """\

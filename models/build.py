@@ -35,8 +35,8 @@ SEEDS = {
     "resnet": ("resnet", 4),
     "mobilenet": ("mobilenet", 5),
     "wide_vgg": ("wide_vgg", 6),
-    # Not in this folder: more siblings of the base, for benchmarks/prior.py.
-    **{f"vgg_seed{seed}": ("vgg", seed) for seed in range(21, 25)},
+    # Not in this folder: more siblings of the base, for the benchmarks.
+    **{f"vgg_seed{seed}": ("vgg", seed) for seed in range(21, 38)},
 }
 FINE_TUNING = Schedule(epochs=4, learning_rate=0.02, seed=11)
 PRUNED, PRUNED_BEFORE_FINE_TUNING = 0.5, 0.8

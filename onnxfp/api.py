@@ -250,7 +250,7 @@ def verify(
     pool = _open_pool(references, base, provider)
     own = tuple(_measure_pool(pool, fingerprint.levels, fingerprint.labels, base, manifest.grid))
     prior = find_prior(manifest.recipe.kind, manifest.recipe.spectrum, manifest.epsilon_share, base.n_classes)
-    null = estimate_null(owner, own, base.n_classes, prior)
+    null = estimate_null(owner, own, prior, n_classes=base.n_classes, n_candidates=manifest.n_candidates)
     rates = [reference.rate for reference in (*owner, *own)]
     match_rate = counts.n_matches / counts.n_asked
     transferability = sum(rates) / len(rates) if rates else None
@@ -266,7 +266,7 @@ def verify(
         transferability=transferability,
         worst_transferability=max(rates) if rates else None,
         margin=None if transferability is None else match_rate - transferability,
-        null=null,
+        null=null.summarise(counts.n_matches),
         policy=policy,
         decision=decide(counts, null, len(own), policy),
         checks=CHECKS,

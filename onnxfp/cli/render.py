@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from onnxfp.base.model_check import ModelCheck
     from onnxfp.base.parity import Parity
     from onnxfp.bundle.fingerprint import Fingerprint
+    from onnxfp.evidence.null import NullRate
     from onnxfp.evidence.report import Report
 
 _COLOURS = {"MATCH": "red", "NO_MATCH": "green", "INCONCLUSIVE": "yellow"}
@@ -59,7 +60,7 @@ def print_report(report: Report, suspect: Path, *, as_json: bool) -> None:
             ),
             ("references", references),
             ("margin", "unknown without references" if report.margin is None else f"{report.margin:+.1%}"),
-            ("null rate", f"{null.rate:.1%}\n{null.source}"),
+            ("null", _describe_null(null)),
             ("p-value", f"{decision.p_value:.2g}, significance {report.policy.alpha:g}"),
         ),
     )
@@ -78,7 +79,6 @@ def print_fingerprint(fingerprint: Fingerprint, path: Path, *, as_json: bool, im
         image: The contact sheet that was written, if any.
     """
     from onnxfp.evidence.null import ENOUGH_REFERENCES, ReferenceCount, estimate_null, find_prior
-    from onnxfp.evidence.statistics import least_matches
     from onnxfp.evidence.verdict import Policy
 
     manifest = fingerprint.manifest
@@ -89,9 +89,9 @@ def print_fingerprint(fingerprint: Fingerprint, path: Path, *, as_json: bool, im
     base, recipe, grid = manifest.base, manifest.recipe, manifest.grid
     owner = [ReferenceCount(r.digest, r.n_matches, manifest.n_examples) for r in manifest.references]
     prior = find_prior(recipe.kind, recipe.spectrum, manifest.epsilon_share, base.n_classes)
-    null = estimate_null(owner, [], base.n_classes, prior)
+    null = estimate_null(owner, [], prior, n_classes=base.n_classes, n_candidates=manifest.n_candidates)
     policy = Policy()
-    least = least_matches(manifest.n_candidates, null.rate, policy.alpha)
+    least = null.least_matches(policy.alpha)
     can_convict = least is not None and least <= manifest.n_examples
     step = (grid.bounds.upper - grid.bounds.lower) / (grid.n_levels - 1)
     noise = f", weight noise {recipe.noise:g} x {recipe.n_draws}" if recipe.noise else ""
@@ -113,7 +113,7 @@ def print_fingerprint(fingerprint: Fingerprint, path: Path, *, as_json: bool, im
                    f"{recipe.n_steps} steps of {recipe.step_size:.4g}{noise}{cutoff}")),
         ("gradients", gradients),
         ("references", ", ".join(f"{r.n_matches / manifest.n_examples:.0%}" for r in manifest.references) or "none"),
-        ("null rate", f"{null.rate:.1%}\n{null.source}"),
+        ("null", _describe_null(null.summarise(manifest.n_examples))),
         ("power", f"{least} of {manifest.n_examples} matches are a MATCH at {policy.alpha:g}" if can_convict
                   else f"no count is a MATCH without {ENOUGH_REFERENCES} references of the verifier"),
     ]  # fmt: skip
@@ -164,6 +164,10 @@ def _describe_parity(parity: Parity) -> str:
         f"differ from onnxruntime by {parity.max_abs_difference:.2g} at most, {parity.max_rel_difference:.1g} of the "
         f"largest; {parity.n_label_flips} of {parity.n_inputs} labels differ"
     )
+
+
+def _describe_null(null: NullRate) -> str:
+    return f"an unassociated model matches {null.rate:.1%}, one in a hundred {null.upper:.0%}\n{null.source}"
 
 
 def _print_table(title: str, rows: Iterable[tuple[str, str]]) -> None:

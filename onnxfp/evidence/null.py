@@ -1,16 +1,16 @@
-"""The null rate: how often a model that owes nothing to the base may match, at worst.
+"""The null: how many matches a model may show that owes nothing to the base.
 
 Examples transfer, so unassociated models match more often than ``1 / n_classes``, and unevenly: a sibling of the
-same architecture and data matches most. Three numbers compete, and the largest decides:
+same architecture and data matches most. Several distributions compete, and at every count the largest tail decides:
 
 * chance, ``1 / n_classes``;
-* the references: of the worst one, the upper 99 % confidence bound of its match rate, in the owner's pool (stored
-  in the bundle) and in the verifier's own;
-* the prior: the worst sibling that the project's own benchmark found for this kind and number of classes
-  (``priors.json``), also as an upper bound.
+* what the prior predicts for a new model: the counts of the siblings that the project's own benchmark measured for this
+  kind and number of classes (``priors.json``);
+* what the prior and the owner's pool, stored in the bundle, predict together;
+* what the verifier's own pool predicts: together with the prior, and from :data:`ENOUGH_REFERENCES` on alone.
 
-The prior falls away only when the *verifier* brings enough references. The owner chooses the owner's pool, and
-could fill it with models that obviously never match, so it may raise the null and never lower it.
+The owner chooses the owner's pool, and could fill it with models that obviously never match, so it may raise the null
+and never lower it. How counts predict is in :mod:`onnxfp.evidence.predictive`.
 """
 
 from __future__ import annotations
@@ -22,15 +22,18 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from onnxfp.errors import ParameterError
-from onnxfp.evidence.statistics import upper_bound
+from onnxfp.evidence.predictive import Prediction, predict_matches
+from onnxfp.evidence.statistics import binomial_tails
 from onnxfp.types import Kind, Spectrum
 
-CONFIDENCE = 0.99
-"""Confidence of the one-sided bounds that the null rate is made of."""
-
 ENOUGH_REFERENCES = 8
-"""Number of the verifier's references from which on the prior falls away."""
+"""Number of the verifier's references from which on they speak alone."""
+
+_ONE_IN = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,28 +58,63 @@ class ReferenceCount:
 
 @dataclass(frozen=True, slots=True)
 class Prior:
-    """What the project's benchmark found for one kind and regime.
+    """Counts of unassociated models, and where they come from: the project's benchmark, or a pool of references.
 
     Attributes:
-        rate: Upper bound of the worst sibling's match rate.
+        counts: ``(matches, asked)`` of each unassociated model that was measured; empty where none was.
         source: The measurement in words.
     """
 
-    rate: float
+    counts: tuple[tuple[int, int], ...]
     source: str
 
 
 @dataclass(frozen=True, slots=True)
 class NullRate:
-    """The match rate that an unassociated model may reach.
+    """What an unassociated model may match, in two numbers.
 
     Attributes:
-        rate: In ``[1 / n_classes, 1]``.
-        source: Which of the competing numbers decided, in words.
+        rate: Expected match rate, in [0, 1].
+        upper: Match rate that one unassociated model in a hundred reaches, in [0, 1].
+        source: Which of the competing distributions decided, in words.
     """
 
     rate: float
+    upper: float
     source: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Null:
+    """The distribution of match counts under which a suspect is judged.
+
+    Attributes:
+        tail: ``(n + 1,)`` float64; entry ``k`` is the largest probability, of all that compete, of ``k`` or more
+            matches.
+        candidates: The distributions that compete, each with its source in words.
+    """
+
+    tail: NDArray[np.float64]
+    candidates: tuple[tuple[Prediction, str], ...]
+
+    def p_value(self, n_matches: int) -> float:
+        """Return the probability that an unassociated model matches at least so often."""
+        return float(self.tail[n_matches])
+
+    def least_matches(self, alpha: float) -> int | None:
+        """Return the smallest count whose tail is at most ``alpha``, or ``None`` if not even all matches are.
+
+        Args:
+            alpha: Significance, in ``(0, 1)``.
+        """
+        reached = np.flatnonzero(self.tail <= alpha)
+        return int(reached[0]) if len(reached) else None
+
+    def summarise(self, n_matches: int) -> NullRate:
+        """Return the rates and the source of the distribution that decides at this count."""
+        prediction, source = max(self.candidates, key=lambda candidate: candidate[0].tail[n_matches])
+        last = len(prediction.tail) - 1
+        return NullRate(prediction.rate, int((prediction.tail > 1 / _ONE_IN).sum() - 1) / last, source)
 
 
 def find_prior(kind: Kind, spectrum: Spectrum, epsilon: float, n_classes: int) -> Prior:
@@ -84,7 +122,7 @@ def find_prior(kind: Kind, spectrum: Spectrum, epsilon: float, n_classes: int) -
 
     Transfer grows with epsilon and with the seeds' low frequencies, and both are the owner's choice: an accuser could
     pick values at which every sibling matches. A measurement therefore speaks only for the spectrum and up to the
-    epsilon that it was made with; beyond, nothing is known, and the prior is a match rate of 1.
+    epsilon that it was made with; beyond, nothing is known, and an unassociated model may match everything.
 
     Args:
         kind: Kind of the examples.
@@ -96,41 +134,60 @@ def find_prior(kind: Kind, spectrum: Spectrum, epsilon: float, n_classes: int) -
         fits = (entry["kind"], entry["spectrum"]) == (kind, spectrum)
         fits &= entry["least_classes"] <= n_classes <= (entry["most_classes"] or n_classes)
         if fits and epsilon <= entry["most_epsilon"] + 1e-9:
-            rate = upper_bound(entry["n_matches"], entry["n_examples"], CONFIDENCE)
-            return Prior(rate, f"{entry['source']} ({entry['n_matches']} of {entry['n_examples']})")
-    return Prior(1.0, f"siblings were never measured at epsilon {epsilon:.3g} with {spectrum} seeds of kind {kind}")
+            return Prior(tuple((matches, entry["n_examples"]) for matches in entry["n_matches"]), entry["source"])
+    return Prior((), f"siblings were never measured at epsilon {epsilon:.3g} with {spectrum} seeds of kind {kind}")
 
 
 def estimate_null(
-    owner: Sequence[ReferenceCount], verifier: Sequence[ReferenceCount], n_classes: int, prior: Prior
-) -> NullRate:
-    """Return the null rate.
+    owner: Sequence[ReferenceCount],
+    verifier: Sequence[ReferenceCount],
+    prior: Prior,
+    *,
+    n_classes: int,
+    n_candidates: int,
+) -> Null:
+    """Return the distribution of match counts of an unassociated model.
 
     Args:
         owner: The owner's pool, as the bundle records it.
         verifier: The verifier's pool, measured just now.
+        prior: Falls away when the verifier brings at least :data:`ENOUGH_REFERENCES` references.
         n_classes: Number of classes K, at least 2.
-        prior: Used unless the verifier brings at least :data:`ENOUGH_REFERENCES` references.
+        n_candidates: Number m of candidates from which the owner selected; counts are out of all of them.
 
     Raises:
         ParameterError: Fewer than two classes.
     """
     if n_classes < 2:
         raise ParameterError(f"a classifier has at least 2 classes; found {n_classes}")
-    competing = [NullRate(1.0 / n_classes, f"chance, 1 of {n_classes} classes")]
-    for pool, whose in ((owner, "owner's"), (verifier, "verifier's")):
-        if pool:
-            bound, worst = max((upper_bound(r.n_matches, r.n_examples, CONFIDENCE), r.rate) for r in pool)
-            plural = "reference" if len(pool) == 1 else "references"
-            competing.append(
-                NullRate(
-                    bound, f"worst of the {whose} {len(pool)} {plural} ({worst:.0%}), upper {CONFIDENCE:.0%} bound"
-                )
-            )
-    if len(verifier) < ENOUGH_REFERENCES:
-        bound_of = f", upper {CONFIDENCE:.0%} bound" if prior.rate < 1.0 else ""
-        competing.append(NullRate(prior.rate, f"conservative prior: {prior.source}{bound_of}"))
-    return max(competing, key=lambda null: null.rate)
+    chance = Prediction(binomial_tails(n_candidates, 1.0 / n_classes), 1.0 / n_classes)
+    candidates = [(chance, f"chance, 1 of {n_classes} classes")]
+
+    def compete(*pools: Prior) -> None:
+        if all(pool.counts for pool in pools):
+            prediction = predict_matches([count for pool in pools for count in pool.counts], n_candidates)
+            candidates.append((prediction, " and ".join(pool.source for pool in pools)))
+        else:
+            # What was never measured may match everything.
+            unknown = next(pool for pool in pools if not pool.counts)
+            candidates.append((Prediction(np.ones(n_candidates + 1), 1.0), unknown.source))
+
+    own = Prior(tuple((r.n_matches, r.n_examples) for r in verifier), f"your {_references(len(verifier))}")
+    if len(verifier) >= ENOUGH_REFERENCES:
+        basis: tuple[Prior, ...] = (own,)
+    else:
+        compete(prior)
+        basis = (prior, own) if verifier else (prior,)
+    if verifier:
+        compete(*basis)
+    if owner:
+        counts = tuple((r.n_matches, r.n_examples) for r in owner)
+        compete(*basis, Prior(counts, f"the owner's {_references(len(owner))}"))
+    return Null(np.max([prediction.tail for prediction, _ in candidates], axis=0), tuple(candidates))
+
+
+def _references(n: int) -> str:
+    return "one reference" if n == 1 else f"{n} references"
 
 
 @cache

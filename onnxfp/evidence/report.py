@@ -106,7 +106,7 @@ class Report:
         transferability: Mean match rate of all references, or ``None`` without any.
         worst_transferability: Their largest match rate, or ``None`` without any.
         margin: Match rate minus transferability, or ``None`` without references.
-        null: The match rate that an unassociated model may reach.
+        null: What an unassociated model may match, under the distribution that decided.
         policy: What was demanded.
         decision: Verdict, p-value and reasons.
         checks: What was checked before; each passed, or there would be no report.

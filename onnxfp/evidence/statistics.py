@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from onnxfp.errors import ParameterError, ShapeError
 from onnxfp.types import Labels
@@ -61,48 +62,29 @@ def match_rate(recorded: Labels, observed: Labels) -> float:
     return count_matches(recorded, observed) / len(recorded)
 
 
-def binomial_tail(k: int, n: int, rate: float) -> float:
-    """Return the probability of at least ``k`` successes in ``n`` independent trials.
+def binomial_tails(n: int, rate: float) -> NDArray[np.float64]:
+    """Return the probabilities of at least ``k`` successes in ``n`` independent trials, for every ``k``.
 
     Args:
-        k: Number of successes, in ``[0, n]``.
         n: Number of trials, at least 1.
         rate: Probability of one success, in ``[0, 1]``.
+
+    Returns:
+        ``(n + 1,)`` float64, from ``k = 0`` to ``k = n``.
 
     Raises:
         ParameterError: An argument lies outside its range.
 
-    >>> binomial_tail(2, 2, 0.5)
-    0.25
+    >>> binomial_tails(2, 0.5).round(3).tolist()
+    [1.0, 0.75, 0.25]
     """
     from scipy.special import betainc
 
-    _check_counts(k, n)
-    if not 0.0 <= rate <= 1.0:
-        raise ParameterError(f"a rate lies in [0, 1]; found {rate}")
+    if n < 1 or not 0.0 <= rate <= 1.0:
+        raise ParameterError(f"there is at least one trial and a rate lies in [0, 1]; found {n}, {rate}")
+    counts = np.arange(1, n + 1)
     # P(X >= k) is the regularised incomplete beta function I_rate(k, n - k + 1).
-    return 1.0 if k == 0 else float(betainc(k, n - k + 1, rate))
-
-
-def least_matches(n: int, rate: float, alpha: float) -> int | None:
-    """Return the smallest count whose tail is at most ``alpha``, or ``None`` if not even ``n`` of ``n`` is.
-
-    Args:
-        n: Number of trials, at least 1.
-        rate: Probability of one success under the null.
-        alpha: Significance, in ``(0, 1)``.
-
-    >>> least_matches(100, 0.1, 1e-6)
-    27
-    """
-    low, high = 0, n + 1
-    while low < high:
-        middle = (low + high) // 2
-        if middle <= n and binomial_tail(middle, n, rate) > alpha:
-            low = middle + 1
-        else:
-            high = middle
-    return low if low <= n else None
+    return np.concatenate([[1.0], betainc(counts, n - counts + 1, rate)])
 
 
 def clopper_pearson(k: int, n: int, confidence: float) -> Interval:
@@ -119,22 +101,10 @@ def clopper_pearson(k: int, n: int, confidence: float) -> Interval:
     References:
         Clopper and Pearson, Biometrika 26 (1934), 404-413.
     """
-    tail = (1.0 - _check_confidence(confidence)) / 2
+    if not 0.0 < confidence < 1.0:
+        raise ParameterError(f"a confidence lies in (0, 1); found {confidence}")
+    tail = (1.0 - confidence) / 2
     return Interval(_lower_bound(k, n, tail), _upper_bound(k, n, tail))
-
-
-def upper_bound(k: int, n: int, confidence: float) -> float:
-    """Return the exact one-sided upper bound of a rate (Clopper-Pearson).
-
-    Args:
-        k: Number of successes, in ``[0, n]``.
-        n: Number of trials, at least 1.
-        confidence: Coverage that is guaranteed, in ``(0, 1)``.
-
-    Raises:
-        ParameterError: An argument lies outside its range.
-    """
-    return _upper_bound(k, n, 1.0 - _check_confidence(confidence))
 
 
 def _lower_bound(k: int, n: int, tail: float) -> float:
@@ -154,9 +124,3 @@ def _upper_bound(k: int, n: int, tail: float) -> float:
 def _check_counts(k: int, n: int) -> None:
     if n < 1 or not 0 <= k <= n:
         raise ParameterError(f"a count k of n trials has 0 <= k <= n and n >= 1; found k = {k}, n = {n}")
-
-
-def _check_confidence(confidence: float) -> float:
-    if not 0.0 < confidence < 1.0:
-        raise ParameterError(f"a confidence lies in (0, 1); found {confidence}")
-    return confidence

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from onnxfp.errors import ParameterError
-from onnxfp.evidence.null import NullRate
-from onnxfp.evidence.statistics import binomial_tail, least_matches
+from onnxfp.evidence.null import Null
 
 
 class Verdict(Enum):
@@ -78,7 +77,7 @@ class Decision:
 
     Attributes:
         verdict: The answer.
-        p_value: Probability that an unassociated model matches at least as often, at the null rate.
+        p_value: Probability that an unassociated model matches at least as often, under the null.
         least_matches: Fewest matches that would have been a MATCH; ``None`` if no count would.
         reasons: The grounds, one sentence each.
     """
@@ -89,20 +88,25 @@ class Decision:
     reasons: tuple[str, ...]
 
 
-def decide(counts: Counts, null: NullRate, n_verifier_references: int, policy: Policy) -> Decision:
+def decide(counts: Counts, null: Null, n_verifier_references: int, policy: Policy) -> Decision:
     """Return the verdict on one suspect.
 
-    The p-value is the exact binomial tail of the matches over *all* candidates: one that the owner did not keep
+    The p-value is the null's tail at the number of matches, over *all* candidates: one that the owner did not keep
     counts as a mismatch, so that keeping the best cannot manufacture significance.
 
     Args:
         counts: What was observed.
-        null: The match rate that an unassociated model may reach.
+        null: What an unassociated model may match, over all candidates.
         n_verifier_references: Number of references that the verifier brought.
         policy: What is demanded.
+
+    Raises:
+        ParameterError: The null is one for another number of candidates.
     """
-    p_value = binomial_tail(counts.n_matches, counts.n_candidates, null.rate)
-    least = least_matches(counts.n_candidates, null.rate, policy.alpha)
+    if len(null.tail) != counts.n_candidates + 1:
+        raise ParameterError(f"the null is for {len(null.tail) - 1} candidates; there are {counts.n_candidates}")
+    p_value = null.p_value(counts.n_matches)
+    least = null.least_matches(policy.alpha)
     least = least if least is not None and least <= counts.n_asked else None
     obstacles = []
     if counts.n_asked < policy.least_examples:
@@ -116,24 +120,25 @@ def decide(counts: Counts, null: NullRate, n_verifier_references: int, policy: P
         obstacles.append("The policy demands references of the verifier's own, and none were given.")
     if least is None:
         obstacles.append(
-            f"With {counts.n_asked} examples and a null rate of {null.rate:.1%} no count reaches p <= {policy.alpha:g}."
+            f"No count of {counts.n_asked} examples reaches p <= {policy.alpha:g}: unassociated models match too "
+            "often, or too few of them were measured."
         )
     if obstacles:
         return Decision(Verdict.INCONCLUSIVE, p_value, least, tuple(obstacles))
     if p_value <= policy.alpha:
         reason = (
-            f"An unassociated model would match this often with a probability of at most {p_value:.2g}; the policy "
+            f"An unassociated model would match this often with a probability of {p_value:.2g}; the policy "
             f"takes {policy.alpha:g} or less as proof of derivation."
         )
         return Decision(Verdict.MATCH, p_value, least, (reason,))
     if p_value <= policy.grey:
         reason = (
-            f"An unassociated model would match this often with a probability of up to {p_value:.2g}: remarkable, but "
+            f"An unassociated model would match this often with a probability of {p_value:.2g}: remarkable, but "
             f"the policy demands {policy.alpha:g} or less, which takes {least} matches."
         )
         return Decision(Verdict.INCONCLUSIVE, p_value, least, (reason,))
     reason = (
-        f"{counts.n_matches} of {counts.n_asked} matches are no more than an unassociated model may show at the null "
-        f"rate; {least} would have been a MATCH."
+        f"{counts.n_matches} of {counts.n_asked} matches are no more than an unassociated model may show; "
+        f"{least} would have been a MATCH."
     )
     return Decision(Verdict.NO_MATCH, p_value, least, (reason,))

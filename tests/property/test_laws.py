@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from onnxfp.bundle.archive import parse_bundle
 from onnxfp.bundle.packing import pack
-from onnxfp.evidence.null import NullRate, Prior, ReferenceCount, estimate_null
-from onnxfp.evidence.statistics import binomial_tail, clopper_pearson, upper_bound
+from onnxfp.evidence.null import Null, Prior, ReferenceCount, estimate_null
+from onnxfp.evidence.predictive import predict_matches
+from onnxfp.evidence.statistics import binomial_tails, clopper_pearson
 from onnxfp.evidence.verdict import Counts, Policy, Verdict, decide
 from onnxfp.examples.derivation import DerivationContext, check_derivation, derive_labels, derive_seeds
 from onnxfp.examples.descent import Descent
@@ -33,47 +34,62 @@ def test_an_interval_contains_its_estimate(count: tuple[int, int], confidence: f
     k, n = count
     interval = clopper_pearson(k, n, confidence)
     assert 0 <= interval.lower <= k / n <= interval.upper <= 1
-    assert upper_bound(k, n, confidence) <= 1
 
 
-@given(counts, rates, rates)
-def test_a_tail_falls_with_the_count_and_grows_with_the_rate(count: tuple[int, int], a: float, b: float) -> None:
-    k, n = count
+@given(st.integers(1, 300), rates, rates)
+def test_a_tail_falls_with_the_count_and_grows_with_the_rate(n: int, a: float, b: float) -> None:
     low, high = sorted((a, b))
-    assert binomial_tail(k, n, low) <= binomial_tail(k, n, high) + 1e-15
-    if k:
-        assert binomial_tail(k, n, low) <= binomial_tail(k - 1, n, low)
-
-
-@given(st.integers(20, 200), rates, st.floats(1e-9, 1e-2), st.integers(0, 50))
-def test_more_matches_never_weaken_the_verdict(n: int, rate: float, alpha: float, extra: int) -> None:
-    verdicts = [
-        decide(Counts(k, n, n, n + extra), NullRate(rate, ""), 0, Policy(alpha=alpha)).verdict for k in range(n + 1)
-    ]
-    places = [ORDER.index(verdict) for verdict in verdicts]
-    assert places == sorted(places)
-
-
-@given(st.integers(20, 200), rates, st.integers(0, 400), st.integers(0, 400))
-def test_more_candidates_never_strengthen_the_verdict(n: int, rate: float, a: int, b: int) -> None:
-    few, many = sorted((a, b))
-    p_values = [decide(Counts(n, n, n, n + m), NullRate(rate, ""), 0, Policy()).p_value for m in (few, many)]
-    assert p_values[0] <= p_values[1]
+    assert (binomial_tails(n, low) <= binomial_tails(n, high) + 1e-15).all()
+    assert (np.diff(binomial_tails(n, low)) <= 0).all()
 
 
 pools = st.lists(st.integers(0, 100), max_size=12)
 
 
-@given(pools, pools, st.integers(2, 1000), rates)
-def test_the_owners_references_never_lower_the_null(
-    owner: list[int], verifier: list[int], n_classes: int, prior: float
-) -> None:
-    def pool(matches: list[int]) -> list[ReferenceCount]:
-        return [ReferenceCount(f"{i}", k, 100) for i, k in enumerate(matches)]
+def references(matches: list[int]) -> list[ReferenceCount]:
+    return [ReferenceCount(f"{i}", k, 100) for i, k in enumerate(matches)]
 
-    without = estimate_null([], pool(verifier), n_classes, Prior(prior, ""))
-    with_owner = estimate_null(pool(owner), pool(verifier), n_classes, Prior(prior, ""))
-    assert with_owner.rate >= without.rate >= 1 / n_classes
+
+def null(n_candidates: int, prior: list[int], owner: list[int], verifier: list[int], n_classes: int = 10) -> Null:
+    basis = Prior(tuple((k, 100) for k in prior), "")
+    return estimate_null(references(owner), references(verifier), basis, n_classes=n_classes, n_candidates=n_candidates)
+
+
+@given(st.integers(20, 200), pools, st.floats(1e-9, 1e-2), st.integers(0, 50))
+@settings(deadline=None)
+def test_more_matches_never_weaken_the_verdict(n: int, prior: list[int], alpha: float, extra: int) -> None:
+    model, policy = null(n + extra, prior, [], []), Policy(alpha=alpha)
+    verdicts = [decide(Counts(k, n, n, n + extra), model, 0, policy).verdict for k in range(n + 1)]
+    places = [ORDER.index(verdict) for verdict in verdicts]
+    assert places == sorted(places)
+
+
+@given(st.integers(20, 200), pools, st.integers(0, 400), st.integers(0, 400))
+@settings(deadline=None)
+def test_more_candidates_never_strengthen_the_verdict(n: int, prior: list[int], a: int, b: int) -> None:
+    few, many = sorted((a, b))
+    tails = [null(n + m, prior, [], []).p_value(n) for m in (few, many)]
+    assert tails[0] <= tails[1] * (1 + 1e-9)
+
+
+@given(pools, pools, pools, st.integers(2, 1000))
+@settings(deadline=None)
+def test_the_owners_references_never_lower_the_null(
+    owner: list[int], verifier: list[int], prior: list[int], n_classes: int
+) -> None:
+    without, with_owner = (null(100, prior, pool, verifier, n_classes) for pool in ([], owner))
+    assert (with_owner.tail >= without.tail).all()
+    assert (without.tail >= binomial_tails(100, 1 / n_classes)).all()
+
+
+@given(pools, st.integers(1, 300))
+@settings(deadline=None)
+def test_a_prediction_is_a_distribution(pool: list[int], n: int) -> None:
+    prediction = predict_matches([(k, 100) for k in pool], n)
+    assert prediction.tail[0] == 1.0
+    assert (np.diff(prediction.tail) <= 0).all()
+    # The expected count is the sum of the tail beyond zero.
+    assert abs(prediction.tail[1:].sum() - n * prediction.rate) <= 1e-6 * n
 
 
 shapes = st.sampled_from([(3, 8, 8), (5, 7, 1), (1, 33), (6,)])

@@ -1,65 +1,94 @@
-"""The null rate: which of chance, pools and prior decides."""
+"""The null: which of chance, prior and pools decides."""
 
 from __future__ import annotations
 
-import json
-
+import numpy as np
 import pytest
 
 from onnxfp.errors import ParameterError
 from onnxfp.evidence import null as module
-from onnxfp.evidence.null import ENOUGH_REFERENCES, Prior, ReferenceCount, estimate_null, find_prior
-from onnxfp.evidence.statistics import upper_bound
+from onnxfp.evidence.null import ENOUGH_REFERENCES, Null, Prior, ReferenceCount, estimate_null, find_prior
+from onnxfp.evidence.predictive import predict_matches
+from onnxfp.evidence.statistics import binomial_tails
 from onnxfp.examples.defaults import Choices, choose_recipe
 from onnxfp.types import InputGrid, Kind, Spectrum
 
-PRIOR = Prior(0.4, "a benchmark")
+COUNTS = (20, 35, 28, 31, 40, 22, 18, 33)
+PRIOR = Prior(tuple((k, 100) for k in COUNTS), "a benchmark")
 
 
 def pool(*counts: int) -> list[ReferenceCount]:
     return [ReferenceCount(f"sha256:{i:064x}", count, 100) for i, count in enumerate(counts)]
 
 
+def estimate(
+    owner: list[ReferenceCount], verifier: list[ReferenceCount], n_classes: int = 10, prior: Prior = PRIOR
+) -> Null:
+    return estimate_null(owner, verifier, prior, n_classes=n_classes, n_candidates=100)
+
+
 def test_without_references_the_prior_decides() -> None:
-    null = estimate_null([], [], 10, PRIOR)
-    assert null.rate == PRIOR.rate
-    assert "conservative prior" in null.source
+    null = estimate([], [])
+    assert (null.tail[40:] == predict_matches(PRIOR.counts, 100).tail[40:]).all()
+    assert null.summarise(60).source == "a benchmark"
 
 
 def test_a_bad_reference_of_either_side_raises_the_null() -> None:
-    for owner, verifier in ((pool(70), []), ([], pool(70))):
-        null = estimate_null(owner, verifier, 10, PRIOR)
-        assert null.rate == upper_bound(70, 100, 0.99) > 0.7
+    for owner, verifier, whose in ((pool(90), [], "the owner's one reference"), ([], pool(90), "your one reference")):
+        null = estimate(owner, verifier)
+        assert (null.tail[50:] > estimate([], []).tail[50:]).all()
+        assert whose in null.summarise(80).source
 
 
 def test_the_owner_cannot_lower_the_null_with_harmless_references() -> None:
-    assert estimate_null(pool(*[0] * 1000), [], 10, PRIOR).rate == PRIOR.rate
+    for n in (1, 10, 1000):
+        assert (estimate(pool(*[0] * n), []).tail >= estimate([], []).tail).all()
+
+
+def test_a_few_references_of_the_verifier_cannot_lower_the_prior() -> None:
+    assert (estimate([], pool(*[1] * (ENOUGH_REFERENCES - 1))).tail >= estimate([], []).tail).all()
 
 
 def test_enough_references_of_the_verifier_replace_the_prior() -> None:
-    few = estimate_null([], pool(*[1] * (ENOUGH_REFERENCES - 1)), 10, PRIOR)
-    enough = estimate_null([], pool(*[1] * ENOUGH_REFERENCES), 1000, PRIOR)
-    assert few.rate == PRIOR.rate
-    assert enough.rate == upper_bound(1, 100, 0.99) < PRIOR.rate
+    null = estimate([], pool(*[1] * ENOUGH_REFERENCES), 1000)
+    assert (null.tail[20:] == predict_matches([(1, 100)] * ENOUGH_REFERENCES, 100).tail[20:]).all()
+    least, before = null.least_matches(1e-6), estimate([], []).least_matches(1e-6)
+    assert least is not None
+    assert before is not None
+    assert least < before
+
+
+def test_the_owners_pool_still_counts_beside_enough_references_of_the_verifier() -> None:
+    verifier = pool(*[1] * ENOUGH_REFERENCES)
+    assert (estimate(pool(70), verifier, 1000).tail[50:] > estimate([], verifier, 1000).tail[50:]).all()
 
 
 def test_the_null_never_falls_below_chance() -> None:
-    assert estimate_null([], pool(*[0] * 20), 2, Prior(0.01, "x")).rate == 0.5
+    null = estimate([], pool(*[0] * 40), 2)
+    assert (null.tail >= binomial_tails(100, 0.5)).all()
+    assert null.summarise(60).source == "chance, 1 of 2 classes"
+
+
+def test_a_summary_gives_the_mean_and_what_one_in_a_hundred_reaches() -> None:
+    summary = estimate([], []).summarise(90)
+    assert summary.rate == pytest.approx(np.mean(COUNTS) / 100, abs=0.03)
+    tail = predict_matches(PRIOR.counts, 100).tail
+    assert tail[round(summary.upper * 100)] > 0.01 >= tail[round(summary.upper * 100) + 1]
 
 
 def test_two_classes_at_least() -> None:
     with pytest.raises(ParameterError, match="at least 2 classes"):
-        estimate_null([], [], 1, PRIOR)
+        estimate([], [], 1)
 
 
 @pytest.mark.parametrize("kind", ["c", "rc", "ltrc"])
 @pytest.mark.parametrize("n_classes", [2, 10, 100, 101, 1000, 100_000])
-def test_the_defaults_have_a_prior_for_every_number_of_classes(kind: Kind, n_classes: int) -> None:
-    shape = (3, 64, 64)
-    recipe = choose_recipe(Choices(kind=kind), InputGrid(), shape, (1, 2), n_classes)
+def test_the_defaults_can_convict_for_every_number_of_classes(kind: Kind, n_classes: int) -> None:
+    recipe = choose_recipe(Choices(kind=kind), InputGrid(), (3, 64, 64), (1, 2), n_classes)
     prior = find_prior(kind, recipe.spectrum, recipe.epsilon_levels / 255, n_classes)
-    assert 0.05 < prior.rate < 0.9
-    assert " of " in prior.source
+    least = estimate([], [], n_classes, prior).least_matches(1e-6)
+    assert least is not None
+    assert least > 100 / n_classes
 
 
 @pytest.mark.parametrize(
@@ -68,12 +97,14 @@ def test_the_defaults_have_a_prior_for_every_number_of_classes(kind: Kind, n_cla
 def test_beyond_what_was_measured_nothing_is_known(kind: Kind, spectrum: Spectrum, epsilon: float) -> None:
     # An accuser who crafts with a huge epsilon, where every sibling matches, convicts nobody by the prior alone.
     prior = find_prior(kind, spectrum, epsilon, 10)
-    assert prior.rate == 1.0
-    assert estimate_null([], [], 10, prior).rate == 1.0
-    assert estimate_null([], pool(*[30] * ENOUGH_REFERENCES), 10, prior).rate < 0.5
+    few, enough = pool(*[30] * (ENOUGH_REFERENCES - 1)), pool(*[30] * ENOUGH_REFERENCES)
+    for owner, verifier in (([], []), (few, []), ([], few), (enough, few)):
+        assert (estimate(owner, verifier, 10, prior).tail == 1.0).all()
+    assert estimate([], enough, 10, prior).tail[95] < 1e-6
 
 
 def test_the_priors_are_counts_of_a_measurement() -> None:
     for entry in module._priors():
-        assert 0 <= entry["n_matches"] <= entry["n_examples"]
-        assert json.dumps(entry["source"])
+        assert len(entry["n_matches"]) >= 3
+        assert all(0 <= matches <= entry["n_examples"] for matches in entry["n_matches"])
+        assert "benchmarks/PRIOR.md" in entry["source"]
