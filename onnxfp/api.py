@@ -15,8 +15,10 @@ from numpy.typing import ArrayLike
 import onnxfp
 from onnxfp.base.contract import channel_axis, spatial_axes
 from onnxfp.base.device import Device, choose_device
+from onnxfp.base.isolation import Limits
 from onnxfp.base.onnx_file import OnnxFile, read_onnx
-from onnxfp.base.session import ModelSession, Provider, as_written
+from onnxfp.base.runtime import Provider
+from onnxfp.base.session import ModelSession, as_written
 from onnxfp.bundle.archive import read_bundle
 from onnxfp.bundle.checkpoint import Checkpoint
 from onnxfp.bundle.fingerprint import Fingerprint, sign_fingerprint
@@ -29,7 +31,7 @@ from onnxfp.evidence.null import ReferenceCount, estimate_null, find_prior
 from onnxfp.evidence.report import CHECKS, NOT_TESTED, BundleRecord, Report, Signer, SuspectRecord
 from onnxfp.evidence.statistics import clopper_pearson, count_matches
 from onnxfp.evidence.verdict import Counts, Policy, decide
-from onnxfp.examples.defaults import DEFAULT_N_EXAMPLES, Choices, choose_recipe
+from onnxfp.examples.defaults import Choices, choose_n_examples, choose_recipe
 from onnxfp.examples.derivation import DerivationContext, check_derivation, derive_seeds
 from onnxfp.suspects.onnx_suspect import OnnxSuspect
 from onnxfp.types import Bounds, InputGrid, Labels, Levels
@@ -41,6 +43,9 @@ if TYPE_CHECKING:
     from onnxfp.examples.crafted import Progress
 
 Models = Iterable[str | Path]
+
+DEFAULT_LIMITS = Limits()
+"""Models come from strangers: unless told otherwise, each is open in a process of its own, with these limits."""
 
 N_PROBES = 32
 """Derived seeds on which the torch copy is compared with onnxruntime before anything is crafted."""
@@ -54,7 +59,7 @@ def generate(
     model: str | Path,
     *,
     output: str | Path | None = None,
-    n_examples: int = DEFAULT_N_EXAMPLES,
+    n_examples: int | None = None,
     choices: Choices | None = None,
     grid: InputGrid | None = None,
     input_name: str | None = None,
@@ -65,6 +70,7 @@ def generate(
     device: Device = "auto",
     key: str | Path | None = None,
     passphrase: Passphrase | None = None,
+    limits: Limits | None = DEFAULT_LIMITS,
     on_progress: Callable[[Progress], None] = lambda _: None,
 ) -> Fingerprint:
     """Make the fingerprint of a model.
@@ -73,7 +79,7 @@ def generate(
         model: The owner's ONNX file.
         output: Where to write the bundle; ``None`` returns it only. With a path, an interrupted run goes on where it
             stopped when it is called again.
-        n_examples: Number of examples n, at least 1.
+        n_examples: Number of examples n, at least 1; ``None`` leaves it to the number of classes.
         choices: Kind and hyper-parameters; what is left out suits the model.
         grid: Bounds and normalisation of the input; by default an image in [0, 1], or [0, 255] for byte inputs.
         input_name: Graph input that examples go to, if there are several.
@@ -84,6 +90,7 @@ def generate(
         device: Where gradients are computed.
         key: Private key file; ``None`` takes the user's default key, and makes it on first use.
         passphrase: Asked for the passphrase of an encrypted key.
+        limits: What each model may take in a process of its own; ``None`` opens them in this one.
         on_progress: Called after every gradient step.
 
     Returns:
@@ -92,7 +99,7 @@ def generate(
     Raises:
         OnnxfpError: Of the class that fits; see :mod:`onnxfp.errors`.
     """
-    if n_examples < 1:
+    if n_examples is not None and n_examples < 1:
         raise ParameterError(f"the number of examples must be at least 1; found {n_examples}")
     torch_device = choose_device(device)
     from onnxfp.examples.generation import craft_examples
@@ -101,16 +108,23 @@ def generate(
     provider: Provider = "auto" if torch_device.type == "cuda" else "cpu"
     file = read_onnx(model)
     session = ModelSession(
-        file, provider=provider, input_name=input_name, input_shape=input_shape, output_name=output_name, fixed=fixed
+        file,
+        provider=provider,
+        input_name=input_name,
+        input_shape=input_shape,
+        output_name=output_name,
+        fixed=fixed,
+        limits=limits,
     )
     base = _base_model(session)
     grid = grid or default_grid(session)
+    n_examples = n_examples or choose_n_examples(base.n_classes)
     recipe = choose_recipe(choices or Choices(), grid, base.input.shape, base.spatial_axes, base.n_classes)
     signer = _signer(key, passphrase)
     context = DerivationContext(
         public_key_of(signer), file.digest, base.input.shape, base.spatial_axes, base.n_classes, grid, recipe
     )
-    pool = _open_pool(references, base, provider)
+    pool = _open_pool(references, base, provider, limits)
 
     probes = grid.to_model_input(derive_seeds(context, range(N_PROBES)))
     from_copy = recipe.gradient == "copy"
@@ -201,6 +215,7 @@ def verify(
     input_shape: Sequence[int] | None = None,
     output_name: str | None = None,
     fixed: Mapping[str, ArrayLike] | None = None,
+    limits: Limits | None = DEFAULT_LIMITS,
 ) -> Report:
     """Ask a suspect the examples of a fingerprint and give a verdict.
 
@@ -216,6 +231,7 @@ def verify(
         input_shape: Shape of one example, where its graph leaves axes open.
         output_name: Its graph output with the classification, if there are several.
         fixed: Values for its other graph inputs.
+        limits: What each model may take in a process of its own; ``None`` opens them in this one.
 
     Returns:
         The record of the verification.
@@ -238,6 +254,7 @@ def verify(
         output_name=output_name,
         fixed=fixed,
         n_classes=base.n_classes,
+        limits=limits,
     )
     answers = OnnxSuspect(session, base.input, manifest.grid, grid).answer(fingerprint.levels)
     counts = Counts(
@@ -247,7 +264,7 @@ def verify(
         n_candidates=manifest.n_candidates,
     )
     owner = tuple(ReferenceCount(r.digest, r.n_matches, manifest.n_examples) for r in manifest.references)
-    pool = _open_pool(references, base, provider)
+    pool = _open_pool(references, base, provider, limits)
     own = tuple(_measure_pool(pool, fingerprint.levels, fingerprint.labels, base, manifest.grid))
     prior = find_prior(manifest.recipe.kind, manifest.recipe.spectrum, manifest.epsilon_share, base.n_classes)
     null = estimate_null(owner, own, prior, n_classes=base.n_classes, n_candidates=manifest.n_candidates)
@@ -257,7 +274,9 @@ def verify(
     return Report(
         signer=Signer(manifest.public_key, is_pinned=public_key is not None),
         bundle=BundleRecord(fingerprint.digest, base.digest, manifest.recipe.kind, base.n_classes, manifest.created),
-        suspect=SuspectRecord(session.model.digest, session.providers, session.input.name, session.output.name),
+        suspect=SuspectRecord(
+            session.model.digest, session.providers, session.holds, session.input.name, session.output.name
+        ),
         counts=counts,
         match_rate=match_rate,
         interval=clopper_pearson(counts.n_matches, counts.n_asked, policy.confidence),
@@ -283,6 +302,7 @@ def check(
     input_shape: Sequence[int] | None = None,
     output_name: str | None = None,
     fixed: Mapping[str, ArrayLike] | None = None,
+    limits: Limits | None = DEFAULT_LIMITS,
 ) -> ModelCheck:
     """Look whether a model can be fingerprinted: contract, operators, the copy's scores and gradient, speed.
 
@@ -293,6 +313,7 @@ def check(
         input_shape: Shape of one example, where the graph leaves axes open.
         output_name: Graph output with the classification, if there are several.
         fixed: Values for the other graph inputs.
+        limits: What the model may take in a process of its own; ``None`` opens it in this one.
 
     Raises:
         OnnxfpError: The file is no classifier, or the copy disagrees with onnxruntime.
@@ -302,7 +323,13 @@ def check(
 
     file = read_onnx(model)
     session = ModelSession(
-        file, provider="cpu", input_name=input_name, input_shape=input_shape, output_name=output_name, fixed=fixed
+        file,
+        provider="cpu",
+        input_name=input_name,
+        input_shape=input_shape,
+        output_name=output_name,
+        fixed=fixed,
+        limits=limits,
     )
     _base_model(session)
     grid = grid or default_grid(session)
@@ -366,7 +393,7 @@ def _model_files(models: Models) -> list[OnnxFile]:
     return list(files.values())
 
 
-def _open_pool(models: Models, base: BaseModel, provider: Provider) -> list[ModelSession]:
+def _open_pool(models: Models, base: BaseModel, provider: Provider, limits: Limits | None) -> list[ModelSession]:
     """Open the references, so that one that does not fit is found before the long work and not after it."""
     pool = []
     for file in _model_files(models):
@@ -375,7 +402,7 @@ def _open_pool(models: Models, base: BaseModel, provider: Provider) -> list[Mode
                 f"{file.path} is the base model itself; a reference must owe nothing to it",
                 hint="remove it from the references",
             )
-        pool.append(ModelSession(file, provider=provider, n_classes=base.n_classes))
+        pool.append(ModelSession(file, provider=provider, n_classes=base.n_classes, limits=limits))
     return pool
 
 

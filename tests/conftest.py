@@ -138,13 +138,13 @@ def easy() -> Choices:
 
 @pytest.fixture(scope="session")
 def crafted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A small base model and its fingerprint of 100 examples, really crafted, once for all tests that only read."""
+    """A small base model and its fingerprint of 200 examples, really crafted, once for all tests that only read."""
     folder = tmp_path_factory.mktemp("crafted")
     base = folder / "base.onnx"
     base.write_bytes(classifier(seed=0).SerializeToString())
     before = os.environ.get("ONNXFP_HOME")
     os.environ["ONNXFP_HOME"] = str(folder / "home")
-    onnxfp.generate(base, output=folder / "base.fp.npz", n_examples=100, choices=EASY)
+    onnxfp.generate(base, output=folder / "base.fp.npz", choices=EASY)
     if before is None:
         del os.environ["ONNXFP_HOME"]
     else:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from onnxfp.base.runtime import Tensor
 from onnxfp.errors import ContractError
 from onnxfp.types import InputSpec, Labels, Layout, OutputSpec, Scores
 
@@ -26,18 +26,6 @@ _DTYPES = {
 _CHANNELS = (1, 3, 4)
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Tensor:
-    """A graph input or output as onnxruntime describes it; axes are numbers, names or ``None``."""
-
-    name: str
-    type: str
-    shape: tuple[int | str | None, ...]
-
-    def __str__(self) -> str:
-        return f"{self.name} {self.type}{list(self.shape)}"
 
 
 def choose_input(

@@ -49,6 +49,11 @@ class OnnxFile:
     external: tuple[Path, ...]
     digest: str
 
+    @property
+    def n_bytes(self) -> int:
+        """Size of the file and its external data."""
+        return len(self.content) + sum(file.stat().st_size for file in self.external)
+
     @cached_property
     def proto(self) -> onnx.ModelProto:
         """The parsed model, without external data; parsed again from ``content`` and safe to modify."""

@@ -7,35 +7,25 @@ rules for batches, outputs and element types.
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from onnxfp.base.contract import Tensor, choose_input, choose_output, fixed_value, read_answer
+from onnxfp.base.contract import choose_input, choose_output, fixed_value, read_answer
+from onnxfp.base.isolation import IsolatedRuntime, LimitReachedError, Limits
 from onnxfp.base.onnx_file import OnnxFile
+from onnxfp.base.runtime import LocalRuntime, NoCudaError, Provider, RefusedError, Runtime
 from onnxfp.errors import ContractError, ModelFormatError, ProviderError, SuspectError
 from onnxfp.types import InputSpec, Labels, ModelInput, OutputSpec, Scores
-
-if TYPE_CHECKING:
-    import onnxruntime
-
-Provider = Literal["auto", "cpu", "cuda"]
-CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
 
 # What gives a probability where one number speaks for two classes.
 _SIGMOIDS = ("Sigmoid", "HardSigmoid")
 
 # Values of one batch: large enough to keep the cores busy, small enough to stay in their caches' reach.
 _VALUES_A_BATCH = 2**21
-
-_RUNTIME_ERRORS = (
-    *("EPFail", "EngineError", "Fail", "InvalidArgument", "InvalidGraph", "InvalidProtobuf", "NoModel"),
-    *("NoSuchFile", "NotFound", "NotImplemented", "RuntimeException"),
-)
 
 _log = logging.getLogger(__name__)
 
@@ -65,6 +55,7 @@ class ModelSession:
         fixed: Values for the other graph inputs, one number or as many as the input holds for one example.
         n_classes: Expected number of classes, to choose between outputs.
         optimise: Whether onnxruntime may fuse nodes; off to compare quantised graphs bit by bit.
+        limits: What the model may take in a process of its own; ``None`` opens it in this one.
 
     Raises:
         ModelFormatError: onnxruntime refuses the model.
@@ -83,15 +74,16 @@ class ModelSession:
         fixed: Mapping[str, ArrayLike] | None = None,
         n_classes: int | None = None,
         optimise: bool = True,
+        limits: Limits | None = None,
     ) -> None:
-        self.model = model
-        self._session = _open(model, provider, optimise=optimise)
-        self.providers: tuple[str, ...] = tuple(self._session.get_providers())
-        inputs = [Tensor(node.name, node.type, tuple(node.shape)) for node in self._session.get_inputs()]
+        self.model, self.limits = model, limits
+        self._runtime = _open(model, provider, optimise=optimise, limits=limits)
+        self.providers: tuple[str, ...] = self._runtime.providers
+        self.holds: tuple[str, ...] = self._runtime.holds
+        inputs, outputs = self._runtime.inputs, self._runtime.outputs
         self.input: InputSpec = choose_input(model.path, inputs, input_name, input_shape, fixed or {})
         self._inputs = {tensor.name: tensor for tensor in inputs}
         self.fixed = {name: fixed_value(model.path, self._inputs, name, value) for name, value in (fixed or {}).items()}
-        outputs = [Tensor(node.name, node.type, tuple(node.shape or ())) for node in self._session.get_outputs()]
         probe = np.zeros((self.input.batch or 1, *self.input.shape), self.input.dtype)
         answers = self._run([output.name for output in outputs], probe)
         sigmoids = {n for node in model.proto.graph.node if node.op_type in _SIGMOIDS for n in node.output}
@@ -155,11 +147,11 @@ class ModelSession:
     def _run(self, names: list[str], batch: NDArray[Any]) -> list[Any]:
         try:
             others = {name: self._for_batch(name, value, len(batch)) for name, value in self.fixed.items()}
-            return list(self._session.run(names, {self.input.name: batch, **others}))
-        except _runtime_errors() as error:
+            return self._runtime.run(names, {self.input.name: batch, **others})
+        except RefusedError as error:
             raise SuspectError(
-                f"{self.model.path} failed on a batch of shape {batch.shape}: {_first_line(error)}",
-                hint="the file may be damaged, or its graph only takes another batch size or input shape",
+                f"{self.model.path} failed on a batch of shape {batch.shape}: {error}",
+                hint=_hint(error, "the file may be damaged, or its graph only takes another batch size or input shape"),
             ) from error
 
 
@@ -173,6 +165,7 @@ def as_written(session: ModelSession) -> ModelSession:
         output_name=session.output.name,
         fixed=session.fixed,
         optimise=False,
+        limits=session.limits,
     )
 
 
@@ -184,71 +177,31 @@ def _to_dtype(inputs: ModelInput, dtype: str) -> NDArray[Any]:
     return inputs.astype(target)
 
 
-def _open(model: OnnxFile, provider: Provider, *, optimise: bool) -> onnxruntime.InferenceSession:
-    import onnxruntime
-
-    # Its C++ log goes straight to stderr, by the page when CUDA's libraries are missing; errors reach us anyway.
-    onnxruntime.set_default_logger_severity(4)
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    if not optimise:
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+def _open(model: OnnxFile, provider: Provider, *, optimise: bool, limits: Limits | None) -> Runtime:
     # Without external data the checked bytes themselves are opened, not whatever lies at the path by now.
-    source: str | bytes = str(model.path) if model.external else model.content
-    if provider != "cpu":
-        session = _open_on_cuda(onnxruntime, source, options)
-        if session is not None:
-            return session
-        if provider == "cuda":
-            raise ProviderError(
-                "CUDA was demanded, but onnxruntime cannot use it here",
-                hint="install onnxruntime-gpu and the CUDA libraries it names, or use --provider auto",
-            )
+    source: str | bytes = str(model.path.absolute()) if model.external else model.content
+    runtime: Runtime
     try:
-        return onnxruntime.InferenceSession(source, options, providers=[CPU])
-    except _runtime_errors() as error:
-        raise ModelFormatError(
-            f"onnxruntime {onnxruntime.__version__} refuses {model.path}: {_first_line(error)}",
-            hint="check the file with onnx.checker, or install a newer onnxruntime",
+        if limits is None:
+            runtime = LocalRuntime(source, provider, optimise=optimise)
+        else:
+            runtime = IsolatedRuntime(source, provider, optimise=optimise, n_bytes=model.n_bytes, limits=limits)
+    except NoCudaError as error:
+        raise ProviderError(
+            f"CUDA was demanded, but onnxruntime cannot use it here{f' ({error})' if str(error) else ''}",
+            hint="install onnxruntime-gpu and the CUDA libraries it names, or use --provider auto",
         ) from error
+    except RefusedError as error:
+        raise ModelFormatError(
+            f"{model.path} cannot be opened: {error}",
+            hint=_hint(error, "check the file with onnx.checker, or install a newer onnxruntime"),
+        ) from error
+    if runtime.warning:
+        _log.warning("CUDA is not usable (%s); the CPU is used instead", runtime.warning)
+    return runtime
 
 
-def _open_on_cuda(
-    onnxruntime: Any, source: str | bytes, options: onnxruntime.SessionOptions
-) -> onnxruntime.InferenceSession | None:
-    """Return a session that really runs on CUDA, or ``None``."""
-    if CUDA not in onnxruntime.get_available_providers() or not _has_gpu():
-        return None
-    try:
-        session = onnxruntime.InferenceSession(source, options, providers=[CUDA, CPU])
-    except _runtime_errors() as error:
-        _log.warning("CUDA is not usable (%s); the CPU is used instead", _first_line(error))
-        return None
-    if CUDA not in session.get_providers():
-        _log.warning("CUDA is not usable (its libraries cannot be loaded); the CPU is used instead")
-        return None
-    return session
-
-
-def _has_gpu() -> bool:
-    """Whether the NVIDIA driver is loaded: without it, opening the provider only prints errors."""
-    import ctypes
-
-    name = "nvcuda.dll" if os.name == "nt" else "libcuda.so.1"
-    try:
-        driver = ctypes.CDLL(name)
-        count = ctypes.c_int(0)
-        return driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0 and count.value > 0
-    except (OSError, AttributeError):
-        return False
-
-
-def _runtime_errors() -> tuple[type[Exception], ...]:
-    from onnxruntime.capi import onnxruntime_pybind11_state as state
-
-    # RuntimeError and ValueError: inputs that do not fit the graph surface so in some versions.
-    return (*(getattr(state, name) for name in _RUNTIME_ERRORS if hasattr(state, name)), RuntimeError, ValueError)
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0][:300] if str(error).strip() else type(error).__name__
+def _hint(error: RefusedError, otherwise: str) -> str:
+    if isinstance(error, LimitReachedError):
+        return "if you trust the model, allow it more with --max-memory or --max-seconds"
+    return otherwise

@@ -7,12 +7,13 @@ from typing import Any
 
 import click
 
-from onnxfp.cli.options import FILE, grid_of, input_options, json_option
+from onnxfp.cli.options import FILE, grid_of, input_options, json_option, limit_options, limits_of
 
 
 @click.command()
 @click.argument("model", type=FILE)
 @input_options
+@limit_options
 @json_option
 @click.pass_context
 def check(context: click.Context, /, model: Path, as_json: bool, **options: Any) -> None:
@@ -31,6 +32,7 @@ def check(context: click.Context, /, model: Path, as_json: bool, **options: Any)
         input_shape=options["input_shape"],
         output_name=options["output_name"],
         fixed=dict(options["fixed"]),
+        limits=limits_of(options),
     )
     print_check(found, model, as_json=as_json)
     context.exit(ModelError.exit_code if found.problem else 0)

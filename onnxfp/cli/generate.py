@@ -7,13 +7,29 @@ from typing import Any
 
 import click
 
-from onnxfp.cli.options import FILE, FILE_OR_FOLDER, grid_of, input_options, json_option, passphrase_options
+from onnxfp.cli.options import (
+    FILE,
+    FILE_OR_FOLDER,
+    grid_of,
+    input_options,
+    json_option,
+    limit_options,
+    limits_of,
+    passphrase_options,
+)
 
 
 @click.command()
 @click.argument("model", type=FILE)
 @click.option("-o", "--output", type=FILE, default=None, help="Where the bundle goes [default: MODEL with .fp.npz].")
-@click.option("-n", "--examples", "n_examples", type=click.IntRange(1), default=None, help="Examples [default: 100].")
+@click.option(
+    "-n",
+    "--examples",
+    "n_examples",
+    type=click.IntRange(1),
+    default=None,
+    help="Examples [default: 200; with more than 100 classes 100].",
+)
 @click.option("--kind", type=click.Choice(["c", "rc", "ltrc"]), default=None, help="Kind of examples.")
 @click.option("--spectrum", type=click.Choice(["white", "pink"]), default=None, help="Spectrum of the random seeds.")
 @click.option("--epsilon", type=float, default=None, help="Largest distance from a seed, in units of --bounds.")
@@ -41,6 +57,7 @@ from onnxfp.cli.options import FILE, FILE_OR_FOLDER, grid_of, input_options, jso
 @click.option("--key", type=FILE, default=None, help="Private key [default: yours, made on first use].")
 @passphrase_options
 @input_options
+@limit_options
 @json_option
 def generate(model: Path, output: Path | None, as_json: bool, **options: Any) -> None:
     """Make the fingerprint of MODEL, an ONNX classifier.
@@ -51,7 +68,7 @@ def generate(model: Path, output: Path | None, as_json: bool, **options: Any) ->
     from onnxfp.cli.passphrase import ask_passphrase
     from onnxfp.cli.progress import generation_bar
     from onnxfp.cli.render import print_fingerprint
-    from onnxfp.examples.defaults import DEFAULT_N_EXAMPLES, Choices
+    from onnxfp.examples.defaults import Choices
 
     output = output or model.with_suffix(".fp.npz")
     fields = ("kind", "spectrum", "epsilon", "n_steps", "step_size", "noise", "n_draws", "cutoff", "gradient", "seed")
@@ -59,7 +76,7 @@ def generate(model: Path, output: Path | None, as_json: bool, **options: Any) ->
         fingerprint = onnxfp.generate(
             model,
             output=output,
-            n_examples=options["n_examples"] or DEFAULT_N_EXAMPLES,
+            n_examples=options["n_examples"],
             choices=Choices(**{field: options[field] for field in fields}),
             grid=grid_of(options),
             input_name=options["input_name"],
@@ -69,6 +86,7 @@ def generate(model: Path, output: Path | None, as_json: bool, **options: Any) ->
             references=options["references"],
             device=options["device"],
             key=options["key"],
+            limits=limits_of(options),
             passphrase=ask_passphrase(options["passphrase_file"]),
             on_progress=on_progress,
         )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 if TYPE_CHECKING:
+    from onnxfp.base.isolation import Limits
     from onnxfp.types import InputGrid
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -135,6 +136,41 @@ def grid_of(options: dict[str, Any]) -> InputGrid | None:
     from onnxfp.types import Bounds, InputGrid
 
     return InputGrid(Bounds(*(bounds or (0.0, 1.0))), mean=mean, std=std)
+
+
+def limit_options(command: Command) -> Command:
+    """Add what a model may take."""
+    for option in reversed(
+        (
+            click.option("--no-isolation", is_flag=True, help="Open models in this process, without limits."),
+            click.option("--max-memory", type=float, default=None, help="GiB that a model may take [default: 4]."),
+            click.option(
+                "--max-seconds", type=float, default=None, help="Time to open a model, and for a batch [default: 300]."
+            ),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+def limits_of(options: dict[str, Any]) -> Limits | None:
+    """Return the limits that the options describe, or ``None`` for none.
+
+    Raises:
+        UsageError: Limits stand beside ``--no-isolation``.
+    """
+    from onnxfp.base.isolation import Limits
+
+    memory, seconds = options["max_memory"], options["max_seconds"]
+    if options["no_isolation"]:
+        if memory is not None or seconds is not None:
+            raise click.UsageError("limits hold in a process of its own only; leave out --no-isolation")
+        return None
+    default = Limits()
+    return Limits(
+        default.memory_bytes if memory is None else int(memory * 2**30),
+        default.seconds if seconds is None else seconds,
+    )
 
 
 def passphrase_options(command: Command) -> Command:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from onnxfp.base.parity import Parity
     from onnxfp.bundle.fingerprint import Fingerprint
     from onnxfp.evidence.null import NullRate
-    from onnxfp.evidence.report import Report
+    from onnxfp.evidence.report import Report, SuspectRecord
 
 _COLOURS = {"MATCH": "red", "NO_MATCH": "green", "INCONCLUSIVE": "yellow"}
 _WIDTH = 100
@@ -48,7 +48,7 @@ def print_report(report: Report, suspect: Path, *, as_json: bool) -> None:
             ("suspect", report.suspect.digest),
             ("base", report.bundle.base_digest),
             ("fingerprint", f"{report.bundle.digest}\nkind {report.bundle.kind}, created {report.bundle.created}"),
-            ("ran on", ", ".join(provider.removesuffix("ExecutionProvider") for provider in report.suspect.providers)),
+            ("ran on", _describe_run(report.suspect)),
             ("examples", f"{counts.n_asked} asked{selected}, {counts.n_answered} answered"),
             ("matches", f"{counts.n_matches}, {needed}"),
             (
@@ -164,6 +164,13 @@ def _describe_parity(parity: Parity) -> str:
         f"differ from onnxruntime by {parity.max_abs_difference:.2g} at most, {parity.max_rel_difference:.1g} of the "
         f"largest; {parity.n_label_flips} of {parity.n_inputs} labels differ"
     )
+
+
+def _describe_run(suspect: SuspectRecord) -> str:
+    where = ", ".join(provider.removesuffix("ExecutionProvider") for provider in suspect.providers)
+    words = {"process": "in a process of its own", "memory": "limited memory", "time": "limited time",
+             "network": "no network"}  # fmt: skip
+    return ", ".join([where, *(text for word, text in words.items() if word in suspect.isolation)])
 
 
 def _describe_null(null: NullRate) -> str:

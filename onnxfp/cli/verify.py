@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from onnxfp.cli.options import FILE, FILE_OR_FOLDER, grid_of, input_options, json_option
+from onnxfp.cli.options import FILE, FILE_OR_FOLDER, grid_of, input_options, json_option, limit_options, limits_of
 
 EXIT_CODES = {"MATCH": 0, "NO_MATCH": 10, "INCONCLUSIVE": 11}
 
@@ -27,6 +27,7 @@ EXIT_CODES = {"MATCH": 0, "NO_MATCH": 10, "INCONCLUSIVE": 11}
 @click.option("--need-references", is_flag=True, help="Without references of your own, INCONCLUSIVE.")
 @click.option("--provider", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 @input_options
+@limit_options
 @json_option
 @click.pass_context
 def verify(context: click.Context, /, suspect: Path, fingerprint: Path, as_json: bool, **options: Any) -> None:
@@ -52,6 +53,7 @@ def verify(context: click.Context, /, suspect: Path, fingerprint: Path, as_json:
         input_shape=options["input_shape"],
         output_name=options["output_name"],
         fixed=dict(options["fixed"]),
+        limits=limits_of(options),
     )
     print_report(report, suspect, as_json=as_json)
     context.exit(EXIT_CODES[report.verdict.value])

@@ -39,12 +39,15 @@ class SuspectRecord:
     Attributes:
         digest: ``sha256:<hex>`` of its file.
         providers: onnxruntime's execution providers as actually used, in order.
+        isolation: What it was kept from while it ran: ``process``, ``time``, ``memory``, ``network``; empty where it
+            ran in the verifier's own process.
         input: Name of the input that was fed.
         output: Name of the output that was read.
     """
 
     digest: str
     providers: tuple[str, ...]
+    isolation: tuple[str, ...]
     input: str
     output: str
 

@@ -19,7 +19,6 @@ from onnxfp.types import InputGrid, Kind, Spectrum
 
 FEW_CLASSES: Final = 100
 DEFAULT_KIND: Final[Kind] = "ltrc"
-DEFAULT_N_EXAMPLES: Final = 100
 ESTIMATE_DIRECTIONS: Final = 32
 
 
@@ -50,6 +49,11 @@ class Choices:
     cutoff: int | None = None
     gradient: Gradient = "copy"
     seed: int = 0
+
+
+def choose_n_examples(n_classes: int) -> int:
+    """Return how many examples a fingerprint has: more where independent models match many of them."""
+    return 200 if n_classes <= FEW_CLASSES else 100
 
 
 def choose_recipe(

@@ -24,7 +24,7 @@ EASY = ("--kind", "rc", "--steps", 40, "--step-size", 0.004, "--noise", 0.01)
 def test_generate_verify_and_inspect_from_one_end_to_the_other(onnxfp: Run, base_path: Path, other_path: Path) -> None:
     made = onnxfp("generate", base_path, *EASY)
     assert made.code == 0
-    assert "100 of" in made.out
+    assert "200 of" in made.out
     assert "made your default key pair" in made.err
     bundle = base_path.with_suffix(".fp.npz")
     match = onnxfp("verify", base_path, bundle)
@@ -44,7 +44,7 @@ def test_json_is_one_record_on_stdout(onnxfp: Run, crafted: tuple[Path, Path], t
     assert record["schema"] == "onnxfp/verification/1"
     assert record["decision"]["verdict"] == "MATCH"
     manifest = json.loads(onnxfp("inspect", bundle, "--json").out)["manifest"]
-    assert manifest["n_examples"] == 100
+    assert manifest["n_examples"] == 200
     output = tmp_path / "b.fp.npz"
     made = json.loads(onnxfp("generate", base, "-n", 2, *EASY, "-o", output, "--json").out)
     assert made["manifest"]["public_key"] == manifest["public_key"] or len(made["manifest"]["public_key"]) == 64
@@ -101,8 +101,8 @@ def test_the_contact_sheet_shows_the_examples(onnxfp: Run, crafted: tuple[Path, 
     assert seen.code == 0
     with Image.open(sheet) as image:
         pixels = np.asarray(image)
-    # 40 examples of 8 x 8 in 7 columns and 6 rows, three times as large, two pixels apart.
-    assert pixels.shape == (6 * 26, 7 * 26, 3)
+    # 200 examples of 8 x 8 in 15 columns and 14 rows, three times as large, two pixels apart.
+    assert pixels.shape == (14 * 26, 15 * 26, 3)
     import onnxfp as package
 
     first = package.load(crafted[1]).levels[0].transpose(1, 2, 0)

@@ -54,7 +54,6 @@ def test_references_are_recorded_and_a_folder_is_a_pool(
     assert len(fingerprint.manifest.references) == 2
     report = onnxfp.verify(base_path, fingerprint)
     assert [r.n_matches for r in report.owner_references] == [r.n_matches for r in fingerprint.manifest.references]
-    assert report.null.rate >= max(r.n_matches for r in report.owner_references) / 20
 
 
 def test_the_base_is_no_reference_of_itself(base_path: Path, easy: Choices, tmp_path: Path) -> None:

@@ -162,7 +162,7 @@ def test_an_output_that_is_no_classification_is_refused(open_model: Open) -> Non
 
 def test_what_onnxruntime_refuses_is_a_model_error(open_model: Open) -> None:
     node = helper.make_node("Relu", ["missing"], ["y"])
-    with pytest.raises(ModelFormatError, match=r"onnxruntime .* refuses"):
+    with pytest.raises(ModelFormatError, match=r"cannot be opened: onnxruntime .*missing"):
         open_model(simple([node], [("x", 1, ["N", 2])], [("y", 1, ["N", 2])]))
 
 
@@ -180,7 +180,7 @@ def test_inputs_of_another_shape_are_refused(open_model: Open, make_classifier: 
 
 
 def test_cuda_that_is_demanded_and_missing_is_an_error(base_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("onnxfp.base.session._has_gpu", lambda: False)
+    monkeypatch.setattr("onnxfp.base.runtime.has_gpu", lambda: False)
     with pytest.raises(ProviderError, match="CUDA") as raised:
         ModelSession(read_onnx(base_path), provider="cuda")
     assert "--provider auto" in raised.value.hint

@@ -1,0 +1,102 @@
+"""What goes through the pipe between a process and the child in which a stranger's model is open.
+
+A frame is a JSON object and a list of values: arrays of numbers as raw bytes, and whatever else a model may give
+(texts, maps from class to score) as JSON. The child may have been taken over by its model, so nothing here runs code,
+and sizes are checked before memory is taken.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from math import prod
+from typing import IO, Any
+
+import numpy as np
+
+MAX_HEAD_BYTES = 2**26
+MAX_VALUE_BYTES = 2**31
+_NUMBERS = "?bhilqBHILQefd"
+_PIECE = 2**20
+
+
+class FrameError(Exception):
+    """What came through the pipe is no frame."""
+
+
+def write_frame(stream: IO[bytes], head: dict[str, Any], values: Sequence[Any] = ()) -> None:
+    """Write a JSON object and values.
+
+    Args:
+        stream: The pipe.
+        head: Plain values.
+        values: Arrays of numbers, or values that JSON holds.
+    """
+    described: list[dict[str, Any]] = []
+    contents: list[memoryview] = []
+    for value in values:
+        if isinstance(value, np.ndarray) and value.dtype.char in _NUMBERS:
+            array = np.ascontiguousarray(value)
+            described.append({"dtype": array.dtype.str, "shape": value.shape})
+            contents.append(array.reshape(-1).view(np.uint8).data)
+        else:
+            described.append({"json": _plain(value)})
+    text = json.dumps({"head": head, "values": described}).encode()
+    stream.write(len(text).to_bytes(8, "little") + text)
+    stream.writelines(contents)
+    stream.flush()
+
+
+def read_frame(stream: IO[bytes]) -> tuple[dict[str, Any], list[Any]]:
+    """Read what :func:`write_frame` wrote.
+
+    Raises:
+        EOFError: The other side has closed the pipe.
+        FrameError: It is no frame, or larger than any frame may be.
+    """
+    length = int.from_bytes(_read(stream, 8), "little")
+    if length > MAX_HEAD_BYTES:
+        raise FrameError(f"a head of {length} bytes")
+    try:
+        frame = json.loads(_read(stream, length))
+        head, described = frame["head"], frame["values"]
+        return dict(head), [_read_value(stream, entry) for entry in described]
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise FrameError(str(error)) from error
+
+
+def _read_value(stream: IO[bytes], entry: dict[str, Any]) -> Any:
+    if "json" in entry:
+        return _restored(entry["json"])
+    dtype, shape = np.dtype(str(entry["dtype"])), tuple(int(axis) for axis in entry["shape"])
+    size = prod(shape) * dtype.itemsize
+    if dtype.char not in _NUMBERS or min(shape, default=0) < 0 or size > MAX_VALUE_BYTES:
+        raise FrameError(f"an array of {dtype} {shape}")
+    return np.frombuffer(_read(stream, size), dtype).reshape(shape)
+
+
+def _read(stream: IO[bytes], size: int) -> bytearray:
+    content = bytearray()
+    while len(content) < size:
+        piece = stream.read(min(_PIECE, size - len(content)))
+        if not piece:
+            raise EOFError
+        content += piece
+    return content
+
+
+def _plain(value: Any) -> Any:
+    """Return texts and maps from class to score as JSON has them: a map is a list of pairs under ``map``."""
+    if isinstance(value, dict):
+        return {"map": [[_plain(key), _plain(item)] for key, item in value.items()]}
+    if isinstance(value, np.ndarray):
+        return [str(item) for item in value.ravel().tolist()]
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value.item() if isinstance(value, np.generic) else value if isinstance(value, int | float) else str(value)
+
+
+def _restored(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: item for key, item in value["map"]}  # noqa: C416 - a pair that is none must raise
+    return [_restored(item) for item in value] if isinstance(value, list) else value

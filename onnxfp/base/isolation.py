@@ -1,0 +1,218 @@
+"""A model that is open in a process of its own, with limits, so that it can harm nothing but its own answer.
+
+onnxruntime is a large C++ program that parses what a stranger wrote. A crash, a hang or an allocation of terabytes in
+it ends the child, and here becomes an error that names the cause. The child starts in an empty folder of its own, with
+an environment that holds no secrets.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import weakref
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from onnxfp.base.frames import FrameError, read_frame, write_frame
+from onnxfp.base.runtime import NoCudaError, Provider, RefusedError, Tensor
+from onnxfp.errors import ParameterError
+
+# What onnxruntime, CUDA and Python themselves read.
+_ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT", "LANG", "LC_ALL", "VIRTUAL_ENV")
+_PREFIXES = ("CUDA_", "NVIDIA_", "OMP_", "ORT_")
+_COPIES_OF_A_MODEL = 8
+
+
+class LimitReachedError(RefusedError):
+    """The child came to its end before it answered: a crash, or more time or memory than is allowed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a model may take.
+
+    Attributes:
+        memory_bytes: Memory, beyond eight times the size of the model's own file, which is allowed on top. Held on
+            Linux; with a GPU, whose driver maps more than any model, not.
+        seconds: Wall time to open the model, and for each batch. The processor time that goes with it is the same for
+            each core.
+
+    Raises:
+        ParameterError: A limit is not positive.
+    """
+
+    memory_bytes: int = 4 * 2**30
+    seconds: float = 300.0
+
+    def __post_init__(self) -> None:
+        if self.memory_bytes <= 0 or not self.seconds > 0:
+            raise ParameterError(f"limits must be positive; found {self.memory_bytes} bytes, {self.seconds} seconds")
+
+
+class IsolatedRuntime:
+    """A model that is open in a child process. See :class:`~onnxfp.base.runtime.Runtime`.
+
+    Args:
+        source: The file's absolute path, or its content.
+        provider: ``auto`` takes CUDA where it works, else the CPU; ``cuda`` demands it.
+        optimise: Whether onnxruntime may fuse nodes.
+        n_bytes: Size of the model with its external data.
+        limits: What it may take.
+
+    Raises:
+        RefusedError: onnxruntime refuses the model, or the child ended while it opened it.
+        NoCudaError: CUDA was demanded and is not available.
+    """
+
+    def __init__(
+        self, source: str | bytes, provider: Provider, *, optimise: bool, n_bytes: int, limits: Limits
+    ) -> None:
+        self._limits = limits
+        self._memory_bytes = limits.memory_bytes + _COPIES_OF_A_MODEL * n_bytes
+        # A GPU's driver maps more than any model needs, and checks who opens it.
+        has_gpu = provider != "cpu" and _may_have_gpu()
+        # A process without network is another user's, who may not read the external data.
+        is_offline = not has_gpu and isinstance(source, bytes)
+        folder = tempfile.TemporaryDirectory(prefix="onnxfp-", ignore_cleanup_errors=True)
+        self._child = subprocess.Popen(  # noqa: S603 - this interpreter, with words of our own
+            [sys.executable, "-P", "-m", "onnxfp.base.worker", *(["offline"] if is_offline else [])],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            cwd=folder.name,
+            env=_environment(folder.name),
+            # Ctrl-C is for the parent, which then ends the child.
+            start_new_session=True,
+        )
+        self._pipe = ThreadPoolExecutor(1)
+        self._end = weakref.finalize(self, _end, self._child, self._pipe, folder)
+        head = {
+            "path": source if isinstance(source, str) else "",
+            "provider": provider,
+            "optimise": optimise,
+            "memory_bytes": 0 if has_gpu else self._memory_bytes,
+            "cpu_seconds": int(limits.seconds * (os.cpu_count() or 1)) + 1,
+        }
+        described, _ = self._exchange(head, [] if isinstance(source, str) else [_as_array(source)], "opening it")
+        self.inputs = _tensors(described, "inputs")
+        self.outputs = _tensors(described, "outputs")
+        self.providers = tuple(str(name) for name in described.get("providers", ()))
+        self.warning = str(described.get("warning", ""))
+        self.holds = tuple(word for word in ("process", "time", "memory", "network") if word in described["holds"])
+
+    def run(self, names: Sequence[str], feeds: Mapping[str, NDArray[Any]]) -> list[Any]:
+        """Return the values of the outputs ``names``."""
+        request = {"names": list(names), "feeds": list(feeds)}
+        _, values = self._exchange(request, list(feeds.values()), "running it")
+        if len(values) != len(names):
+            raise RefusedError(f"its process gave {len(values)} values for {len(names)} outputs")
+        return values
+
+    def close(self) -> None:
+        """End the child; it ends by itself when this object is collected."""
+        self._end()
+
+    def _exchange(self, head: dict[str, Any], values: Sequence[Any], doing: str) -> tuple[dict[str, Any], list[Any]]:
+        """Send a request and return the answer, or say what became of the child."""
+        requests, answers = self._child.stdin, self._child.stdout
+        assert requests is not None  # noqa: S101 - both were asked for as pipes
+        assert answers is not None  # noqa: S101
+        if not self._end.alive:
+            raise RefusedError("its process has ended")
+
+        def exchange() -> tuple[dict[str, Any], list[Any]]:
+            write_frame(requests, head, values)
+            return read_frame(answers)
+
+        future = self._pipe.submit(exchange)
+        try:
+            answer, results = future.result(self._limits.seconds)
+        except FutureTimeoutError:
+            self.close()
+            seconds = f"{self._limits.seconds:g} s"
+            raise LimitReachedError(f"{doing} took longer than the {seconds} that are allowed") from None
+        except (EOFError, OSError):
+            reason = self._cause_of_death()
+            self.close()
+            raise LimitReachedError(f"{doing} {reason}") from None
+        except (FrameError, MemoryError) as error:
+            self.close()
+            raise RefusedError(f"{doing} gave no readable answer: {str(error)[:200]!a}") from error
+        except BaseException:
+            self.close()
+            raise
+        if "error" in answer:
+            if answer["error"] == NoCudaError.__name__:
+                raise NoCudaError(_printable(answer.get("message")))
+            raise RefusedError(_printable(answer.get("message")))
+        return answer, results
+
+    def _cause_of_death(self) -> str:
+        try:
+            code = self._child.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            return "closed its connection"
+        if code < 0:
+            name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
+            if name == "SIGXCPU":
+                return "took more processor time than is allowed"
+            memory = f"; {self._memory_bytes / 2**30:.1f} GiB of memory are allowed" if name != "SIGSEGV" else ""
+            return f"crashed onnxruntime ({name}{memory})"
+        return f"ended its process with code {code}"
+
+
+def _end(child: subprocess.Popen[bytes], pipe: ThreadPoolExecutor, folder: tempfile.TemporaryDirectory[str]) -> None:
+    with suppress(OSError):
+        child.kill()
+    with suppress(subprocess.TimeoutExpired):
+        child.wait(timeout=10)
+    pipe.shutdown(wait=True, cancel_futures=True)
+    for stream in (child.stdin, child.stdout):
+        with suppress(OSError, ValueError):
+            if stream is not None:
+                stream.close()
+    folder.cleanup()
+
+
+def _environment(folder: str) -> dict[str, str]:
+    """Return what the child needs of the environment: no tokens, no keys, no passphrases."""
+    kept = {name: value for name, value in os.environ.items() if name in _ENVIRONMENT or name.startswith(_PREFIXES)}
+    # So that the child finds what the parent found, from the empty folder it starts in.
+    path = os.pathsep.join(str(Path(entry).absolute()) for entry in sys.path if entry)
+    return {**kept, "PYTHONPATH": path, "HOME": folder, "TMPDIR": folder, "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+def _may_have_gpu() -> bool:
+    """Whether an NVIDIA driver is about; asked without loading it, which takes longer than opening a model."""
+    return os.name == "nt" or Path("/dev/nvidiactl").exists() or Path("/dev/dxg").exists()
+
+
+def _as_array(content: bytes) -> NDArray[Any]:
+    import numpy as np
+
+    return np.frombuffer(content, np.uint8)
+
+
+def _tensors(described: Mapping[str, Any], side: str) -> tuple[Tensor, ...]:
+    try:
+        return tuple(
+            Tensor(str(name), str(kind), tuple(a if isinstance(a, int | str) else None for a in shape))
+            for name, kind, shape in described[side]
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise RefusedError("its process described no inputs and outputs") from error
+
+
+def _printable(message: object) -> str:
+    """Return the child's words without what could steer a terminal."""
+    return "".join(letter if letter.isprintable() else "?" for letter in str(message)[:400])

@@ -1,0 +1,120 @@
+"""How many matches a *new* unassociated model would show, seen those of others.
+
+Unassociated models differ: of seven siblings, some match a tenth of a fingerprint and some four tenths. A binomial with
+their pooled rate would call every model of the second sort a thief. So the count of a new model is beta-binomial,
+
+    K | p ~ Binomial(n, p),    p ~ Beta(mu (1/rho - 1), (1 - mu) (1/rho - 1)),
+
+with mean rate ``mu`` and correlation ``rho`` within a model (0: all models have one rate; the standard deviation
+between models is ``sqrt(rho mu (1 - mu))``). Both are unknown. Their posterior, given the counts of the pool, is summed
+on a fixed grid, and the tail of the mixture is the p-value: it is wide when the pool is small, and wider still when its
+models disagree.
+
+A pool of a few models cannot exclude that one in a million behaves otherwise. What carries the verdict beyond that is
+the assumption written in the prior: models spread no wider than :data:`WIDEST_SPREAD`. benchmarks/CALIBRATION.md shows
+by simulation up to which spreads the rate of false matches stays below ``alpha``, and which spreads were measured.
+
+References:
+    Skellam, J. R. Stat. Soc. B 10 (1948), 257-261 (the distribution); Geisser, *Predictive Inference* (1993).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnxfp.errors import ParameterError
+
+WIDEST_SPREAD = 0.15
+"""Correlation ``rho`` up to which the prior is flat. At a mean rate of 20 %: a standard deviation of 15 points."""
+
+# Prior probability of a wider spread: a pool that plainly shows one is believed.
+_SURPRISE = 1e-6
+_LEAST_SPREAD, _MOST_SPREAD = 1e-3, 0.7
+_N_RATES, _N_SPREADS, _N_WIDE = 256, 24, 12
+_NEGLIGIBLE = 1e-14
+_CHUNK = 2**21
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prediction:
+    """The distribution of the match count of a new model.
+
+    Attributes:
+        tail: ``(n + 1,)`` float64; entry ``k`` is the probability of at least ``k`` matches of ``n``.
+        rate: Expected match rate, in [0, 1].
+    """
+
+    tail: NDArray[np.float64]
+    rate: float
+
+
+def predict_matches(pool: Sequence[tuple[int, int]], n_examples: int) -> Prediction:
+    """Return how many of ``n_examples`` a new model would match that is like those of the pool.
+
+    Args:
+        pool: ``(matches, asked)`` of each unassociated model; may be empty.
+        n_examples: Number of examples n that the new model is asked, at least 1.
+
+    Raises:
+        ParameterError: A count does not lie in ``[0, asked]``, or there is nothing to ask.
+
+    >>> prediction = predict_matches([(12, 100), (31, 100), (20, 100)], 100)
+    >>> bool(prediction.tail[50] < 0.1 < prediction.tail[20])
+    True
+    """
+    if n_examples < 1 or any(asked < 1 or not 0 <= matches <= asked for matches, asked in pool):
+        raise ParameterError(f"matches lie in [0, asked], and asked is at least 1; found {list(pool)}, {n_examples}")
+    alpha, beta, log_weight = _grid()
+    log_weight = log_weight.copy()
+    for (matches, asked), times in Counter(pool).items():
+        log_weight += times * _log_probability(np.array([matches]), asked, alpha, beta)[:, 0]
+    weight = np.exp(log_weight - log_weight.max())
+    weight /= weight.sum()
+    kept = weight > _NEGLIGIBLE
+    weight, alpha, beta = weight[kept], alpha[kept], beta[kept]
+    counts = np.arange(n_examples + 1)
+    probability = np.zeros(n_examples + 1)
+    step = max(1, _CHUNK // len(counts))
+    for first in range(0, len(weight), step):
+        part = slice(first, first + step)
+        probability += weight[part] @ np.exp(_log_probability(counts, n_examples, alpha[part], beta[part]))
+    tail = np.minimum(probability[::-1].cumsum()[::-1], 1.0)
+    tail[0] = 1.0
+    return Prediction(tail, float(weight @ (alpha / (alpha + beta))))
+
+
+def _log_probability(
+    counts: NDArray[np.int64], n: int, alpha: NDArray[np.float64], beta: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return ``(len(alpha), len(counts))`` logarithms of the beta-binomial probabilities."""
+    from scipy.special import betaln, gammaln
+
+    choices = gammaln(n + 1) - gammaln(counts + 1) - gammaln(n - counts + 1)
+    a, b = alpha[:, None], beta[:, None]
+    return np.asarray(choices + betaln(counts + a, n - counts + b) - betaln(a, b))
+
+
+@cache
+def _grid() -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Return the two parameters of the beta distribution and the logarithm of the prior weight, for each grid point.
+
+    Mean rates are uniform in (0, 1), on points that lie closer towards both ends; spreads are uniform up to
+    :data:`WIDEST_SPREAD`, on Gauss-Legendre points, and hardly ever wider.
+    """
+    angle = np.pi * (np.arange(_N_RATES) + 0.5) / _N_RATES
+    rate, rate_weight = (1 - np.cos(angle)) / 2, np.sin(angle)
+    point, weight_within = np.polynomial.legendre.leggauss(_N_SPREADS)
+    within = _LEAST_SPREAD + (WIDEST_SPREAD - _LEAST_SPREAD) * (point + 1) / 2
+    beyond = np.geomspace(WIDEST_SPREAD, _MOST_SPREAD, _N_WIDE + 1)[1:]
+    spread = np.concatenate([within, beyond])
+    spread_weight = np.concatenate([weight_within / weight_within.sum(), _SURPRISE * beyond / beyond.sum()])
+    mu, rho = (axis.ravel() for axis in np.meshgrid(rate, spread, indexing="ij"))
+    weight = np.outer(rate_weight / rate_weight.sum(), spread_weight).ravel()
+    size = 1 / rho - 1
+    return mu * size, (1 - mu) * size, np.log(weight)
