@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 __all__ = [
+    "Attestation",
     "Bounds",
     "Fingerprint",
     "OnnxfpError",
@@ -26,30 +27,36 @@ __all__ = [
     "Report",
     "Verdict",
     "__version__",
+    "attest",
     "check",
     "generate",
     "load",
+    "load_attestation",
     "verify",
 ]
 
 if TYPE_CHECKING:
-    from onnxfp.api import check, generate, load, verify
+    from onnxfp.api import attest, check, generate, load, load_attestation, verify
     from onnxfp.bundle.fingerprint import Fingerprint
     from onnxfp.errors import OnnxfpError
+    from onnxfp.evidence.attestation import Attestation
     from onnxfp.evidence.report import Report
     from onnxfp.evidence.verdict import Policy, Verdict
     from onnxfp.types import Bounds
 
 _HOMES = {
+    "Attestation": "onnxfp.evidence.attestation",
     "Bounds": "onnxfp.types",
     "Fingerprint": "onnxfp.bundle.fingerprint",
     "OnnxfpError": "onnxfp.errors",
     "Policy": "onnxfp.evidence.verdict",
     "Report": "onnxfp.evidence.report",
     "Verdict": "onnxfp.evidence.verdict",
+    "attest": "onnxfp.api",
     "check": "onnxfp.api",
     "generate": "onnxfp.api",
     "load": "onnxfp.api",
+    "load_attestation": "onnxfp.api",
     "verify": "onnxfp.api",
 }
 

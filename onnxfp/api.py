@@ -1,4 +1,4 @@
-"""The three calls: generate, load, verify. Each composes the stages; the stages do the work."""
+"""The calls: generate, load, verify, attest and check. Each composes the stages; the stages do the work."""
 
 from __future__ import annotations
 
@@ -22,11 +22,13 @@ from onnxfp.base.session import ModelSession, as_written
 from onnxfp.bundle.archive import read_bundle
 from onnxfp.bundle.checkpoint import Checkpoint
 from onnxfp.bundle.fingerprint import Fingerprint, sign_fingerprint
-from onnxfp.bundle.keys import Passphrase, default_key_path, generate_key_pair, load_public_key, load_signer
+from onnxfp.bundle.keys import Passphrase, default_key_path, generate_key_pair, load_signer
 from onnxfp.bundle.keys import signer_public_key as public_key_of
 from onnxfp.bundle.manifest import SCHEMA, BaseModel, CopyParity, Manifest, ReferenceResult
 from onnxfp.bundle.signing import check_pinned
+from onnxfp.bundle.trust_store import find_public_key, name_of
 from onnxfp.errors import ContractError, FileError, ParameterError
+from onnxfp.evidence.attestation import ATTESTATION, Attestation, read_attestation, sign_report
 from onnxfp.evidence.null import ReferenceCount, estimate_null, find_prior
 from onnxfp.evidence.report import CHECKS, NOT_TESTED, BundleRecord, Report, Signer, SuspectRecord
 from onnxfp.evidence.statistics import clopper_pearson, count_matches
@@ -120,7 +122,7 @@ def generate(
     grid = grid or default_grid(session)
     n_examples = n_examples or choose_n_examples(base.n_classes)
     recipe = choose_recipe(choices or Choices(), grid, base.input.shape, base.spatial_axes, base.n_classes)
-    signer = _signer(key, passphrase)
+    signer = open_signer(key, passphrase)
     context = DerivationContext(
         public_key_of(signer), file.digest, base.input.shape, base.spatial_axes, base.n_classes, grid, recipe
     )
@@ -181,7 +183,8 @@ def load(path: str | Path, *, public_key: str | Path | None = None) -> Fingerpri
 
     Args:
         path: The bundle file.
-        public_key: The owner's public key (a PEM file or 64 hexadecimal digits) that must have signed it.
+        public_key: The owner's public key that must have signed it: 64 hexadecimal digits, a PEM file, or a name in the
+            trust store.
 
     Raises:
         FileError: The file cannot be read.
@@ -191,7 +194,7 @@ def load(path: str | Path, *, public_key: str | Path | None = None) -> Fingerpri
     fingerprint = read_bundle(path)
     manifest = fingerprint.manifest
     if public_key is not None:
-        check_pinned(manifest.public_key, load_public_key(public_key))
+        check_pinned(manifest.public_key, find_public_key(public_key))
     check_derivation(
         manifest.derivation_context(),
         fingerprint.levels,
@@ -222,7 +225,8 @@ def verify(
     Args:
         suspect: The suspect's ONNX file.
         fingerprint: The bundle file, or what :func:`load` returned.
-        public_key: The owner's public key that must have signed the bundle; ``None`` accepts any and says so.
+        public_key: The owner's public key that must have signed the bundle, as :func:`load` takes it; ``None`` accepts
+            any and says so.
         references: The verifier's own unassociated models (files or folders).
         policy: What a verdict demands.
         provider: Where onnxruntime runs.
@@ -243,7 +247,7 @@ def verify(
     if not isinstance(fingerprint, Fingerprint):
         fingerprint = load(fingerprint, public_key=public_key)
     elif public_key is not None:
-        check_pinned(fingerprint.manifest.public_key, load_public_key(public_key))
+        check_pinned(fingerprint.manifest.public_key, find_public_key(public_key))
     manifest = fingerprint.manifest
     base = manifest.base
     session = ModelSession(
@@ -272,7 +276,7 @@ def verify(
     match_rate = counts.n_matches / counts.n_asked
     transferability = sum(rates) / len(rates) if rates else None
     return Report(
-        signer=Signer(manifest.public_key, is_pinned=public_key is not None),
+        signer=Signer(manifest.public_key, public_key is not None, name_of(manifest.public_key)),
         bundle=BundleRecord(fingerprint.digest, base.digest, manifest.recipe.kind, base.n_classes, manifest.created),
         suspect=SuspectRecord(
             session.model.digest, session.providers, session.holds, session.input.name, session.output.name
@@ -292,6 +296,54 @@ def verify(
         not_tested=NOT_TESTED,
         versions=_versions(),
     )
+
+
+def attest(
+    report: Report,
+    *,
+    key: str | Path | CryptoSigner | None = None,
+    passphrase: Passphrase | None = None,
+    suspect: str | Path = "",
+    fingerprint: str | Path = "",
+) -> bytes:
+    """Sign a report, so that it can be shown to others.
+
+    Args:
+        report: What :func:`verify` returned.
+        key: The auditor's private key file, or what :func:`open_signer` returned; ``None`` takes the user's default
+            key, and makes it on first use.
+        passphrase: Asked for the passphrase of an encrypted key.
+        suspect: The suspect's file, whose name goes into the attestation; its digest comes from the report.
+        fingerprint: The bundle file, whose name does too.
+
+    Returns:
+        The attestation file's bytes: a DSSE envelope over an in-toto Statement, canonical JSON.
+
+    Raises:
+        KeyFileError: The key cannot be opened.
+        ParameterError: The report is one that no reader would accept.
+    """
+    signer = open_signer(key, passphrase) if key is None or isinstance(key, str | Path) else key
+    return sign_report(report, signer, Path(suspect).name, Path(fingerprint).name)
+
+
+def load_attestation(path: str | Path, *, public_key: str | Path | None = None) -> Attestation:
+    """Read an attestation and check its signature, and that it is about what its report is about.
+
+    Args:
+        path: The attestation file.
+        public_key: The auditor's public key that must have signed it, as :func:`load` takes an owner's; ``None``
+            accepts any.
+
+    Raises:
+        FileError: The file cannot be read.
+        ReportError: It is not a well-formed attestation.
+        TrustError: Signature, key or subjects are not what they claim to be.
+    """
+    attestation = read_attestation(path)
+    if public_key is not None:
+        check_pinned(attestation.public_key, find_public_key(public_key), ATTESTATION)
+    return attestation
 
 
 def check(
@@ -370,7 +422,17 @@ def _base_model(session: ModelSession) -> BaseModel:
     return BaseModel(session.model.digest, n_classes, session.input, session.output, spatial_axes(session.input.layout))
 
 
-def _signer(key: str | Path | None, passphrase: Passphrase | None) -> CryptoSigner:
+def open_signer(key: str | Path | None = None, passphrase: Passphrase | None = None) -> CryptoSigner:
+    """Return the signer for a private key.
+
+    Args:
+        key: The private key file; ``None`` takes the user's default key, and makes it on first use.
+        passphrase: Asked for the passphrase of an encrypted key.
+
+    Raises:
+        KeyFileError: The file is missing, holds no Ed25519 private key, or the passphrase is wrong.
+        ParameterError: The key is encrypted, and there is no passphrase.
+    """
     path = default_key_path() if key is None else Path(key)
     if key is None and not path.exists():
         generate_key_pair(path)

@@ -4,7 +4,7 @@ The library raises these and never prints or exits. The command line turns them 
 ``error: what (where)`` and ``hint: next step`` and leaves with the class's ``exit_code``.
 A negative verdict is a value (:class:`onnxfp.evidence.verdict.Verdict`), never an error.
 
-Exit codes: 2 usage, 3 model, 4 bundle, 5 trust, 6 execution, 7 files and keys. 1 is left to crashes.
+Exit codes: 2 usage, 3 model, 4 bundle or report, 5 trust, 6 execution, 7 files and keys. 1 is left to crashes.
 """
 
 from __future__ import annotations
@@ -75,8 +75,22 @@ class BundleVersionError(BundleError):
     """The bundle was written in a schema version that this release does not know."""
 
 
+class ReportError(OnnxfpError):
+    """A report, or the attestation of one, cannot be read."""
+
+    exit_code = 4
+
+
+class ReportFormatError(ReportError):
+    """The text is not a well-formed report or attestation, or its numbers contradict each other."""
+
+
+class ReportVersionError(ReportError):
+    """The report was written in a schema version that this release does not know."""
+
+
 class TrustError(OnnxfpError):
-    """A bundle is well formed, but must not be believed."""
+    """A bundle or an attestation is well formed, but must not be believed."""
 
     exit_code = 5
 

@@ -27,6 +27,9 @@ from onnxfp.base.frames import FrameError, read_frame, write_frame
 from onnxfp.base.runtime import NoCudaError, Provider, RefusedError, Tensor
 from onnxfp.errors import ParameterError
 
+HOLDS = ("process", "time", "memory", "network")
+"""What a model can be kept from: this process, endless time, all memory, the network."""
+
 # What onnxruntime, CUDA and Python themselves read.
 _ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT", "LANG", "LC_ALL", "VIRTUAL_ENV")
 _PREFIXES = ("CUDA_", "NVIDIA_", "OMP_", "ORT_")
@@ -108,7 +111,7 @@ class IsolatedRuntime:
         self.outputs = _tensors(described, "outputs")
         self.providers = tuple(str(name) for name in described.get("providers", ()))
         self.warning = str(described.get("warning", ""))
-        self.holds = tuple(word for word in ("process", "time", "memory", "network") if word in described["holds"])
+        self.holds = tuple(word for word in HOLDS if word in described.get("holds", ()))
 
     def run(self, names: Sequence[str], feeds: Mapping[str, NDArray[Any]]) -> list[Any]:
         """Return the values of the outputs ``names``."""

@@ -45,7 +45,7 @@ def read_bundle(path: str | Path) -> Fingerprint:
     """
     path = Path(path)
     try:
-        with _open(path) as stream:
+        with open_plain_file(path, "give the path of a bundle, for example model.fp.npz") as stream:
             return _parse(stream, os.fstat(stream.fileno()).st_size)
     except (BundleError, TrustError) as error:
         raise type(error)(f"{path}: {error}", hint=error.hint) from error
@@ -88,8 +88,13 @@ def _parse(stream: BinaryIO, n_bytes: int) -> Fingerprint:
     return Fingerprint(levels, labels, indices, manifest, members[SIGNATURE])
 
 
-def _open(path: Path) -> BinaryIO:
-    hint = "give the path of a bundle, for example model.fp.npz"
+def open_plain_file(path: Path, hint: str) -> BinaryIO:
+    """Open a file for reading, and nothing but a plain file.
+
+    Raises:
+        FileError: There is none; its hint is ``hint``.
+        OSError: It cannot be opened.
+    """
     try:
         mode = path.stat().st_mode
     except (FileNotFoundError, ValueError) as error:

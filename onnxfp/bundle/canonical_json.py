@@ -31,18 +31,36 @@ def load(text: bytes, where: str) -> Json:
         BundleFormatError: It is not JSON, not an object, or not in canonical form.
     """
     try:
-        value = json.loads(
-            text.decode("ascii"),
-            object_pairs_hook=_no_duplicates,
-            parse_constant=_refuse,
-            parse_int=_parse_int,
-        )
+        value = _parse(text.decode("ascii"))
         canonical = dump(value) if isinstance(value, dict) else b""
     except (ValueError, RecursionError) as error:
         raise BundleFormatError(f"{where} is not canonical JSON: {error}", hint=_HINT) from error
     if canonical != text:
         raise BundleFormatError(f"{where} is not one canonical JSON object", hint=_HINT)
     return value  # type: ignore[no-any-return]
+
+
+def load_any_layout(text: str, where: str) -> Json:
+    """Return the object that ``text`` holds, however it is laid out; it still means one thing to everybody.
+
+    Args:
+        text: JSON with any white space and order of keys, but no key twice, and numbers only where numbers stand.
+        where: Name of the record, for messages.
+
+    Raises:
+        BundleFormatError: It is not such JSON, or not an object.
+    """
+    try:
+        value = _parse(text)
+    except (ValueError, RecursionError) as error:
+        raise BundleFormatError(f"{where} is not JSON: {error}", hint=_HINT) from error
+    if not isinstance(value, dict):
+        raise BundleFormatError(f"{where} is not one JSON object", hint=_HINT)
+    return value
+
+
+def _parse(text: str) -> Any:
+    return json.loads(text, object_pairs_hook=_no_duplicates, parse_constant=_refuse, parse_int=_parse_int)
 
 
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> Json:

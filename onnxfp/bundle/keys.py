@@ -29,19 +29,38 @@ _RAW_KEY = re.compile(r"[0-9a-fA-F]{64}")
 _log = logging.getLogger(__name__)
 
 
-def default_key_path() -> Path:
-    """Return where the user's default private key lies: in ``$ONNXFP_HOME``, else the platform's place for settings."""
+def home_folder() -> Path:
+    """Return where the user's keys lie: ``$ONNXFP_HOME``, else the platform's place for settings."""
     home = os.environ.get(HOME_VARIABLE)
     if home:
-        return Path(home) / DEFAULT_KEY_NAME
+        return Path(home)
     from platformdirs import user_config_path
 
-    return user_config_path("onnxfp") / DEFAULT_KEY_NAME
+    return user_config_path("onnxfp")
+
+
+def default_key_path() -> Path:
+    """Return where the user's default private key lies."""
+    return home_folder() / DEFAULT_KEY_NAME
 
 
 def public_key_path(private_path: Path) -> Path:
     """Return where the public half lies: ``onnxfp.pem`` has ``onnxfp.pub.pem`` beside it."""
     return private_path.with_name(f"{private_path.stem}.pub.pem")
+
+
+def make_key_folder(folder: Path) -> None:
+    """Make a folder for keys, and those above it, where they are missing; only their owner may look into them.
+
+    Raises:
+        FileError: It cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise FileError(
+            f"{folder} cannot be made: {error.strerror}", hint=f"set {HOME_VARIABLE} to a writable folder"
+        ) from error
 
 
 def generate_key_pair(private_path: Path, *, passphrase: bytes | None = None, overwrite: bool = False) -> str:
@@ -79,12 +98,7 @@ def generate_key_pair(private_path: Path, *, passphrase: bytes | None = None, ov
     public_path = public_key_path(private_path)
     if not overwrite and public_path.exists():
         raise FileError(f"{public_path} exists already", hint="choose another name, or move it away first")
-    try:
-        private_path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    except OSError as error:
-        raise FileError(
-            f"{private_path.parent} cannot be made: {error.strerror}", hint=f"set {HOME_VARIABLE} to a writable folder"
-        ) from error
+    make_key_folder(private_path.parent)
     private_pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption)
     public_pem = public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     was_there = private_path.exists()
@@ -122,6 +136,11 @@ def signer_public_key(signer: CryptoSigner) -> str:
     return str(signer.public_key.keyval["public"])
 
 
+def is_raw_key(text: str) -> bool:
+    """Return whether ``text`` is a public key itself, 64 hexadecimal digits, rather than the name of a file."""
+    return _RAW_KEY.fullmatch(text) is not None
+
+
 def load_public_key(source: str | Path) -> str:
     """Return a raw public key, 64 hexadecimal digits.
 
@@ -131,7 +150,7 @@ def load_public_key(source: str | Path) -> str:
     Raises:
         KeyFileError: The file is missing or holds no Ed25519 public key.
     """
-    if _RAW_KEY.fullmatch(str(source)):
+    if is_raw_key(str(source)):
         return str(source).lower()
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, is_dataclass
-from datetime import datetime
+from dataclasses import asdict, dataclass
 from math import prod
-from types import NoneType, UnionType
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 
 from onnxfp.bundle import canonical_json
+from onnxfp.bundle.records import build, is_digest, is_key, is_time
 from onnxfp.errors import BundleFormatError, BundleVersionError, ParameterError
 from onnxfp.examples.derivation import DerivationContext
 from onnxfp.examples.recipe import Recipe
@@ -27,13 +24,7 @@ MAX_SPATIAL_AXES = 3
 MAX_CLASSES = 2**20
 MAX_CANDIDATES_PER_EXAMPLE = 100
 
-_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
-_KEY = re.compile(r"[0-9a-f]{64}")
-_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
 _NUMBERS = re.compile(r"float(16|32|64)|u?int(8|16|32|64)")
-_MAX_TEXT = 1000
-
-Record = TypeVar("Record")
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,9 +150,9 @@ class Manifest:
         axes, output, parity = self.base.spatial_axes, self.base.output, self.copy_parity
         most = MAX_CANDIDATES_PER_EXAMPLE * self.n_examples
         claims = {
-            "created is not a UTC time": _is_time(self.created),
-            "public_key is not 64 hexadecimal digits": _KEY.fullmatch(self.public_key),
-            "base.digest is not a SHA-256 digest": _DIGEST.fullmatch(self.base.digest),
+            "created is not a UTC time": is_time(self.created),
+            "public_key is not 64 hexadecimal digits": is_key(self.public_key),
+            "base.digest is not a SHA-256 digest": is_digest(self.base.digest),
             "base.n_classes is out of range": 2 <= self.base.n_classes <= MAX_CLASSES,
             "base.input.shape is out of range": (
                 1 <= len(shape) <= MAX_AXES and min(shape) >= 1 and prod(shape) <= MAX_VALUES_PER_EXAMPLE
@@ -181,7 +172,7 @@ class Manifest:
             "copy_parity contradicts recipe.gradient": (parity is not None) == (self.recipe.gradient == "copy"),
             "copy_parity holds a negative number": parity is None
             or (parity.max_abs_difference >= 0 and 0 <= parity.n_label_flips <= parity.n_inputs),
-            "a reference's digest is malformed": all(_DIGEST.fullmatch(r.digest) for r in self.references),
+            "a reference's digest is malformed": all(is_digest(r.digest) for r in self.references),
             "a reference is named twice": len({r.digest for r in self.references}) == n_references,
             "a reference matches more than all": all(0 <= r.n_matches <= self.n_examples for r in self.references),
         }
@@ -196,76 +187,6 @@ class Manifest:
             raise BundleFormatError(f"manifest.json: grid: {error}", hint=_HINT) from error
         if not (np.abs(ends) <= np.finfo(np.float32).max).all():
             raise BundleFormatError("manifest.json: grid: the model's input overflows float32", hint=_HINT)
-
-
-def build(kind: type[Record], value: Any, where: str) -> Record:
-    """Return a record (a frozen dataclass) from parsed JSON, strictly.
-
-    Args:
-        kind: The dataclass.
-        value: What JSON held in its place.
-        where: Path of the field, for messages.
-
-    Raises:
-        BundleFormatError: A field is missing, unknown, of the wrong type or refused by the record; it is named.
-    """
-    if not isinstance(value, Mapping):
-        raise BundleFormatError(f"{where} must be an object", hint=_HINT)
-    hints = get_type_hints(kind)
-    names = [field.name for field in fields(kind)]  # type: ignore[arg-type]
-    strangers = sorted(set(value) ^ set(names))
-    if strangers:
-        problem = "is unknown" if strangers[0] in value else "is missing"
-        raise BundleFormatError(f"{where}.{_shown(strangers[0])} {problem}", hint=_HINT)
-    arguments = {name: _convert(hints[name], value[name], f"{where}.{name}") for name in names}
-    try:
-        return kind(**arguments)
-    except ParameterError as error:
-        raise BundleFormatError(f"{where}: {error}", hint=_HINT) from error
-
-
-def _convert(kind: Any, value: Any, where: str) -> Any:
-    origin, parts = get_origin(kind), get_args(kind)
-    if is_dataclass(kind):
-        return build(kind, value, where)  # type: ignore[arg-type]
-    if origin is tuple and isinstance(value, list):
-        if len(parts) == 2 and parts[1] is ...:
-            return tuple(_convert(parts[0], item, f"{where}[{i}]") for i, item in enumerate(value))
-        if len(parts) == len(value):
-            return tuple(
-                _convert(p, item, f"{where}[{i}]") for i, (p, item) in enumerate(zip(parts, value, strict=True))
-            )
-    elif origin is Literal and any(value == part and type(value) is type(part) for part in parts):
-        return value
-    elif origin in (Union, UnionType) and NoneType in parts:
-        return None if value is None else _convert(next(p for p in parts if p is not NoneType), value, where)
-    elif kind is float and type(value) in (int, float) and abs(value) < 1e300:
-        return float(value)
-    elif kind is str and type(value) is str and not value.isprintable():
-        # It could steer the terminal of whoever reads the report.
-        raise BundleFormatError(f"{where} holds characters that cannot be printed: {value[:60]!a}", hint=_HINT)
-    elif (
-        (kind is int and type(value) is int and abs(value) < 2**63)
-        or (kind is bool and type(value) is bool)
-        or (kind is str and type(value) is str and len(value) <= _MAX_TEXT)
-    ):
-        return value
-    expected = getattr(kind, "__name__", None) if origin is None else str(kind)
-    raise BundleFormatError(f"{where} must be {expected}; found {str(value)[:60]!r}", hint=_HINT)
-
-
-def _is_time(text: str) -> bool:
-    if not _TIME.fullmatch(text):
-        return False
-    try:
-        datetime.fromisoformat(text)
-    except ValueError:
-        return False
-    return True
-
-
-def _shown(name: str) -> str:
-    return name[:100] if name.isprintable() else ascii(name[:100])
 
 
 _HINT = "the bundle was not written by onnxfp, or was edited since"

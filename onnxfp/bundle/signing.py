@@ -1,4 +1,7 @@
-"""Signatures: a DSSE envelope over an in-toto Statement whose subjects are the members' digests.
+"""Signatures: a DSSE envelope over an in-toto Statement, which says something about files by their digests.
+
+A fingerprint's statement has the bundle's members as subjects, an attestation's the suspect and the bundle. Each kind
+has a predicate type of its own, so that one can never pass for the other.
 
 The envelope, its pre-authentication encoding and the signature itself are securesystemslib's, whose signers also
 reach key management services and hardware. Here is only what is signed, and how strictly it is read back.
@@ -13,9 +16,11 @@ import hashlib
 from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from onnxfp.bundle import canonical_json
+from onnxfp.bundle.canonical_json import Json
 from onnxfp.errors import BundleFormatError, DigestError, KeyMismatchError, SignatureError
 
 if TYPE_CHECKING:
@@ -38,22 +43,106 @@ def member_digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
+@dataclass(frozen=True, slots=True)
+class StatementKind:
+    """What a statement is about, for its reader and for messages.
+
+    Attributes:
+        predicate_type: URI that the statement names.
+        noun: What people call its file.
+        where: What holds the envelope.
+        signer: Who signs it.
+    """
+
+    predicate_type: str
+    noun: str
+    where: str
+    signer: str
+
+    @property
+    def hint(self) -> str:
+        """The next step for whoever holds one that is not good."""
+        return f"the {self.noun} was not written by onnxfp, or was edited since: ask the {self.signer} for the original"
+
+
+FINGERPRINT = StatementKind(PREDICATE_TYPE, "bundle", "signature.json", "owner")
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """What is signed.
+
+    Attributes:
+        subjects: SHA-256 (hexadecimal) of every file that it is about, by name.
+        predicate: What it says about them.
+    """
+
+    subjects: Mapping[str, str]
+    predicate: Json = field(default_factory=dict)
+
+    def to_json(self, kind: StatementKind) -> bytes:
+        """Return the canonical JSON of the in-toto Statement."""
+        return canonical_json.dump(
+            {
+                "_type": STATEMENT_TYPE,
+                "subject": [
+                    {"name": name, "digest": {"sha256": self.subjects[name]}} for name in sorted(self.subjects)
+                ],
+                "predicateType": kind.predicate_type,
+                "predicate": self.predicate,
+            }
+        )
+
+
+def sign_statement(statement: Statement, kind: StatementKind, signer: Signer) -> bytes:
+    """Return the canonical JSON of a signed envelope."""
+    from securesystemslib.dsse import Envelope
+
+    envelope = Envelope(statement.to_json(kind), PAYLOAD_TYPE, {})
+    envelope.sign(signer)
+    return canonical_json.dump(envelope.to_dict())
+
+
+def verify_statement(envelope: bytes, kind: StatementKind, public_key: str) -> Statement:
+    """Check the signature and return what was signed.
+
+    Args:
+        envelope: The envelope's JSON.
+        kind: What the statement must be about.
+        public_key: The key that must have signed it, 64 hexadecimal digits.
+
+    Raises:
+        BundleFormatError: The envelope or its statement is malformed, or about something else.
+        SignatureError: There is no signature, or it is not by that key, or anybody can sign under that key.
+    """
+    payload, signature = _parse_envelope(envelope, kind)
+    _verify(payload, signature, public_key, kind)
+    return _parse_statement(payload, kind)
+
+
+def claimed_predicate(envelope: bytes, kind: StatementKind) -> Json:
+    """Return what an envelope says *before* anybody checked its signature: only to find the key that it names.
+
+    Raises:
+        BundleFormatError: The envelope or its statement is malformed, or about something else.
+        SignatureError: There is no signature.
+    """
+    payload, _ = _parse_envelope(envelope, kind)
+    return _parse_statement(payload, kind).predicate
+
+
 def sign_members(digests: Mapping[str, str], signer: Signer) -> bytes:
-    """Return the canonical JSON of a signed envelope.
+    """Return the canonical JSON of a fingerprint's signed envelope.
 
     Args:
         digests: SHA-256 (hexadecimal) of every member, by name.
         signer: The owner's key.
     """
-    from securesystemslib.dsse import Envelope
-
-    envelope = Envelope(canonical_json.dump(_statement(digests)), PAYLOAD_TYPE, {})
-    envelope.sign(signer)
-    return canonical_json.dump(envelope.to_dict())
+    return sign_statement(Statement(digests), FINGERPRINT, signer)
 
 
-def verify_envelope(envelope: bytes, public_key: str) -> dict[str, str]:
-    """Check the signature and return the digests that were signed.
+def verify_envelope(envelope: bytes, public_key: str) -> Mapping[str, str]:
+    """Check the signature of a fingerprint and return the digests that were signed.
 
     Args:
         envelope: The envelope's JSON.
@@ -66,20 +155,10 @@ def verify_envelope(envelope: bytes, public_key: str) -> dict[str, str]:
         BundleFormatError: The envelope or its statement is malformed.
         SignatureError: There is no signature, or it is not by that key.
     """
-    payload, signature = _parse_envelope(envelope)
-    _verify(payload, signature, public_key)
-    statement = canonical_json.load(payload, "the signed statement")
-    digests: dict[str, str] = {}
-    subjects = statement.get("subject")
-    for subject in subjects if isinstance(subjects, list) else []:
-        match subject:
-            case {"name": str(name), "digest": {"sha256": str(digest)}} if name not in digests:
-                digests[name] = digest
-            case _:
-                raise BundleFormatError("the signed statement has a malformed subject", hint=_HINT)
-    if statement != _statement(digests):
-        raise BundleFormatError("the signed statement is not one about a fingerprint", hint=_HINT)
-    return digests
+    statement = verify_statement(envelope, FINGERPRINT, public_key)
+    if statement.predicate:
+        raise BundleFormatError("the signed statement says more than a fingerprint's", hint=FINGERPRINT.hint)
+    return statement.subjects
 
 
 def check_members(signed: Mapping[str, str], found: Mapping[str, str]) -> None:
@@ -95,16 +174,16 @@ def check_members(signed: Mapping[str, str], found: Mapping[str, str]) -> None:
             )
 
 
-def check_pinned(public_key: str, pinned: str) -> None:
-    """Compare the bundle's key with the one that the verifier trusts.
+def check_pinned(public_key: str, pinned: str, kind: StatementKind = FINGERPRINT) -> None:
+    """Compare the key that signed with the one that the verifier trusts.
 
     Raises:
         KeyMismatchError: They differ.
     """
     if public_key != pinned:
         raise KeyMismatchError(
-            f"the bundle is signed by {public_key[:16]}..., the pinned key is {pinned[:16]}...",
-            hint="ask the owner which key is theirs; a bundle by another key proves nothing for them",
+            f"the {kind.noun} is signed by {public_key[:16]}..., the pinned key is {pinned[:16]}...",
+            hint=f"ask the {kind.signer} which key is theirs; what another key signed proves nothing for them",
         )
 
 
@@ -118,45 +197,59 @@ def is_weak_key(public_key: str) -> bool:
     return y >= _FIELD or y in _WEAK
 
 
-def _statement(digests: Mapping[str, str]) -> dict[str, Any]:
-    return {
-        "_type": STATEMENT_TYPE,
-        "subject": [{"name": name, "digest": {"sha256": digests[name]}} for name in sorted(digests)],
-        "predicateType": PREDICATE_TYPE,
-        "predicate": {},
-    }
+def _parse_statement(payload: bytes, kind: StatementKind) -> Statement:
+    value = canonical_json.load(payload, "the signed statement")
+    found = value.get("predicateType")
+    if found != kind.predicate_type:
+        raise BundleFormatError(
+            f"the signed statement is of type {str(found)[:100]!r}; {kind.predicate_type!r} was expected",
+            hint=kind.hint,
+        )
+    subjects: dict[str, str] = {}
+    given = value.get("subject")
+    for subject in given if isinstance(given, list) else []:
+        match subject:
+            case {"name": str(name), "digest": {"sha256": str(digest)}} if name not in subjects:
+                subjects[name] = digest
+            case _:
+                raise BundleFormatError("the signed statement has a malformed subject", hint=kind.hint)
+    predicate = value.get("predicate")
+    statement = Statement(subjects, predicate if isinstance(predicate, dict) else {})
+    if statement.to_json(kind) != payload:
+        raise BundleFormatError("the signed statement is not an in-toto Statement as onnxfp writes it", hint=kind.hint)
+    return statement
 
 
-def _parse_envelope(envelope: bytes) -> tuple[bytes, tuple[str, bytes]]:
-    value = canonical_json.load(envelope, "signature.json")
+def _parse_envelope(envelope: bytes, kind: StatementKind) -> tuple[bytes, tuple[str, bytes]]:
+    value = canonical_json.load(envelope, kind.where)
     match value:
-        case {"payload": str(payload), "payloadType": str(kind), "signatures": list(signatures)} if len(value) == 3:
-            if kind != PAYLOAD_TYPE:
+        case {"payload": str(payload), "payloadType": str(found), "signatures": list(signatures)} if len(value) == 3:
+            if found != PAYLOAD_TYPE:
                 raise BundleFormatError(
-                    f"the envelope has payload type {kind[:60]!r}, not {PAYLOAD_TYPE!r}", hint=_HINT
+                    f"the envelope has payload type {found[:60]!r}, not {PAYLOAD_TYPE!r}", hint=kind.hint
                 )
         case _:
-            raise BundleFormatError("signature.json is not a DSSE envelope", hint=_HINT)
+            raise BundleFormatError(f"{kind.where} is not a DSSE envelope", hint=kind.hint)
     if not signatures:
-        raise SignatureError("the bundle carries no signature", hint="ask the owner for the bundle as they signed it")
+        raise SignatureError(f"the {kind.noun} carries no signature", hint=f"ask the {kind.signer} for the signed one")
     match signatures:
         case [{"keyid": str(key_id), "sig": str(signature), **rest}] if not rest:
-            return _decode(payload), (key_id, _decode(signature))
+            return _decode(payload, kind), (key_id, _decode(signature, kind))
         case _:
-            raise BundleFormatError("the envelope does not hold exactly one signature", hint=_HINT)
+            raise BundleFormatError("the envelope does not hold exactly one signature", hint=kind.hint)
 
 
-def _decode(text: str) -> bytes:
+def _decode(text: str, kind: StatementKind) -> bytes:
     try:
         content = b64decode(text, validate=True)
     except (Base64Error, ValueError) as error:
-        raise BundleFormatError(f"signature.json holds malformed base64: {error}", hint=_HINT) from error
+        raise BundleFormatError(f"{kind.where} holds malformed base64: {error}", hint=kind.hint) from error
     if b64encode(content).decode() != text:
-        raise BundleFormatError("signature.json holds base64 in a second spelling", hint=_HINT)
+        raise BundleFormatError(f"{kind.where} holds base64 in a second spelling", hint=kind.hint)
     return content
 
 
-def _verify(payload: bytes, signature: tuple[str, bytes], public_key: str) -> None:
+def _verify(payload: bytes, signature: tuple[str, bytes], public_key: str, kind: StatementKind) -> None:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
     from securesystemslib.dsse import Envelope
     from securesystemslib.exceptions import VerificationError
@@ -165,19 +258,17 @@ def _verify(payload: bytes, signature: tuple[str, bytes], public_key: str) -> No
     key_id, content = signature
     if is_weak_key(public_key):
         raise SignatureError(
-            f"the manifest names the key {public_key[:16]}..., under which anybody can sign", hint=_HINT
+            f"the {kind.noun} names the key {public_key[:16]}..., under which anybody can sign", hint=kind.hint
         )
     if len(content) != SIGNATURE_BYTES:
-        raise SignatureError(f"the signature has {len(content)} bytes; {SIGNATURE_BYTES} were expected", hint=_HINT)
+        raise SignatureError(f"the signature has {len(content)} bytes; {SIGNATURE_BYTES} were expected", hint=kind.hint)
     try:
         key = SSlibKey.from_crypto(Ed25519PublicKey.from_public_bytes(bytes.fromhex(public_key)))
         if key_id != key.keyid:
-            raise SignatureError("the signature names another key than the manifest", hint=_HINT)
+            raise SignatureError(f"the signature names another key than the {kind.noun}", hint=kind.hint)
         Envelope(payload, PAYLOAD_TYPE, {key_id: Signature(key_id, content.hex())}).verify([key], 1)
     except (VerificationError, ValueError) as error:
         raise SignatureError(
-            f"the signature does not verify under the key {public_key[:16]}... that the manifest names", hint=_HINT
+            f"the signature does not verify under the key {public_key[:16]}... that the {kind.noun} names",
+            hint=kind.hint,
         ) from error
-
-
-_HINT = "the bundle was not written by onnxfp, or was edited since: ask the owner for the original file"

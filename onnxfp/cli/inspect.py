@@ -1,4 +1,4 @@
-"""``onnxfp inspect``: what a bundle holds, and whether it can be believed."""
+"""``onnxfp inspect``: what a bundle or an attestation holds, and whether it can be believed."""
 
 from __future__ import annotations
 
@@ -6,22 +6,40 @@ from pathlib import Path
 
 import click
 
-from onnxfp.cli.options import FILE, json_option
+from onnxfp.cli.options import FILE, json_option, public_key_option
 
 
 @click.command()
-@click.argument("fingerprint", type=FILE)
-@click.option("--public-key", default=None, help="The owner's public key, a PEM file or 64 hex digits, to demand.")
-@click.option("--image", type=FILE, default=None, help="Write the examples as a contact sheet (PNG).")
+@click.argument("file", type=FILE)
+@public_key_option
+@click.option("--image", type=FILE, default=None, help="Write a fingerprint's examples as a contact sheet (PNG).")
 @json_option
-def inspect(fingerprint: Path, public_key: str | None, image: Path | None, as_json: bool) -> None:
-    """Show what FINGERPRINT holds. It is checked as `verify` checks it: signature, digests, derivation."""
-    import onnxfp
-    from onnxfp.cli.render import print_fingerprint
+def inspect(file: Path, public_key: str | None, image: Path | None, as_json: bool) -> None:
+    """Show what FILE holds, a fingerprint or the attestation of a verification.
 
-    loaded = onnxfp.load(fingerprint, public_key=public_key)
+    A fingerprint is checked as `verify` checks it: signature, digests, derivation. Of an attestation the signature and
+    the agreement of its parts are checked; the suspect is not asked again. Exit code: 0 if FILE is good, whatever the
+    verdict in it.
+    """
+    import onnxfp
+    from onnxfp.bundle.trust_store import name_of
+    from onnxfp.cli.render import print_attestation, print_fingerprint
+    from onnxfp.evidence.attestation import is_attestation
+    from onnxfp.evidence.report import Signer
+
+    if is_attestation(file):
+        if image is not None:
+            raise click.UsageError("--image shows the examples of a fingerprint; an attestation holds none")
+        attestation = onnxfp.load_attestation(file, public_key=public_key)
+        auditor = Signer(attestation.public_key, public_key is not None, name_of(attestation.public_key))
+        owner_name = name_of(attestation.report.signer.public_key)
+        print_attestation(attestation, auditor, owner_name, as_json=as_json)
+        return
+    loaded = onnxfp.load(file, public_key=public_key)
     if image is not None:
         from onnxfp.cli.contact_sheet import write_contact_sheet
 
         write_contact_sheet(loaded, image)
-    print_fingerprint(loaded, fingerprint, as_json=as_json, image=image)
+    key = loaded.manifest.public_key
+    signer = Signer(key, public_key is not None, name_of(key))
+    print_fingerprint(loaded, file, as_json=as_json, image=image, signer=signer)

@@ -179,6 +179,12 @@ def passphrase_options(command: Command) -> Command:
     return click.option("--passphrase-file", type=FILE, default=None, help=text)(command)
 
 
+def public_key_option(command: Command) -> Command:
+    """Add ``--public-key``."""
+    text = "The signer's public key, to demand: a PEM file, 64 hex digits, or a name that `onnxfp keys` knows."
+    return click.option("--public-key", default=None, help=text)(command)
+
+
 def json_option(command: Command) -> Command:
     """Add ``--json``."""
     return click.option("--json", "as_json", is_flag=True, help="Print one JSON record instead of the table.")(command)

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
@@ -14,27 +14,44 @@ if TYPE_CHECKING:
     from onnxfp.base.model_check import ModelCheck
     from onnxfp.base.parity import Parity
     from onnxfp.bundle.fingerprint import Fingerprint
+    from onnxfp.evidence.attestation import Attestation
     from onnxfp.evidence.null import NullRate
-    from onnxfp.evidence.report import Report, SuspectRecord
+    from onnxfp.evidence.report import Report, Signer, SuspectRecord
 
 _COLOURS = {"MATCH": "red", "NO_MATCH": "green", "INCONCLUSIVE": "yellow"}
 _WIDTH = 100
 
 
-def print_report(report: Report, suspect: Path, *, as_json: bool) -> None:
+class Attested(NamedTuple):
+    """What an attestation adds to the table of its report.
+
+    Attributes:
+        by: Who attests it.
+        whose: Whose fingerprint it was, to the auditor and to the reader.
+    """
+
+    by: str
+    whose: str
+
+
+def print_report(report: Report, suspect: Path, *, as_json: bool, attested: Attested | None = None) -> None:
     """Print the outcome of a verification.
 
     Args:
         report: The outcome.
         suspect: Name of the suspect's file, which the report itself does not hold.
         as_json: Whether to print the versioned record instead of the table.
+        attested: Who says so, where it is not the reader's own verification.
     """
     if as_json:
         click.echo(report.to_json())
         return
     counts, decision, null = report.counts, report.decision, report.null
-    pinned = "the key you demanded" if report.signer.is_pinned else "NOT PINNED: use --public-key to demand the owner's"
-    references = f"{len(report.owner_references)} of the owner, {len(report.verifier_references)} of yours"
+    whose = _describe_signer(report.signer) or "NOT PINNED: use --public-key to demand the owner's"
+    verifier, rows = "yours", []
+    if attested is not None:
+        whose, verifier, rows = attested.whose, "the auditor", [("attested by", attested.by)]
+    references = f"{len(report.owner_references)} of the owner, {len(report.verifier_references)} of {verifier}"
     if report.transferability is not None:
         references += (
             f"; match rate {report.transferability:.1%} on average, {report.worst_transferability:.1%} at worst"
@@ -44,7 +61,8 @@ def print_report(report: Report, suspect: Path, *, as_json: bool) -> None:
     _print_table(
         f"{suspect.name}: {decision.verdict.value}",
         (
-            ("signed by", f"{report.signer.public_key}\n{pinned}"),
+            *rows,
+            ("signed by", f"{report.signer.public_key}\n{whose}"),
             ("suspect", report.suspect.digest),
             ("base", report.bundle.base_digest),
             ("fingerprint", f"{report.bundle.digest}\nkind {report.bundle.kind}, created {report.bundle.created}"),
@@ -69,7 +87,34 @@ def print_report(report: Report, suspect: Path, *, as_json: bool) -> None:
         click.echo(reason)
 
 
-def print_fingerprint(fingerprint: Fingerprint, path: Path, *, as_json: bool, image: Path | None = None) -> None:
+def print_attestation(attestation: Attestation, auditor: Signer, owner_name: str | None, *, as_json: bool) -> None:
+    """Print who attests which verification.
+
+    Args:
+        attestation: An attestation that passed every check.
+        auditor: What the reader knows of the auditor's key.
+        owner_name: The reader's own name for the key that signed the fingerprint, if there is one.
+        as_json: Whether to print JSON instead of the table.
+    """
+    report = attestation.report
+    if as_json:
+        names = {"suspect_name": attestation.suspect_name, "bundle_name": attestation.bundle_name}
+        record = {"auditor": asdict(auditor), "report": report.to_dict(), **names}
+        click.echo(json.dumps(record, sort_keys=True, indent=2))
+        return
+    known = _describe_signer(auditor) or "NOT PINNED: use --public-key to demand the auditor's"
+    by = f"{auditor.public_key}\n{known}\nsignature is good; the suspect was not asked again"
+    # The report holds what the auditor knew; the reader's own word for the key comes first, and apart.
+    theirs = [f"{report.signer.name} (in the auditor's trust store)"] if report.signer.name else []
+    theirs += ["the key the auditor demanded"] * report.signer.is_pinned
+    ours = f"{owner_name} (in your trust store)\n" if owner_name else ""
+    whose = ours + ("; ".join(theirs) or "NOT PINNED by the auditor")
+    print_report(report, Path(attestation.suspect_name), as_json=False, attested=Attested(by, whose))
+
+
+def print_fingerprint(
+    fingerprint: Fingerprint, path: Path, *, as_json: bool, image: Path | None = None, signer: Signer | None = None
+) -> None:
     """Print what a bundle holds.
 
     Args:
@@ -77,6 +122,7 @@ def print_fingerprint(fingerprint: Fingerprint, path: Path, *, as_json: bool, im
         path: Its file.
         as_json: Whether to print the manifest and digest as JSON instead of a table.
         image: The contact sheet that was written, if any.
+        signer: What the reader knows of the key; ``None`` says nothing about it.
     """
     from onnxfp.evidence.null import ENOUGH_REFERENCES, ReferenceCount, estimate_null, find_prior
     from onnxfp.evidence.verdict import Policy
@@ -84,6 +130,8 @@ def print_fingerprint(fingerprint: Fingerprint, path: Path, *, as_json: bool, im
     manifest = fingerprint.manifest
     if as_json:
         record = {"digest": fingerprint.digest, "manifest": asdict(manifest)}
+        if signer is not None:
+            record["signer"] = asdict(signer)
         click.echo(json.dumps(record, sort_keys=True, indent=2))
         return
     base, recipe, grid = manifest.base, manifest.recipe, manifest.grid
@@ -103,8 +151,9 @@ def print_fingerprint(fingerprint: Fingerprint, path: Path, *, as_json: bool, im
         else f"of a torch copy that differs from onnxruntime by {parity.max_abs_difference:.2g} at most; "
         f"{parity.n_label_flips} of {parity.n_inputs} labels differ"
     )
+    facts = (manifest.public_key, _describe_signer(signer), "signature, digests and derivation are good")
     rows: list[tuple[str, str]] = [
-        ("signed by", f"{manifest.public_key}\nsignature, digests and derivation are good"),
+        ("signed by", "\n".join(filter(None, facts))),
         ("bundle", fingerprint.digest),
         ("base", f"{base.digest}\n{base.input.layout} {base.input.shape} {base.input.dtype}, {base.n_classes} classes"),
         ("created", f"{manifest.created} (the signer's claim)"),
@@ -157,6 +206,13 @@ def print_check(found: ModelCheck, path: Path, *, as_json: bool) -> None:
     if found.problem:
         rows.append(("problem", found.problem))
     _print_table(f"{path.name}: {'cannot be fingerprinted' if found.problem else 'can be fingerprinted'}", rows)
+
+
+def _describe_signer(signer: Signer | None) -> str:
+    if signer is None:
+        return ""
+    known = [f"{signer.name} (in your trust store)"] if signer.name else []
+    return "; ".join(known + ["the key you demanded"] * signer.is_pinned)
 
 
 def _describe_parity(parity: Parity) -> str:

@@ -7,7 +7,17 @@ from typing import Any
 
 import click
 
-from onnxfp.cli.options import FILE, FILE_OR_FOLDER, grid_of, input_options, json_option, limit_options, limits_of
+from onnxfp.cli.options import (
+    FILE,
+    FILE_OR_FOLDER,
+    grid_of,
+    input_options,
+    json_option,
+    limit_options,
+    limits_of,
+    passphrase_options,
+    public_key_option,
+)
 
 EXIT_CODES = {"MATCH": 0, "NO_MATCH": 10, "INCONCLUSIVE": 11}
 
@@ -15,7 +25,7 @@ EXIT_CODES = {"MATCH": 0, "NO_MATCH": 10, "INCONCLUSIVE": 11}
 @click.command()
 @click.argument("suspect", type=FILE)
 @click.argument("fingerprint", type=FILE)
-@click.option("--public-key", default=None, help="The owner's public key, a PEM file or 64 hex digits, to demand.")
+@public_key_option
 @click.option(
     "--reference",
     "references",
@@ -26,6 +36,9 @@ EXIT_CODES = {"MATCH": 0, "NO_MATCH": 10, "INCONCLUSIVE": 11}
 @click.option("--alpha", type=float, default=None, help="Largest p-value that is a MATCH [default: 1e-6].")
 @click.option("--need-references", is_flag=True, help="Without references of your own, INCONCLUSIVE.")
 @click.option("--provider", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@click.option("--attest", type=FILE, default=None, help="Write the report, signed, to this file.")
+@click.option("--key", type=FILE, default=None, help="Private key for --attest [default: yours, made on first use].")
+@passphrase_options
 @input_options
 @limit_options
 @json_option
@@ -37,8 +50,10 @@ def verify(context: click.Context, /, suspect: Path, fingerprint: Path, as_json:
     the base.
     """
     import onnxfp
+    from onnxfp.cli.attestation import attestation_writer
     from onnxfp.cli.render import print_report
 
+    write_attestation = attestation_writer(options, suspect, fingerprint)
     default = onnxfp.Policy()
     alpha = default.alpha if options["alpha"] is None else options["alpha"]
     report = onnxfp.verify(
@@ -55,5 +70,8 @@ def verify(context: click.Context, /, suspect: Path, fingerprint: Path, as_json:
         fixed=dict(options["fixed"]),
         limits=limits_of(options),
     )
+    write_attestation(report)
     print_report(report, suspect, as_json=as_json)
+    if options["attest"] and not as_json:
+        click.echo(f"attested in {options['attest']}")
     context.exit(EXIT_CODES[report.verdict.value])

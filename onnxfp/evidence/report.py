@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
+from math import isclose
 from typing import Any
 
+from onnxfp.base.isolation import HOLDS
+from onnxfp.bundle.canonical_json import Json, load_any_layout
+from onnxfp.bundle.records import MAX_TEXT, build, is_digest, is_key, is_time
+from onnxfp.bundle.trust_store import is_name
+from onnxfp.errors import BundleFormatError, ReportFormatError, ReportVersionError
 from onnxfp.evidence.null import NullRate, ReferenceCount
 from onnxfp.evidence.statistics import Interval
 from onnxfp.evidence.verdict import Counts, Decision, Policy, Verdict
@@ -26,10 +32,13 @@ class Signer:
     Attributes:
         public_key: Raw Ed25519 public key, 64 hexadecimal digits.
         is_pinned: Whether the verifier demanded this very key.
+        name: The name that the verifier gave this key in a trust store of their own, or ``None``. It is the verifier's
+            word, as evidence no more than ``is_pinned``.
     """
 
     public_key: str
     is_pinned: bool
+    name: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +51,8 @@ class SuspectRecord:
         isolation: What it was kept from while it ran: ``process``, ``time``, ``memory``, ``network``; empty where it
             ran in the verifier's own process.
         input: Name of the input that was fed.
-        output: Name of the output that was read.
+        output: Name of the output that was read. Names that cannot be printed are escaped, and long ones cut: they are
+            the suspect's, and no suspect may choose one with which its report could not be read again.
     """
 
     digest: str
@@ -50,6 +60,12 @@ class SuspectRecord:
     isolation: tuple[str, ...]
     input: str
     output: str
+
+    def __post_init__(self) -> None:
+        for name in ("input", "output"):
+            text = getattr(self, name)
+            shown = text if text.isprintable() else ascii(text)
+            object.__setattr__(self, name, shown[:MAX_TEXT])
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +130,7 @@ class Report:
         decision: Verdict, p-value and reasons.
         checks: What was checked before; each passed, or there would be no report.
         not_tested: What the verdict says nothing about.
-        versions: Name and version of the software that verified.
+        versions: Name and version of the software that verified, by name.
     """
 
     signer: Signer
@@ -135,6 +151,10 @@ class Report:
     not_tested: tuple[str, ...]
     versions: tuple[tuple[str, str], ...]
 
+    def __post_init__(self) -> None:
+        # In JSON they are an object, which has no order.
+        object.__setattr__(self, "versions", tuple(sorted(self.versions)))
+
     @property
     def verdict(self) -> Verdict:
         """The answer to: is the suspect derived from the base?"""
@@ -150,3 +170,97 @@ class Report:
     def to_json(self) -> str:
         """Return the record as JSON, keys sorted."""
         return json.dumps(self.to_dict(), sort_keys=True, indent=2, allow_nan=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> Report:
+        """Return the report that ``text`` holds, as :meth:`to_json` wrote it or with another layout.
+
+        A report proves nothing by itself: anybody can write one. :mod:`onnxfp.evidence.attestation` signs them.
+
+        Raises:
+            ReportFormatError: It is no JSON object, a field is missing, unknown or of the wrong type, or numbers
+                contradict each other; the field is named.
+            ReportVersionError: The schema is not one that this release reads.
+        """
+        try:
+            value = load_any_layout(text, "the report")
+        except BundleFormatError as error:
+            raise ReportFormatError(str(error), hint=_HINT) from error
+        return cls.from_dict(value)
+
+    @classmethod
+    def from_dict(cls, value: Json) -> Report:
+        """Return the report of which ``value`` is the parsed JSON.
+
+        Raises:
+            ReportFormatError: As :meth:`from_json`.
+            ReportVersionError: The schema is not one that this release reads.
+        """
+        if value.get("schema") != SCHEMA:
+            raise ReportVersionError(
+                f"the report has schema {str(value.get('schema'))[:100]!r}; this release reads {SCHEMA!r}",
+                hint="install a newer onnxfp",
+            )
+        record = {key: item for key, item in value.items() if key != "schema"}
+        if "versions" in record:
+            if not isinstance(record["versions"], dict):
+                raise ReportFormatError("report.versions must be an object", hint=_HINT)
+            record["versions"] = [list(pair) for pair in record["versions"].items()]
+        try:
+            report: Report = build(cls, record, "report")
+        except BundleFormatError as error:
+            raise ReportFormatError(str(error), hint=_HINT) from error
+        report._check()
+        return report
+
+    def _check(self) -> None:
+        references = (*self.owner_references, *self.verifier_references)
+        if not all(is_digest(r.digest) and 0 <= r.n_matches <= r.n_examples > 0 for r in references):
+            raise ReportFormatError("report: a reference is malformed", hint=_HINT)
+        rates = [reference.rate for reference in references]
+        mean = sum(rates) / len(rates) if rates else None
+        decision, policy, bundle = self.decision, self.policy, self.bundle
+        n_asked, least = self.counts.n_asked, decision.least_matches
+        is_significant = decision.p_value <= policy.alpha and least is not None and self.counts.n_matches >= least
+        claims = {
+            "signer.public_key is not 64 hexadecimal digits": is_key(self.signer.public_key),
+            "signer.name is no name of a key": self.signer.name is None or is_name(self.signer.name),
+            "bundle.digest is not a SHA-256 digest": is_digest(bundle.digest),
+            "bundle.base_digest is not a SHA-256 digest": is_digest(bundle.base_digest),
+            "bundle.n_classes is out of range": bundle.n_classes >= 2,
+            "bundle.created is not a UTC time": is_time(bundle.created),
+            "suspect.digest is not a SHA-256 digest": is_digest(self.suspect.digest),
+            "match_rate contradicts counts": _is_same(self.match_rate, self.counts.n_matches / n_asked),
+            "interval does not contain match_rate": (
+                0 <= self.interval.lower <= self.match_rate <= self.interval.upper <= 1
+            ),
+            "transferability contradicts the references": _is_same(self.transferability, mean),
+            "worst_transferability contradicts the references": _is_same(
+                self.worst_transferability, max(rates, default=None)
+            ),
+            "margin contradicts match_rate and transferability": _is_same(
+                self.margin, None if mean is None else self.match_rate - mean
+            ),
+            "null is out of range": 0 <= self.null.rate <= 1 and 0 <= self.null.upper <= 1,
+            "suspect.isolation holds an unknown word": set(self.suspect.isolation) <= set(HOLDS),
+            "decision.p_value is out of range": 0 <= decision.p_value <= 1,
+            "decision.least_matches is out of range": least is None or 0 <= least <= n_asked,
+            "decision.verdict contradicts its numbers": {
+                Verdict.MATCH: is_significant,
+                Verdict.NO_MATCH: decision.p_value > policy.grey,
+                Verdict.INCONCLUSIVE: True,
+            }[self.verdict],
+        }
+        for complaint, holds in claims.items():
+            if not holds:
+                raise ReportFormatError(f"report: {complaint}", hint=_HINT)
+
+
+def _is_same(found: float | None, expected: float | None) -> bool:
+    # Other machines may round a sum otherwise.
+    if found is None or expected is None:
+        return found is expected
+    return isclose(found, expected, rel_tol=1e-9, abs_tol=1e-12)
+
+
+_HINT = "the report was not written by onnxfp, or was edited since: ask for the original"

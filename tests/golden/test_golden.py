@@ -1,7 +1,8 @@
 """Files that earlier releases wrote: read and believed for ever.
 
 ``derived-1.fp.npz`` is what the test key signs in memory, byte for byte; ``base-1.fp.npz`` is a fingerprint of
-``models/base.onnx`` as generated, and ``report-1.json`` a report on ``models/stolen/int8.onnx``. A schema that is added
+``models/base.onnx`` as generated, ``report-1.json`` a report on ``models/stolen/int8.onnx``, and ``attestation-1.json``
+that report attested with the test key. A schema that is added
 gets files of its own beside these; these never change.
 """
 
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import onnxfp
-from onnxfp import Verdict
+from onnxfp import Report, Verdict
 from onnxfp.bundle.packing import pack
 
 HERE = Path(__file__).parent
@@ -30,10 +31,11 @@ def test_a_bundle_of_the_first_release_still_convicts(models: Path) -> None:
 
 
 def test_a_report_still_has_the_fields_of_the_first_release(models: Path) -> None:
-    def fields(value: Any) -> Any:
+    def fields(value: Any, of: Any) -> Any:
         if isinstance(value, dict):
-            return {key: fields(item) for key, item in value.items() if key != "versions"}
-        return [fields(item) for item in value[:1]] if isinstance(value, list) else type(value).__name__
+            # What was added since is no business of a reader of the first release.
+            return {key: fields(item, of[key]) for key, item in value.items() if key in of and key != "versions"}
+        return [fields(item, of[0]) for item in value[:1]] if isinstance(value, list) else type(value).__name__
 
     report = onnxfp.verify(
         models / "stolen" / "int8.onnx",
@@ -41,6 +43,22 @@ def test_a_report_still_has_the_fields_of_the_first_release(models: Path) -> Non
         references=[models / "independent" / "resnet.onnx"],
     )
     recorded = json.loads((HERE / "report-1.json").read_text(encoding="utf-8"))
-    assert fields(json.loads(report.to_json())) == fields(recorded)
+    assert fields(json.loads(report.to_json()), recorded) == fields(recorded, recorded)
     assert report.to_dict()["suspect"]["digest"] == recorded["suspect"]["digest"]
     assert report.counts.n_asked == recorded["counts"]["n_asked"]
+
+
+def test_a_report_of_the_first_release_is_still_read() -> None:
+    text = (HERE / "report-1.json").read_text(encoding="utf-8")
+    report = Report.from_json(text)
+    assert report.verdict is Verdict.MATCH
+    assert report.counts.n_matches == report.counts.n_asked == 200
+    # Nothing of it is lost.
+    written, recorded = json.loads(report.to_json()), json.loads(text)
+    assert written == recorded
+
+
+def test_an_attestation_of_the_first_release_is_still_believed() -> None:
+    attestation = onnxfp.load_attestation(HERE / "attestation-1.json", public_key=HERE / "test-key.pub.pem")
+    assert attestation.report == Report.from_json((HERE / "report-1.json").read_text(encoding="utf-8"))
+    assert (attestation.suspect_name, attestation.bundle_name) == ("int8.onnx", "base-1.fp.npz")

@@ -193,7 +193,7 @@ def test_check_answers_whether_a_model_will_work(onnxfp: Run, base_path: Path) -
 
 def test_help_names_every_command_and_exit_code(onnxfp: Run) -> None:
     text = onnxfp("--help").out
-    for word in ("check", "generate", "verify", "inspect", "keygen", "MATCH", "10 NO_MATCH", "11 INCONCLUSIVE"):
+    for word in ("check", "generate", "verify", "inspect", "keygen", "keys", "MATCH", "10 NO_MATCH", "11 INCONCLUSIVE"):
         assert word in text
-    for command in ("generate", "verify", "inspect", "keygen"):
+    for command in ("generate", "verify", "inspect", "keygen", "keys"):
         assert onnxfp(command, "--help").out.startswith(f"Usage: onnxfp {command}")

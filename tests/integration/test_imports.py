@@ -29,13 +29,14 @@ def run(words: list[str], blocked: set[str]) -> subprocess.CompletedProcess[str]
     return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=120)
 
 
-@pytest.mark.parametrize("command", ["verify", "inspect", "keygen"])
+@pytest.mark.parametrize("command", ["verify", "inspect", "keygen", "keys"])
 def test_an_auditors_commands_need_no_torch(command: str, crafted: tuple[Path, Path], tmp_path: Path) -> None:
     base, bundle = map(str, crafted)
     words = {
         "verify": ["verify", base, bundle, "--reference", base],
         "inspect": ["inspect", bundle, "--image", str(tmp_path / "sheet.png")],
         "keygen": ["keygen", "-o", str(tmp_path / "key.pem")],
+        "keys": ["keys", "add", "alice", "ab" * 32],
     }[command]
     if command == "verify":
         words = words[:3]

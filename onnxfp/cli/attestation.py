@@ -1,0 +1,55 @@
+"""What ``onnxfp verify --attest`` adds: the report, signed, in a file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from onnxfp.evidence.report import Report
+
+
+def attestation_writer(options: dict[str, Any], suspect: Path, fingerprint: Path) -> Callable[[Report], None]:
+    """Return what is to be done with a report: signing and writing it, or nothing without ``--attest``.
+
+    The key is opened now, so that a wrong passphrase is found before the long work and not after it.
+
+    Args:
+        options: The command's options.
+        suspect: The suspect's file.
+        fingerprint: The bundle file.
+
+    Raises:
+        UsageError: There is a key and nothing to sign, or the attestation would replace a file that it is about.
+        KeyFileError: The key cannot be opened.
+    """
+    path, key, passphrase_file = (options[name] for name in ("attest", "key", "passphrase_file"))
+    if path is None:
+        if key is not None or passphrase_file is not None:
+            raise click.UsageError("--key and --passphrase-file sign an attestation; say where it goes with --attest")
+        return lambda _: None
+    if _is_one_file(path, suspect) or _is_one_file(path, fingerprint):
+        raise click.UsageError(f"--attest would replace {path}, which it is about")
+    from onnxfp.api import open_signer
+    from onnxfp.cli.passphrase import ask_passphrase
+
+    signer = open_signer(key, ask_passphrase(passphrase_file))
+
+    def write(report: Report) -> None:
+        import onnxfp
+        from onnxfp.bundle.atomic import write_file
+
+        write_file(path, onnxfp.attest(report, key=signer, suspect=suspect, fingerprint=fingerprint))
+
+    return write
+
+
+def _is_one_file(path: Path, other: Path) -> bool:
+    try:
+        return path.samefile(other)
+    except OSError:
+        # One of them is not there, or cannot be looked at; whoever opens it will say so.
+        return False

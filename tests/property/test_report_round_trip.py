@@ -1,0 +1,69 @@
+"""Whatever a verification can report comes back equal from its JSON."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from onnxfp.evidence.null import Prior, ReferenceCount, estimate_null
+from onnxfp.evidence.report import CHECKS, NOT_TESTED, BundleRecord, Report, Signer, SuspectRecord
+from onnxfp.evidence.statistics import clopper_pearson
+from onnxfp.evidence.verdict import Counts, Policy, decide
+
+TEXT = st.text(max_size=40).filter(str.isprintable)
+DIGESTS = st.binary(min_size=32, max_size=32).map(lambda raw: f"sha256:{raw.hex()}")
+KEYS = st.binary(min_size=32, max_size=32).map(bytes.hex)
+NAMES = st.none() | st.from_regex(r"[A-Za-z0-9_-][A-Za-z0-9._-]{3,20}", fullmatch=True).filter(
+    lambda name: not name.lower().startswith(("con", "prn", "aux", "nul", "com", "lpt"))
+)
+
+
+@st.composite
+def reports(draw: Any) -> Report:
+    """Draw what ``onnxfp.verify`` could have composed."""
+    n_asked = draw(st.integers(1, 200))
+    n_answered = draw(st.integers(0, n_asked))
+    n_matches = draw(st.integers(0, n_answered))
+    counts = Counts(n_matches, n_answered, n_asked, n_asked + draw(st.integers(0, 50)))
+    counted = st.builds(ReferenceCount, DIGESTS, st.integers(0, n_asked), st.just(n_asked))
+    owner, own = (tuple(draw(st.lists(counted, max_size=9))) for _ in range(2))
+    n_classes = draw(st.integers(2, 1000))
+    prior = Prior(tuple((k, 100) for k in draw(st.lists(st.integers(0, 100), max_size=9))), draw(TEXT))
+    null = estimate_null(owner, own, prior, n_classes=n_classes, n_candidates=counts.n_candidates)
+    policy = Policy(
+        alpha=draw(st.floats(1e-12, 1e-2)),
+        least_examples=draw(st.integers(1, 50)),
+        needs_references=draw(st.booleans()),
+        confidence=draw(st.floats(0.01, 0.999)),
+    )
+    rates = [reference.rate for reference in (*owner, *own)]
+    match_rate, mean = n_matches / n_asked, sum(rates) / len(rates) if rates else None
+    return Report(
+        signer=Signer(draw(KEYS), draw(st.booleans()), draw(NAMES)),
+        bundle=BundleRecord(draw(DIGESTS), draw(DIGESTS), "ltrc", n_classes, "2026-01-02T03:04:05Z"),
+        suspect=SuspectRecord(draw(DIGESTS), ("CPUExecutionProvider",), ("process",), draw(st.text()), draw(st.text())),
+        counts=counts,
+        match_rate=match_rate,
+        interval=clopper_pearson(n_matches, n_asked, policy.confidence),
+        owner_references=owner,
+        verifier_references=own,
+        transferability=mean,
+        worst_transferability=max(rates, default=None),
+        margin=None if mean is None else match_rate - mean,
+        null=null.summarise(n_matches),
+        policy=policy,
+        decision=decide(counts, null, len(own), policy),
+        checks=CHECKS,
+        not_tested=NOT_TESTED,
+        versions=tuple(draw(st.dictionaries(TEXT, TEXT, max_size=4)).items()),
+    )
+
+
+@settings(max_examples=200, deadline=None)
+@given(reports())
+def test_a_report_comes_back_equal(report: Report) -> None:
+    text = report.to_json()
+    assert Report.from_json(text) == report
+    assert Report.from_json(text).to_json() == text

@@ -1,0 +1,149 @@
+"""The report's strict reader: every field present, known, of its type, and in agreement with the others."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from onnxfp.errors import ReportFormatError, ReportVersionError
+from onnxfp.evidence.report import Report, SuspectRecord
+from onnxfp.evidence.verdict import Verdict
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "report-1.json"
+REFERENCE = {"digest": "sha256:" + "0" * 64, "n_matches": 1, "n_examples": 40}
+
+
+@pytest.fixture
+def record() -> dict[str, Any]:
+    value: dict[str, Any] = json.loads(GOLDEN.read_text(encoding="utf-8"))
+    return value
+
+
+def put(value: dict[str, Any], path: str, new: object) -> None:
+    *parents, last = path.split(".")
+    for parent in parents:
+        value = value[parent]
+    value[last] = new
+
+
+def test_a_report_survives_the_round_trip() -> None:
+    report = Report.from_json(GOLDEN.read_text(encoding="utf-8"))
+    assert report.verdict is Verdict.MATCH
+    assert report.signer.name is None
+    assert Report.from_json(report.to_json()) == report
+    assert dict(report.versions)["onnxfp"] == "0.1.0"
+    named = replace(report, signer=replace(report.signer, name="alice"))
+    assert Report.from_json(named.to_json()).signer.name == "alice"
+
+
+def test_layout_does_not_matter(record: dict[str, Any]) -> None:
+    report = Report.from_dict(record)
+    assert Report.from_json(json.dumps(dict(reversed(record.items())))) == report
+    record["match_rate"] = 1
+    assert Report.from_json(json.dumps(record, ensure_ascii=False) + "\n") == report
+
+
+@pytest.mark.parametrize(
+    ("path", "new", "complaint"),
+    [
+        ("signer", [], "report.signer must be an object"),
+        ("signer.public_key", "AB" * 32, "public_key"),
+        ("signer.is_pinned", 1, "report.signer.is_pinned must be bool"),
+        ("signer.name", 5, "report.signer.name must be str"),
+        ("signer.name", "the key you demanded", "signer.name is no name"),
+        ("signer.name", "\x1b[2J", "cannot be printed"),
+        ("signer.nickname", "al", "report.signer.nickname is unknown"),
+        ("bundle.digest", "sha1:00", "bundle.digest"),
+        ("bundle.base_digest", "", "bundle.base_digest"),
+        ("bundle.created", "yesterday", "bundle.created"),
+        ("bundle.n_classes", 1, "bundle.n_classes"),
+        ("suspect.digest", "ab" * 32, "suspect.digest"),
+        ("suspect.input", "a\nb", "cannot be printed"),
+        ("suspect.providers", "CPU", "report.suspect.providers must be"),
+        ("counts.n_matches", 201, "matches <= answered"),
+        ("counts.n_matches", 199, "match_rate contradicts counts"),
+        ("counts.n_asked", True, "report.counts.n_asked must be int"),
+        ("match_rate", 0.5, "match_rate contradicts counts"),
+        ("match_rate", "1.0", "report.match_rate must be float"),
+        ("interval.lower", 1.5, "interval"),
+        ("owner_references", [{**REFERENCE, "n_matches": 41}], "reference is malformed"),
+        ("owner_references", [{**REFERENCE, "n_matches": 0, "n_examples": 0}], "reference is malformed"),
+        ("owner_references", [{**REFERENCE, "digest": "x"}], "reference is malformed"),
+        ("owner_references", [REFERENCE], "transferability contradicts"),
+        ("verifier_references", [], "transferability contradicts"),
+        ("transferability", None, "transferability contradicts"),
+        ("worst_transferability", 0.9, "worst_transferability contradicts"),
+        ("margin", 0.1, "margin contradicts"),
+        ("margin", None, "margin contradicts"),
+        ("null.rate", 1.5, "null is out of range"),
+        ("policy.alpha", 2.0, "alpha"),
+        ("policy.confidence", 1, "confidence"),
+        ("decision.p_value", -0.1, "p_value"),
+        ("decision.p_value", 1e-5, "verdict contradicts"),
+        ("decision.least_matches", 201, "least_matches"),
+        ("decision.least_matches", None, "verdict contradicts"),
+        ("decision.verdict", "NO_MATCH", "verdict contradicts"),
+        ("decision.verdict", "GUILTY", "report.decision.verdict must be Verdict"),
+        ("decision.reasons", ["\x1b[1;1H"], "cannot be printed"),
+        ("checks", [{"name": "file"}], r"report.checks\[0\].rules_out is missing"),
+        ("not_tested", [5], r"report.not_tested\[0\] must be str"),
+        ("versions", [["onnxfp", "0.1.0"]], "report.versions must be an object"),
+        ("versions", {"onnxfp": 1}, "report.versions"),
+        ("extra", 1, "report.extra is unknown"),
+    ],
+)
+def test_a_bad_field_is_named(record: dict[str, Any], path: str, new: object, complaint: str) -> None:
+    put(record, path, new)
+    with pytest.raises(ReportFormatError, match=complaint) as raised:
+        Report.from_json(json.dumps(record))
+    assert raised.value.hint
+    assert str(raised.value).isprintable()
+
+
+def test_every_field_is_needed(record: dict[str, Any]) -> None:
+    for name in record:
+        less = {key: value for key, value in record.items() if key != name}
+        if name == "schema":
+            continue
+        with pytest.raises(ReportFormatError, match=f"report.{name} is missing"):
+            Report.from_dict(less)
+
+
+@pytest.mark.parametrize("schema", ["onnxfp/verification/2", "onnxfp/bundle/1", 1, None])
+def test_another_schema_is_another_error(record: dict[str, Any], schema: object) -> None:
+    with pytest.raises(ReportVersionError, match="schema") as raised:
+        Report.from_dict({**record, "schema": schema})
+    assert raised.value.hint
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda text: "",
+        lambda text: "[]",
+        lambda text: text[:-2],
+        lambda text: text.replace('"margin": 0.825', '"margin": 0.825, "margin": 0.825'),
+        lambda text: text.replace('"margin": 0.825', '"margin": NaN'),
+        lambda text: text.replace('"n_asked": 200', '"n_asked": ' + "4" * 5000),
+        lambda text: "[" * 100_000,
+        lambda text: "\ufeff" + text,
+    ],
+)
+def test_what_is_no_json_object_is_refused(edit: Callable[[str], str]) -> None:
+    with pytest.raises(ReportFormatError, match="JSON") as raised:
+        Report.from_json(edit(GOLDEN.read_text(encoding="utf-8")))
+    assert raised.value.hint
+
+
+def test_no_suspect_can_make_its_report_unreadable(record: dict[str, Any]) -> None:
+    report = Report.from_dict(record)
+    for name in ("\x1b[2J", "a\nb", "n" * 5000, "\u202e" * 5000):
+        suspect = SuspectRecord(report.suspect.digest, report.suspect.providers, (), name, name)
+        assert suspect.input.isprintable()
+        hostile = replace(report, suspect=suspect)
+        assert Report.from_json(hostile.to_json()) == hostile
