@@ -13,6 +13,7 @@ from typing import Any
 import onnx
 import torch
 
+from onnxfp.base.fusion import fuse
 from onnxfp.base.operators.registry import Function, Node, find
 from onnxfp.base.tensors import initializer_tensor, to_tensor
 from onnxfp.errors import ConversionError
@@ -35,7 +36,8 @@ class Step:
         outputs: Names of its outputs, empty for one that nobody wants.
         captured: Names of outer values that its subgraphs use.
         forget: Names of values that no later node needs.
-        node: The ONNX node, for messages.
+        nodes: The ONNX nodes that it stands for: one, or those that were fused with it.
+        overwriting: Limits of a ``Clip`` that may be applied in place, or ``None``.
     """
 
     function: Function
@@ -43,7 +45,18 @@ class Step:
     outputs: tuple[str, ...]
     captured: tuple[str, ...]
     forget: tuple[str, ...]
-    node: onnx.NodeProto
+    nodes: tuple[onnx.NodeProto, ...]
+    overwriting: tuple[float, float] | None = None
+
+    @property
+    def node(self) -> onnx.NodeProto:
+        """The node that messages name."""
+        return self.nodes[0]
+
+    @property
+    def kind(self) -> str:
+        """ONNX operator of its node, empty for one of another domain than ONNX's."""
+        return "" if self.node.domain not in ("", "ai.onnx") else self.node.op_type
 
     def run(self, values: Values) -> None:
         """Compute the node's outputs and put them among ``values``."""
@@ -97,7 +110,7 @@ class Graph:
         self._outer = dict(outer or {})
         self.inputs = [value.name for value in graph.input if value.name not in self.constants]
         self.outputs = list(outputs) if outputs is not None else [value.name for value in graph.output]
-        self.steps = self._prepare(_needed(graph, self.outputs))
+        self.steps = fuse(self._prepare(_needed(graph, self.outputs)), self.constants, self.outputs)
         produced = {name for step in self.steps for name in step.outputs} | set(self.inputs)
         wanted = {name for step in self.steps for name in (*step.inputs, *step.captured) if name} | set(self.outputs)
         self.captured = tuple(sorted(wanted - produced - set(self.constants)))
@@ -166,7 +179,7 @@ class Graph:
         except (KeyError, ValueError, TypeError) as error:
             raise ConversionError(f"{describe(proto)} has unusable attributes: {error!r}") from error
         outputs = tuple(proto.output) or ("",)
-        return Step(function, tuple(proto.input), outputs, tuple(dict.fromkeys(captured)), (), proto)
+        return Step(function, tuple(proto.input), outputs, tuple(dict.fromkeys(captured)), (), (proto,))
 
     def _fold(self, step: Step) -> bool:
         """Compute a node whose inputs are all constant; return whether that was done."""

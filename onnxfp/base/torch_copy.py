@@ -11,8 +11,8 @@ wherever it converts a model, this one must agree with it.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Self
 
 import numpy as np
 import onnx
@@ -54,6 +54,8 @@ _ROUNDING = {
     *("QLinearLeakyRelu", "DynamicQuantizeMatMul", "Round", "Floor", "Ceil"),
 }
 
+_IMAGE_AXES = 4
+
 _log = logging.getLogger(__name__)
 
 
@@ -74,12 +76,13 @@ class TorchCopy(nn.Module):
         self._graph, self._input_name, self._input_dtype = graph, input_name, input_dtype
         self.score: Scorer = self.forward
         self.computes_in_float32 = computes_in_float32
-        self.rounds = any(step.node.op_type in _ROUNDING for step in graph.steps)
+        nodes = [node for step in graph.steps for node in step.nodes]
+        self.rounds = any(node.op_type in _ROUNDING for node in nodes)
         weights = {
-            step.inputs[position]
-            for step in graph.steps
-            for position in _WEIGHT_INPUTS.get(step.node.op_type, ())
-            if position < len(step.inputs)
+            node.input[position]
+            for node in nodes
+            for position in _WEIGHT_INPUTS.get(node.op_type, ())
+            if position < len(node.input)
         }
         self._attributes: dict[str, str] = {}
         self._others: Values = {}
@@ -94,7 +97,25 @@ class TorchCopy(nn.Module):
                 self.register_parameter(attribute, nn.Parameter(value, requires_grad=False))
             else:
                 self.register_buffer(attribute, value)
+        self._images = any(step.kind == "Conv" and self._holds_images(step.inputs[1]) for step in graph.steps)
         self.eval()
+        self._arrange()
+
+    def _holds_images(self, name: str) -> bool:
+        parameter = self._parameters.get(self._attributes.get(name, ""))
+        return parameter is not None and parameter.ndim == _IMAGE_AXES
+
+    def _apply(self, fn: Callable[..., Tensor], recurse: bool = True) -> Self:
+        super()._apply(fn, recurse)
+        self._arrange()
+        return self
+
+    def _arrange(self) -> None:
+        """Keep images and filters channels last on the CPU, where convolutions would reorder them in every layer."""
+        self._layout = torch.channels_last if self._images and self.device.type == "cpu" else torch.contiguous_format
+        for parameter in self.parameters():
+            if parameter.ndim == _IMAGE_AXES:
+                parameter.data = parameter.data.contiguous(memory_format=self._layout)
 
     @property
     def device(self) -> torch.device:
@@ -161,7 +182,8 @@ class TorchCopy(nn.Module):
         wanted = set(names)
         for step in self._graph.steps:
             step.run(values)
-            found.update({name: values[name] for name in step.outputs if name in wanted and name in values})
+            # Copied, as the next step may overwrite it.
+            found.update({n: _copied(values[n]) for n in step.outputs if n in wanted and n in values})
             for name in step.forget:
                 del values[name]
         return found
@@ -174,7 +196,11 @@ class TorchCopy(nn.Module):
             values[name] = buffers[attribute] if value is None else value
         # An integer input is fed as floating point: rounding it would stop the gradient. Double precision is kept.
         keeps = x.dtype == torch.float64 or not self._input_dtype.is_floating_point
-        values[self._input_name] = x if keeps else x.to(self._input_dtype)
+        x = x if keeps else x.to(self._input_dtype)
+        # A single example, as vmap runs them too, has no layout to choose.
+        values[self._input_name] = (
+            x.contiguous(memory_format=self._layout) if x.ndim == _IMAGE_AXES and len(x) > 1 else x
+        )
         return values
 
 
@@ -215,6 +241,10 @@ def build_torch_copy(
     graph = Graph(model.graph, opsets, outputs=[output], fixed=values)
     dtype = torch_dtype(chosen.type.tensor_type.elem_type)
     return TorchCopy(graph, chosen.name, dtype, computes_in_float32=has_halves)
+
+
+def _copied(value: Any) -> Any:
+    return value.clone() if isinstance(value, Tensor) else value
 
 
 def inline_functions(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -56,9 +56,9 @@ class Descent:
         """
         examples = seeds.clone()
         for step in range(self._recipe.n_steps):
-            gradient, loss = self._gradient(examples, labels, noise, generator)
+            gradient, losses = self._gradient(examples, labels, noise, generator)
             examples = self._project(self._update(examples, gradient, seeds), seeds)
-            on_step(step + 1, loss)
+            on_step(step + 1, float(losses.mean()))
         return examples
 
     def _update(self, examples: Tensor, gradient: Tensor, seeds: Tensor) -> Tensor:

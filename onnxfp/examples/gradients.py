@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from onnxfp.examples.derivation import DerivationContext
 from onnxfp.examples.high_pass import low_pass
+from onnxfp.examples.pass_size import PassSize
 from onnxfp.examples.weight_noise import WeightNoise
 
 Score = Callable[[Tensor], Tensor]
@@ -41,8 +43,8 @@ class GradientSource(Protocol):
 
     def __call__(
         self, examples: Tensor, labels: Tensor, noise: float, generator: torch.Generator
-    ) -> tuple[Tensor, float]:
-        """Return ``(n, *shape)`` gradients and the mean loss.
+    ) -> tuple[Tensor, Tensor]:
+        """Return ``(n, *shape)`` gradients and ``(n,)`` losses.
 
         Args:
             examples: ``(n, *shape)`` unit values.
@@ -63,32 +65,38 @@ class CopyGradient:
         offset: See ``scale``.
         n_draws: Weight noise draws q in each step.
         gives_probabilities: Whether the scores are probabilities.
+        passes: How many examples go through the copy at once; all of them by default.
     """
 
     def __init__(
         self, score: Score, weights: Sequence[Tensor], scale: Tensor, offset: Tensor, *, n_draws: int,
-        gives_probabilities: bool,
+        gives_probabilities: bool, passes: PassSize | None = None,
     ) -> None:  # fmt: skip
         self._score, self._weights, self._scale, self._offset = score, weights, scale, offset
         self._n_draws, self._gives_probabilities = n_draws, gives_probabilities
+        self._passes = passes or PassSize(sys.maxsize)
         self._noise: tuple[float, torch.Generator, WeightNoise] | None = None
 
     def __call__(
         self, examples: Tensor, labels: Tensor, noise: float, generator: torch.Generator
-    ) -> tuple[Tensor, float]:
-        """Return ``(n, *shape)`` gradients and the mean loss."""
-        total, loss_sum = torch.zeros_like(examples), 0.0
+    ) -> tuple[Tensor, Tensor]:
+        """Return ``(n, *shape)`` gradients and ``(n,)`` losses."""
+        total, losses = torch.zeros_like(examples), torch.zeros(len(examples), device=examples.device)
         weight_noise = self._weight_noise(noise, generator)
+
+        def one_pass(part: slice) -> None:
+            point = examples[part].detach().requires_grad_(True)
+            scores = self._score(point * self._scale + self._offset)
+            loss = loss_of(scores, labels[part], gives_probabilities=self._gives_probabilities)
+            # Summed, so that an example's gradient does not depend on its batch.
+            (gradient,) = torch.autograd.grad(loss.sum(), point)
+            total[part] += gradient
+            losses[part] += loss.detach()
+
         for _ in range(self._n_draws):
-            point = examples.detach().requires_grad_(True)
             with weight_noise.perturbed():
-                scores = self._score(point * self._scale + self._offset)
-                # Summed, so that an example's gradient does not depend on its batch.
-                loss = loss_of(scores, labels, gives_probabilities=self._gives_probabilities).sum()
-                (gradient,) = torch.autograd.grad(loss, point)
-            total += gradient
-            loss_sum += loss.item()
-        return total, loss_sum / self._n_draws / len(examples)
+                self._passes.run(one_pass, len(examples))
+        return total, losses / self._n_draws
 
     def _weight_noise(self, noise: float, generator: torch.Generator) -> WeightNoise:
         # Made once a batch: it holds a copy of every weight.
@@ -128,10 +136,10 @@ class QueryGradient:
 
     def __call__(
         self, examples: Tensor, labels: Tensor, noise: float, generator: torch.Generator
-    ) -> tuple[Tensor, float]:
-        """Return ``(n, *shape)`` estimated gradients and the mean loss."""
+    ) -> tuple[Tensor, Tensor]:
+        """Return ``(n, *shape)`` estimated gradients and ``(n,)`` losses."""
         del noise  # there are no weights to perturb
-        total, loss_sum = torch.zeros_like(examples), 0.0
+        total, losses = torch.zeros_like(examples), torch.zeros(len(examples), device=examples.device)
         ones = (1,) * (examples.ndim - 1)
         for _ in range(self._n_directions):
             direction = torch.randn(examples.shape, generator=generator, device=examples.device)
@@ -141,8 +149,8 @@ class QueryGradient:
             step = self.STEP * direction
             ahead, behind = (self._loss(examples + sign * step, labels) for sign in (1, -1))
             total += (ahead - behind).reshape(-1, *ones) * direction
-            loss_sum += float((ahead + behind).mean()) / 2
-        return total, loss_sum / self._n_directions
+            losses += (ahead + behind) / 2
+        return total, losses / self._n_directions
 
     def _loss(self, units: Tensor, labels: Tensor) -> Tensor:
         with torch.no_grad():

@@ -9,7 +9,11 @@ from onnxfp.base.session import ModelSession
 from onnxfp.base.torch_copy import build_torch_copy
 from onnxfp.examples.derivation import DerivationContext
 from onnxfp.examples.gradients import CopyGradient, QueryGradient, affine_tensors
+from onnxfp.examples.pass_size import find_pass_size
 from onnxfp.types import ModelInput
+
+MOST_AT_ONCE = 256
+"""Examples in one pass; more gain nothing."""
 
 
 class CopySource:
@@ -35,7 +39,9 @@ class CopySource:
             fixed=session.fixed,
         )
         self._copy.to(device)
-        self._copy.adapt(session.output.kind, session.input.batch, torch.from_numpy(probes).to(device))
+        tried = torch.from_numpy(probes).to(device)
+        self._copy.adapt(session.output.kind, session.input.batch, tried)
+        self.passes = find_pass_size(self._copy.score, tried, MOST_AT_ONCE)
         self._before = check_parity(self._copy, plain, probes)
 
     def gradient(self, context: DerivationContext, *, gives_probabilities: bool) -> CopyGradient:
@@ -44,7 +50,13 @@ class CopySource:
         scale, offset = affine_tensors(context, self.device)
         n_draws = context.recipe.n_draws
         return CopyGradient(
-            self._copy.score, weights, scale, offset, n_draws=n_draws, gives_probabilities=gives_probabilities
+            self._copy.score,
+            weights,
+            scale,
+            offset,
+            n_draws=n_draws,
+            gives_probabilities=gives_probabilities,
+            passes=self.passes,
         )
 
     def parity(self, inputs: ModelInput) -> Parity:
