@@ -10,19 +10,17 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
-import tempfile
 import weakref
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
 
+from onnxfp.base.child import Child, may_have_gpu, take_child
 from onnxfp.base.frames import FrameError, read_frame, write_frame
 from onnxfp.base.runtime import NoCudaError, Provider, RefusedError, Tensor
 from onnxfp.errors import ParameterError
@@ -30,9 +28,6 @@ from onnxfp.errors import ParameterError
 HOLDS = ("process", "time", "memory", "network")
 """What a model can be kept from: this process, endless time, all memory, the network."""
 
-# What onnxruntime, CUDA and Python themselves read.
-_ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT", "LANG", "LC_ALL", "VIRTUAL_ENV")
-_PREFIXES = ("CUDA_", "NVIDIA_", "OMP_", "ORT_")
 _COPIES_OF_A_MODEL = 8
 
 
@@ -83,22 +78,13 @@ class IsolatedRuntime:
         self._limits = limits
         self._memory_bytes = limits.memory_bytes + _COPIES_OF_A_MODEL * n_bytes
         # A GPU's driver maps more than any model needs, and checks who opens it.
-        has_gpu = provider != "cpu" and _may_have_gpu()
+        has_gpu = provider != "cpu" and may_have_gpu()
         # A process without network is another user's, who may not read the external data.
         is_offline = not has_gpu and isinstance(source, bytes)
-        folder = tempfile.TemporaryDirectory(prefix="onnxfp-", ignore_cleanup_errors=True)
-        self._child = subprocess.Popen(  # noqa: S603 - this interpreter, with words of our own
-            [sys.executable, "-P", "-m", "onnxfp.base.worker", *(["offline"] if is_offline else [])],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            cwd=folder.name,
-            env=_environment(folder.name),
-            # Ctrl-C is for the parent, which then ends the child.
-            start_new_session=True,
-        )
+        child = take_child(*(["offline"] if is_offline else []))
+        self._child = child.process
         self._pipe = ThreadPoolExecutor(1)
-        self._end = weakref.finalize(self, _end, self._child, self._pipe, folder)
+        self._end = weakref.finalize(self, _end, child, self._pipe)
         head = {
             "path": source if isinstance(source, str) else "",
             "provider": provider,
@@ -174,30 +160,12 @@ class IsolatedRuntime:
         return f"ended its process with code {code}"
 
 
-def _end(child: subprocess.Popen[bytes], pipe: ThreadPoolExecutor, folder: tempfile.TemporaryDirectory[str]) -> None:
+def _end(child: Child, pipe: ThreadPoolExecutor) -> None:
+    # Its end wakes the thread that may wait for its answer.
     with suppress(OSError):
-        child.kill()
-    with suppress(subprocess.TimeoutExpired):
-        child.wait(timeout=10)
+        child.process.kill()
     pipe.shutdown(wait=True, cancel_futures=True)
-    for stream in (child.stdin, child.stdout):
-        with suppress(OSError, ValueError):
-            if stream is not None:
-                stream.close()
-    folder.cleanup()
-
-
-def _environment(folder: str) -> dict[str, str]:
-    """Return what the child needs of the environment: no tokens, no keys, no passphrases."""
-    kept = {name: value for name, value in os.environ.items() if name in _ENVIRONMENT or name.startswith(_PREFIXES)}
-    # So that the child finds what the parent found, from the empty folder it starts in.
-    path = os.pathsep.join(str(Path(entry).absolute()) for entry in sys.path if entry)
-    return {**kept, "PYTHONPATH": path, "HOME": folder, "TMPDIR": folder, "PYTHONDONTWRITEBYTECODE": "1"}
-
-
-def _may_have_gpu() -> bool:
-    """Whether an NVIDIA driver is about; asked without loading it, which takes longer than opening a model."""
-    return os.name == "nt" or Path("/dev/nvidiactl").exists() or Path("/dev/dxg").exists()
+    child.end()
 
 
 def _as_array(content: bytes) -> NDArray[Any]:

@@ -100,6 +100,11 @@ class LocalRuntime:
             raise RefusedError(_first_line(error)) from error
 
 
+def load_onnxruntime() -> None:
+    """Import onnxruntime, which takes longer than opening a small model."""
+    import onnxruntime  # noqa: F401 - for its being there
+
+
 def has_gpu() -> bool:
     """Whether the NVIDIA driver is loaded: without it, opening the provider only prints errors."""
     import ctypes

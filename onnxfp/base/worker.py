@@ -1,7 +1,7 @@
 """The child process in which a stranger's model is open: ``python -m onnxfp.base.worker``.
 
-It takes requests on stdin and answers on stdout, in the frames of :mod:`onnxfp.base.frames`. Before onnxruntime is
-imported it gives up what a model never needs: more memory than its share, writing files, core dumps, new privileges,
+It takes requests on stdin and answers on stdout, in the frames of :mod:`onnxfp.base.frames`. Before it reads
+a model it gives up what a model never needs: more memory than its share, writing files, core dumps, new privileges,
 and, where Linux lets an ordinary user do so, the network.
 """
 
@@ -30,12 +30,12 @@ def main(words: Sequence[str]) -> None:
     # Before NumPy is imported, which starts threads: Linux takes the network from a single thread only.
     holds = ["process", "time", *_leave(is_offline="offline" in words)]
     from onnxfp.base.frames import read_frame, write_frame
+    from onnxfp.base.runtime import LocalRuntime, NoCudaError, RefusedError, load_onnxruntime
 
+    # Before there is anything to read: this process may have been started ahead of its model.
+    load_onnxruntime()
     head, arrays = read_frame(requests)
     holds += _restrict(head)
-    # After the limits are set: this imports onnxruntime.
-    from onnxfp.base.runtime import LocalRuntime, NoCudaError, RefusedError
-
     try:
         source = head["path"] or arrays[0].tobytes()
         runtime = LocalRuntime(source, head["provider"], optimise=head["optimise"])

@@ -49,6 +49,11 @@ def verify(context: click.Context, /, suspect: Path, fingerprint: Path, as_json:
     Exit code: 0 MATCH, 10 NO_MATCH, 11 INCONCLUSIVE. The input options describe the suspect, where it differs from
     the base.
     """
+    # First of all: it gets ready while this process reads and checks the bundle.
+    if not options["no_isolation"]:
+        from onnxfp.base.child import may_have_gpu, start_ahead
+
+        start_ahead(*([] if options["provider"] != "cpu" and may_have_gpu() else ["offline"]))
     import onnxfp
     from onnxfp.cli.attestation import attestation_writer
     from onnxfp.cli.render import print_report

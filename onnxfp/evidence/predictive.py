@@ -29,6 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxfp.errors import ParameterError
+from onnxfp.evidence.statistics import log_gamma
 
 WIDEST_SPREAD = 0.15
 """Correlation ``rho`` up to which the prior is flat. At a mean rate of 20 %: a standard deviation of 15 points."""
@@ -93,11 +94,10 @@ def _log_probability(
     counts: NDArray[np.int64], n: int, alpha: NDArray[np.float64], beta: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """Return ``(len(alpha), len(counts))`` logarithms of the beta-binomial probabilities."""
-    from scipy.special import betaln, gammaln
-
-    choices = gammaln(n + 1) - gammaln(counts + 1) - gammaln(n - counts + 1)
     a, b = alpha[:, None], beta[:, None]
-    return np.asarray(choices + betaln(counts + a, n - counts + b) - betaln(a, b))
+    choices = log_gamma(np.array(n + 1.0)) - log_gamma(counts + 1.0) - log_gamma(n - counts + 1.0)
+    among = log_gamma(counts + a) + log_gamma(n - counts + b) - log_gamma(n + a + b)
+    return np.asarray(choices + among - (log_gamma(a) + log_gamma(b) - log_gamma(a + b)))
 
 
 @cache

@@ -68,9 +68,7 @@ class WeightNoise:
 
 def _dense(weight: Tensor) -> Tensor:
     """Return the weight, or a copy of it, without gaps in memory."""
-    is_dense = weight.is_contiguous() or (
-        weight.ndim == 4 and weight.is_contiguous(memory_format=torch.channels_last)  # noqa: PLR2004
-    )
+    is_dense = weight.is_contiguous() or (weight.ndim == 4 and weight.is_contiguous(memory_format=torch.channels_last))
     return weight if is_dense else weight.contiguous()
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import onnx
 import pytest
 
-from onnxfp.base import isolation
+from onnxfp.base import child, isolation
 from onnxfp.base.isolation import IsolatedRuntime, Limits
 from onnxfp.base.onnx_file import read_onnx
 from onnxfp.base.runtime import NoCudaError, RefusedError
@@ -106,7 +106,7 @@ def test_a_suspect_whose_process_crashes_is_an_error_of_the_suspect(base_path: P
 def test_the_child_sees_no_secrets_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ONNXFP_PASSPHRASE", "secret")
     monkeypatch.setenv("SOME_TOKEN", "secret")
-    assert "secret" not in isolation._environment("/x").values()
+    assert "secret" not in child._environment("/x").values()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets a process give up the network")
