@@ -88,10 +88,11 @@ def binomial_tails(n: int, rate: float) -> NDArray[np.float64]:
     """
     if n < 1 or not 0.0 <= rate <= 1.0:
         raise ParameterError(f"there is at least one trial and a rate lies in [0, 1]; found {n}, {rate}")
-    # Summed from the far end, so that small tails keep their digits.
-    tails: NDArray[np.float64] = np.minimum(np.exp(_log_probabilities(n, rate))[::-1].cumsum()[::-1], 1.0)
-    tails[0] = 1.0
-    return tails
+    probabilities = np.exp(_log_probabilities(n, rate))
+    # Each from its nearer end, so that what is close to 0 or to 1 keeps its digits.
+    above = probabilities[::-1].cumsum()[::-1]
+    below = np.concatenate([[0.0], probabilities[:-1].cumsum()])
+    return np.asarray(np.clip(np.where(above < below, above, 1.0 - below), 0.0, 1.0))
 
 
 def log_gamma(x: NDArray[np.float64]) -> NDArray[np.float64]:

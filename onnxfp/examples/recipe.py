@@ -22,7 +22,7 @@ class Recipe:
             (the same with low frequencies removed from the update).
         spectrum: Spectrum of the random seeds: ``white``, or ``pink`` (power 1/f, as natural images have).
         epsilon_levels: Largest distance of an example from its seed, in grid levels, at least 1.
-        n_steps: Gradient steps, at least 1.
+        n_steps: Gradient steps, at most; an example that has settled before takes no more. At least 1.
         step_size: Length of one sign step, in units of the bounds, positive.
         noise: Half-width delta of the uniform weight noise, relative to each tensor's root mean square; 0 for ``c``.
         n_draws: Weight noise draws q whose gradients are averaged in each step, at least 1; where gradients are
