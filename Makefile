@@ -9,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint audit-install unit fuzz models imagenet benchmark benchmark-prior benchmark-defaults benchmark-coverage clean readme
+.PHONY: demo test lint audit-install unit fuzz models imagenet benchmark benchmark-prior benchmark-defaults benchmark-coverage benchmark-speed clean readme
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -68,6 +68,12 @@ benchmark-coverage: $(READY)
 	$(BIN)/python -m pip install --quiet --group coverage
 	$(BIN)/python -m pip install --quiet --no-deps torchvision==0.28.0 timm
 	$(BIN)/python benchmarks/coverage.py
+
+# Against its peers, which ask for other versions of what is here, and so come without their dependencies.
+benchmark-speed: imagenet
+	$(BIN)/python -m pip install --quiet --group speed
+	$(BIN)/python -m pip install --quiet --no-deps foolbox==3.3.4 torchattacks==3.5.1 adversarial-robustness-toolbox==1.20.1
+	$(BIN)/python benchmarks/speed.py
 
 clean:
 	rm -rf $(VENV) $(VENV)-audit build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache demo

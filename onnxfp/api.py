@@ -151,7 +151,7 @@ def generate(
         if checkpoint:
             checkpoint.save(crafted)
     assert crafted is not None  # noqa: S101 - craft_examples raises rather than yield nothing
-    parity = source.parity(grid.to_model_input(crafted.levels))
+    parity = source.parity(map(grid.to_model_input, _batches(crafted.levels, session.batch_size)))
     manifest = Manifest(
         schema=SCHEMA,
         created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
@@ -474,6 +474,10 @@ def _measure_pool(
     for session in pool:
         answers = OnnxSuspect(session, base.input, grid).answer(levels)
         yield ReferenceCount(session.model.digest, count_matches(labels, answers.labels), len(labels))
+
+
+def _batches(levels: Levels, size: int) -> Iterable[Levels]:
+    return (levels[first : first + size] for first in range(0, len(levels), size))
 
 
 def _versions() -> tuple[tuple[str, str], ...]:

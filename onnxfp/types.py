@@ -157,8 +157,17 @@ class InputGrid:
             ``(n, *shape)`` float32.
         """
         scale, offset = self.affine(levels.shape[1:])
-        unit = levels.astype(np.float64) / (self.n_levels - 1)
-        return np.asarray(unit * scale + offset, dtype=np.float32)
+        # A value for each level, looked up: as many roundings as levels, and no float64 beside every input.
+        unit = np.arange(self.n_levels) / (self.n_levels - 1)
+        tables = (unit * scale.reshape(-1, 1) + offset.reshape(-1, 1)).astype(np.float32)
+        if len(tables) == 1:
+            return np.asarray(tables[0][levels])
+        inputs = np.empty(levels.shape, np.float32)
+        for table, given, found in zip(
+            tables, *(np.moveaxis(a, self.channel_axis + 1, 0) for a in (levels, inputs)), strict=True
+        ):
+            found[...] = table[given]
+        return inputs
 
     def epsilon_in_levels(self, epsilon: float) -> int:
         """Return the largest whole number of levels within ``epsilon``, a distance in units of the bounds.

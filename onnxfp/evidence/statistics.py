@@ -124,13 +124,17 @@ def log_gamma(x: NDArray[np.float64]) -> NDArray[np.float64]:
 def _log_probabilities(n: int, rate: float) -> NDArray[np.float64]:
     """Return the logarithms of the binomial probabilities of ``0`` to ``n`` successes."""
     counts = np.arange(n + 1.0)
-    factorials = log_gamma(counts + 1)
-    # There is one way to choose none or all, to the last bit.
-    choices = factorials[n] + factorials[0] - (factorials + factorials[::-1])
     # The ends apart, where a logarithm of zero is multiplied by zero.
     hits = counts * log(rate) if rate > 0 else np.where(counts > 0, -np.inf, 0.0)
     misses = (n - counts) * log1p(-rate) if rate < 1 else np.where(counts < n, -np.inf, 0.0)
-    return np.asarray(choices + hits + misses)
+    return np.asarray(_log_choices(n) + hits + misses)
+
+
+def _log_choices(n: int) -> NDArray[np.float64]:
+    """Return the logarithms of the numbers of ways to choose ``0`` to ``n`` of ``n``."""
+    factorials = log_gamma(np.arange(1.0, n + 2))
+    # There is one way to choose none or all, to the last bit.
+    return np.asarray(factorials[n] + factorials[0] - (factorials + factorials[::-1]))
 
 
 def clopper_pearson(k: int, n: int, confidence: float) -> Interval:
@@ -158,7 +162,8 @@ def _lower_bound(k: int, n: int, tail: float) -> float:
     _check_counts(k, n)
     if k == 0:
         return 0.0
-    return _root(lambda rate: float(np.exp(_log_probabilities(n, rate)[k:]).sum()) < tail)
+    hits, choices = np.arange(k, n + 1.0), _log_choices(n)[k:]
+    return _root(lambda rate: float(np.exp(choices + hits * log(rate) + (n - hits) * log1p(-rate)).sum()) < tail)
 
 
 def _upper_bound(k: int, n: int, tail: float) -> float:
@@ -166,7 +171,8 @@ def _upper_bound(k: int, n: int, tail: float) -> float:
     _check_counts(k, n)
     if k == n:
         return 1.0
-    return _root(lambda rate: float(np.exp(_log_probabilities(n, rate)[: k + 1]).sum()) > tail)
+    hits, choices = np.arange(k + 1.0), _log_choices(n)[: k + 1]
+    return _root(lambda rate: float(np.exp(choices + hits * log(rate) + (n - hits) * log1p(-rate)).sum()) > tail)
 
 
 def _root(is_below: Callable[[float], bool]) -> float:

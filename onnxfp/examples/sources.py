@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 
 from onnxfp.base.parity import Parity, check_parity, measure_parity
@@ -59,16 +61,19 @@ class CopySource:
             passes=self.passes,
         )
 
-    def parity(self, inputs: ModelInput) -> Parity:
+    def parity(self, batches: Iterable[ModelInput]) -> Parity:
         """Return the copy's agreement with onnxruntime on the probes and on the finished examples together."""
-        before, after = self._before, measure_parity(self._copy, self._plain, inputs)
-        return Parity(
-            max(before.max_abs_difference, after.max_abs_difference),
-            max(before.max_rel_difference, after.max_rel_difference),
-            max(before.median_rel_difference, after.median_rel_difference),
-            before.n_label_flips + after.n_label_flips,
-            before.n_inputs + after.n_inputs,
-        )
+        found = self._before
+        for inputs in batches:
+            after = measure_parity(self._copy, self._plain, inputs)
+            found = Parity(
+                max(found.max_abs_difference, after.max_abs_difference),
+                max(found.max_rel_difference, after.max_rel_difference),
+                max(found.median_rel_difference, after.median_rel_difference),
+                found.n_label_flips + after.n_label_flips,
+                found.n_inputs + after.n_inputs,
+            )
+        return found
 
 
 class QuerySource:
@@ -96,7 +101,7 @@ class QuerySource:
             gives_probabilities=gives_probabilities,
         )
 
-    def parity(self, _: ModelInput) -> None:
+    def parity(self, _: Iterable[ModelInput]) -> None:
         """Return nothing: there is no copy."""
         return
 

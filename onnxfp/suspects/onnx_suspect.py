@@ -48,7 +48,13 @@ class OnnxSuspect:
         Raises:
             SuspectError: The suspect failed while it ran.
         """
-        return self.session.answer(self._adapt(levels))
+        # Batch by batch: as floating-point numbers all of them take four times the memory of the bundle.
+        size = self.session.batch_size
+        parts = [
+            self.session.answer(self._adapt(levels[first : first + size])) for first in range(0, len(levels), size)
+        ]
+        scores = [part.scores for part in parts if part.scores is not None]
+        return Answers(np.concatenate([part.labels for part in parts]), np.concatenate(scores) if scores else None)
 
     def _adapt(self, levels: Levels) -> ModelInput:
         moved = np.ascontiguousarray(np.transpose(levels, (0, *(axis + 1 for axis in self._axes))))

@@ -147,7 +147,7 @@ def test_progress_is_reported_for_every_step(copy: TorchCopy) -> None:
 
 def test_examples_leave_when_they_have_settled_and_not_before() -> None:
     """The first settles after three steps, the second loses its calm once, the third never settles."""
-    losses = {0: [1, 1, 1], 1: [0, 0, 1], 2: [1] * 40}
+    losses = {0: [1.0, 1.0, 1.0], 1: [0.0, 0.0, 1.0], 2: [1.0] * 40}
     asked: list[list[int]] = []
 
     def source(x: torch.Tensor, labels: torch.Tensor, *_: object) -> tuple[torch.Tensor, torch.Tensor]:

@@ -13,7 +13,7 @@ import numpy as np
 import onnx
 import pytest
 
-from onnxfp.base import child, isolation
+from onnxfp.base import child
 from onnxfp.base.isolation import IsolatedRuntime, Limits
 from onnxfp.base.onnx_file import read_onnx
 from onnxfp.base.runtime import NoCudaError, RefusedError

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import pytest
 
@@ -49,3 +51,17 @@ def test_a_mean_for_each_channel_needs_that_many_channels() -> None:
 @pytest.mark.parametrize(("epsilon", "levels"), [(16 / 255, 16), (0.0999, 25), (5.0, 255), (1 / 255, 1)])
 def test_epsilon_is_rounded_down_to_whole_levels(epsilon: float, levels: int) -> None:
     assert InputGrid().epsilon_in_levels(epsilon) == levels
+
+
+@pytest.mark.parametrize("n_levels", [256, 65536])
+@pytest.mark.parametrize(("mean", "std", "axis"), [((0.3,), (0.2,), 0), ((0.1, 0.2, 0.3), (0.4, 0.5, 0.6), 2)])
+def test_looked_up_values_are_the_computed_ones_to_the_last_bit(
+    n_levels: Literal[256, 65536], mean: tuple[float, ...], std: tuple[float, ...], axis: int
+) -> None:
+    grid = InputGrid(Bounds(-1, 3), n_levels, mean=mean, std=std, channel_axis=axis)
+    levels = np.random.default_rng(0).integers(0, n_levels, (4, 5, 6, 3)).astype(grid.dtype)
+    computed = (-1 + levels.astype(np.float64) / (n_levels - 1) * 4 - np.array(mean)) / np.array(std)
+    scale, offset = grid.affine((5, 6, 3))
+    exact = levels.astype(np.float64) / (n_levels - 1) * scale + offset
+    assert (grid.to_model_input(levels) == exact.astype(np.float32)).all()
+    assert grid.to_model_input(levels) == pytest.approx(computed, rel=1e-5, abs=1e-6)

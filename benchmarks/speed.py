@@ -1,0 +1,249 @@
+"""How fast onnxfp is, as ratios: against the bare passes it cannot do without, against its peers, against the runtime.
+
+    make benchmark-speed
+
+Writes benchmarks/SPEED.md. Each pair runs interleaved and gives the ratio of its medians: on a machine that others
+share, times mean nothing and ratios of neighbours something. ``--only SECTION`` measures one section again and keeps
+the others' rows; ``--device cuda`` computes gradients on a GPU.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE), str(HERE.parent / "models")]
+
+import imagenet  # noqa: E402 - benchmarks/imagenet.py
+import networks  # noqa: E402 - models/networks.py
+import onnx_files  # noqa: E402 - models/onnx_files.py
+import speed_processes  # noqa: E402 - benchmarks/speed_processes.py
+from speed_peers import peers  # noqa: E402 - benchmarks/speed_peers.py
+
+import onnxfp  # noqa: E402
+from onnxfp.base.onnx_file import read_onnx  # noqa: E402
+from onnxfp.base.session import ModelSession, as_written  # noqa: E402
+from onnxfp.examples import descent  # noqa: E402
+from onnxfp.examples.defaults import Choices, choose_recipe  # noqa: E402
+from onnxfp.examples.derivation import DerivationContext, derive_labels, derive_seeds  # noqa: E402
+from onnxfp.examples.generation import craft_examples  # noqa: E402
+from onnxfp.examples.sources import CopySource  # noqa: E402
+from onnxfp.types import InputGrid, Labels, Levels  # noqa: E402
+
+CACHE = HERE.parent / ".cache" / "speed"
+NUMBERS = HERE.parent / ".cache" / "speed.json"
+REPEATS = 5
+NEVER = 10**9
+
+Row = tuple[str, str, str, str]
+"""What, its ratio or figure, the target, and in what sizes."""
+
+
+def vgg16() -> nn.Module:
+    """Return VGG-16 (138 M parameters, arXiv:1409.1556) with random weights."""
+    layers: list[nn.Module] = []
+    n_in = 3
+    for width, depth in ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3)):
+        for _ in range(depth):
+            layers += [nn.Conv2d(n_in, width, 3, padding=1), nn.ReLU(inplace=True)]
+            n_in = width
+        layers.append(nn.MaxPool2d(2))
+    head = [nn.Flatten(), nn.Linear(512 * 49, 4096), nn.ReLU(True), nn.Linear(4096, 4096), nn.ReLU(True)]
+    return nn.Sequential(*layers, *head, nn.Linear(4096, 1000))
+
+
+def network(name: str) -> tuple[nn.Module, Path, int]:
+    """Return a network in torch with frozen weights, its ONNX file, and the side of its images."""
+    torch.manual_seed(0)
+    if name in imagenet.NAMES:
+        native, path = imagenet.native(name), imagenet.build(name)
+    else:
+        native, path = {"cifar10_vgg": networks.vgg, "vgg16": vgg16}[name]().eval(), CACHE / f"{name}.onnx"
+        if not path.exists():
+            onnx_files.export(native, path, shape=(3, 32, 32) if name == "cifar10_vgg" else (3, 224, 224))
+    return native.requires_grad_(False), path, 32 if name == "cifar10_vgg" else 224
+
+
+def compare(calls: dict[str, Callable[[], object]], repeats: int = REPEATS) -> dict[str, float]:
+    """Return the median seconds of each call; one of each is made in turn, after one of each that does not count."""
+    seconds: dict[str, list[float]] = {name: [] for name in calls}
+    for repeat in range(repeats + 1):
+        for name, call in calls.items():
+            began = time.perf_counter()
+            call()
+            if torch.cuda.is_available():
+                torch.cuda.synchronize()
+            if repeat:
+                seconds[name].append(time.perf_counter() - began)
+    return {name: statistics.median(values) for name, values in seconds.items()}
+
+
+def bare_pass(score: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor, y: torch.Tensor, size: int) -> None:
+    """Compute input gradients and nothing else, ``size`` examples at once."""
+    for part, goal in zip(x.split(size), y.split(size), strict=True):
+        point = part.detach().requires_grad_(True)
+        torch.autograd.grad(F.cross_entropy(score(point), goal, reduction="sum"), point)
+
+
+class Bench:
+    """One model, ready to craft on and to compare with its bare passes."""
+
+    def __init__(self, path: Path, device: torch.device, kind: str, *, n: int, n_steps: int, n_draws: int = 1) -> None:
+        self.session = ModelSession(read_onnx(path), provider="cpu")
+        shape, n_classes = self.session.input.shape, self.session.output.n_classes or 2
+        choices = Choices(kind=kind, n_steps=n_steps, n_draws=n_draws)  # type: ignore[arg-type]
+        recipe = choose_recipe(choices, InputGrid(), shape, (1, 2), n_classes)
+        self.context = DerivationContext("00" * 32, "sha256:x", shape, (1, 2), n_classes, InputGrid(), recipe)
+        probes = InputGrid().to_model_input(derive_seeds(self.context, range(3)))
+        self.source = CopySource(self.session, as_written(self.session), probes, device)
+        self.n, self.n_steps, self.n_draws, self.device = n, n_steps, n_draws, device
+        self.x = torch.rand(n, *shape, device=device)
+        self.y = torch.randint(0, n_classes, (n,), device=device)
+
+    def craft(self, batch_size: int | None = None) -> None:
+        """Craft ``n`` examples as ``generate`` does, whatever becomes of them."""
+        asked = 0
+
+        def rescore(levels: Levels) -> Labels:
+            nonlocal asked
+            self.session.answer(InputGrid().to_model_input(levels))
+            asked += len(levels)
+            return derive_labels(self.context, range(asked - len(levels), asked))
+
+        gradient = self.source.gradient(self.context, gives_probabilities=False)
+        size = batch_size or self.n
+        for _ in craft_examples(
+            self.context, gradient, rescore, n_examples=self.n, batch_size=size, device=self.device
+        ):
+            pass
+
+    def floor(self, size: int | None = None) -> None:
+        """Compute as many input gradients as full steps take, on the same copy."""
+        for _ in range(self.n_steps * self.n_draws):
+            bare_pass(self.source._copy.score, self.x, self.y, size or self.source.passes.n_examples)
+
+
+def generation(device: torch.device) -> list[Row]:
+    """Section 1: crafting against its bare passes."""
+    rows: list[Row] = []
+    cases = [
+        *(("cifar10_base", kind, q, 16, 10) for kind, q in (("c", 1), ("rc", 1), ("rc", 4), ("ltrc", 1))),
+        *((name, kind, 1, 2, 4) for name in ("mobilenet_v2", "efficientnet_lite0") for kind in ("c", "ltrc")),
+        ("vgg16", "rc", 1, 1, 2),
+    ]
+    targets = {"c": "1.05", "rc": "1.10", "ltrc": "1.15"}
+    for name, kind, q, n, n_steps in cases:
+        path = HERE.parent / "models" / "base.onnx" if name == "cifar10_base" else network(name)[1]
+        bench = Bench(path, device, kind, n=n, n_steps=n_steps, n_draws=q)
+        steps, descent.SETTLED_STEPS = descent.SETTLED_STEPS, NEVER
+        # The floor with passes as large as the crafting's, and half as large: the better one counts.
+        half = max(1, min(n, bench.source.passes.n_examples) // 2)
+        found = compare({"craft": bench.craft, "floor": bench.floor, "half": lambda b=bench, h=half: b.floor(h)})  # type: ignore[misc]
+        descent.SETTLED_STEPS = steps
+        ratio = found["craft"] / min(found["floor"], found["half"])
+        rows.append((f"{kind} q={q}, {name}: craft / bare passes", f"{ratio:.2f}", targets[kind],
+                     f"{n} examples, {n_steps} steps"))  # fmt: skip
+        print(rows[-1], flush=True)
+    bench = Bench(HERE.parent / "models" / "base.onnx", device, "ltrc", n=16, n_steps=50)
+    found = compare({"craft": bench.craft, "floor": bench.floor})
+    ratio = found["craft"] / found["floor"]
+    rows.append(("ltrc, cifar10_base: time to n finished / bare passes of full steps", f"{ratio:.2f}", "below 1",
+                 "16 examples, at most 50 steps"))  # fmt: skip
+    return rows
+
+
+def against_peers(device: torch.device) -> list[Row]:
+    """Section 2: the same targeted attack by others, on the network in torch that the ONNX file was exported from."""
+    rows: list[Row] = []
+    for name, n, n_steps in (("cifar10_vgg", 16, 10), ("mobilenet_v2", 2, 4), ("efficientnet_lite0", 2, 4)):
+        native, path, _ = network(name)
+        bench = Bench(path, device, "c", n=n, n_steps=n_steps)
+        recipe = bench.context.recipe
+        attacks = peers(native.to(device), bench.x, bench.y, epsilon=recipe.epsilon_levels / 255,
+                        step=recipe.step_size, steps=n_steps, n_classes=bench.context.n_classes)  # fmt: skip
+        steps, descent.SETTLED_STEPS = descent.SETTLED_STEPS, NEVER
+        found = compare({"onnxfp": bench.craft, **attacks})
+        descent.SETTLED_STEPS = steps
+        best = min(seconds for peer, seconds in found.items() if peer != "onnxfp")
+        for peer in attacks:
+            target = "1.3 or more" if found[peer] == best else ""
+            rows.append((f"{name}: {peer} / onnxfp, kind c", f"{found[peer] / found['onnxfp']:.2f}", target,
+                         f"{n} examples, {n_steps} steps"))  # fmt: skip
+            print(rows[-1], flush=True)
+    return rows
+
+
+def torch_copy(device: torch.device) -> list[Row]:
+    """Section 3: the copy against the network as its owner wrote it in torch, in its better memory format."""
+    rows: list[Row] = []
+    for name, n in (("cifar10_vgg", 32), ("mobilenet_v2", 2), ("efficientnet_lite0", 2), ("vgg16", 1)):
+        native, path, _ = network(name)
+        native = native.to(device)
+        last = network(name)[0].to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        bench = Bench(path, device, "c", n=n, n_steps=1)
+        x, y = bench.x, bench.y
+        x_last = x.contiguous(memory_format=torch.channels_last)
+        found = compare({
+            "copy": lambda b=bench: bare_pass(b.source._copy.score, b.x, b.y, len(b.x)),
+            "native": lambda m=native, x=x, y=y: bare_pass(m, x, y, len(x)),
+            "channels last": lambda m=last, x=x_last, y=y: bare_pass(m, x, y, len(x)),
+        })  # type: ignore[misc]  # fmt: skip
+        ratio = found["copy"] / min(found["native"], found["channels last"])
+        rows.append((f"{name}: copy / native", f"{ratio:.2f}", "1.10", f"forward and backward, {n} examples"))
+        print(rows[-1], flush=True)
+    return rows
+
+
+SECTIONS: dict[str, tuple[str, Callable[[torch.device], list[Row]]]] = {
+    "generation": ("Generation against bare forward and backward passes of the same copy", generation),
+    "peers": ("The same attack by others: how many times as long it takes them", against_peers),
+    "copy": ("The torch copy against the network in torch", torch_copy),
+    "verification": ("Verification, as whole processes", speed_processes.verification),
+    "scale": ("Scale", speed_processes.scale),
+}
+
+
+def main() -> None:
+    """Measure, and write the table."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--only", choices=SECTIONS, action="append", help="Measure this section. Repeatable.")
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
+    # Two threads that wait for each other measure the neighbours of a shared machine.
+    parser.add_argument("--threads", type=int, default=1, help="Threads of torch [default: 1].")
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    measured: dict[str, Any] = {}
+    for name in arguments.only or SECTIONS:
+        rows = SECTIONS[name][1](torch.device(arguments.device))
+        measured = json.loads(NUMBERS.read_text()) if NUMBERS.exists() else {}
+        measured[name] = {"device": arguments.device, "rows": rows}
+        NUMBERS.parent.mkdir(parents=True, exist_ok=True)
+        NUMBERS.write_text(json.dumps(measured))
+    versions = f"onnxfp {onnxfp.__version__}, torch {torch.__version__}, onnxruntime {onnxruntime.__version__}"
+    machine = f"{os.cpu_count()} cores, {torch.get_num_threads()} thread(s) of torch"
+    lines = [f"Written by `make benchmark-speed` ({versions}, numpy {np.__version__}; {machine})."]
+    for name, (title, _) in SECTIONS.items():
+        if name in measured:
+            lines += ["", f"## {title} ({measured[name]['device']})", "", "| what | figure | target | sizes |"]
+            lines += ["|---|---|---|---|", *("| " + " | ".join(row) + " |" for row in measured[name]["rows"])]
+    text = (HERE / "speed_text.md").read_text(encoding="utf-8")
+    (HERE / "SPEED.md").write_text(text.replace("{table}", "\n".join(lines)), encoding="utf-8")
+    print("\n".join(lines))
+
+
+if __name__ == "__main__":
+    main()
