@@ -187,7 +187,7 @@ def _unfinished_bundle(model: Path, n: int) -> Path:
     from onnxfp.base.session import ModelSession
     from onnxfp.bundle.fingerprint import sign_fingerprint
     from onnxfp.bundle.keys import generate_key_pair
-    from onnxfp.bundle.manifest import SCHEMA, Manifest
+    from onnxfp.bundle.manifest import SCHEMA, CopyParity, Manifest
     from onnxfp.examples.defaults import Choices, choose_recipe
     from onnxfp.examples.derivation import DerivationContext, derive_labels, derive_seeds
     from onnxfp.types import InputGrid
@@ -203,7 +203,7 @@ def _unfinished_bundle(model: Path, n: int) -> Path:
     indices = np.arange(n)
     manifest = Manifest(
         schema=SCHEMA, created="2026-01-01T00:00:00Z", public_key=public, base=base, grid=grid, recipe=recipe,
-        n_examples=n, n_candidates=n, references=(), copy_parity=None, versions=(),
+        n_examples=n, n_candidates=n, references=(), copy_parity=CopyParity(0.0, 0, n), versions=(),
     )  # fmt: skip
     fingerprint = sign_fingerprint(
         derive_seeds(context, indices), derive_labels(context, indices), indices, manifest, signer

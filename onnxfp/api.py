@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -39,6 +40,7 @@ from onnxfp.suspects.onnx_suspect import OnnxSuspect
 from onnxfp.types import Bounds, InputGrid, Labels, Levels
 
 if TYPE_CHECKING:
+    import torch
     from securesystemslib.signer import CryptoSigner
 
     from onnxfp.base.model_check import ModelCheck
@@ -51,6 +53,11 @@ DEFAULT_LIMITS = Limits()
 
 N_PROBES = 32
 """Derived seeds on which the torch copy is compared with onnxruntime before anything is crafted."""
+
+# Candidates at once where the graph itself fixes how many go through it.
+_FIXED_BATCH = 32
+# Fewer large images than this leave a GPU idle.
+_LEAST_ON_A_GPU = 64
 
 _PACKAGES = ("onnxfp", "numpy", "onnx", "onnxruntime", "onnxruntime-gpu", "torch")
 
@@ -138,18 +145,19 @@ def generate(
     checkpoint = Checkpoint.beside(Path(output), context) if output is not None else None
     start = checkpoint.load() if checkpoint else None
     crafted = start
-    for crafted in craft_examples(
-        context,
-        source.gradient(context, gives_probabilities=session.gives_probabilities(probes)),
-        rescore,
-        n_examples=n_examples,
-        batch_size=session.batch_size if session.input.batch is None else 32,
-        device=source.device,
-        start=start,
-        on_progress=on_progress,
-    ):
-        if checkpoint:
-            checkpoint.save(crafted)
+    with checkpoint or nullcontext():
+        for crafted in craft_examples(
+            context,
+            source.gradient(context, gives_probabilities=session.gives_probabilities(probes)),
+            rescore,
+            n_examples=n_examples,
+            batch_size=_candidates_at_once(session, source.device),
+            device=source.device,
+            start=start,
+            on_progress=on_progress,
+        ):
+            if checkpoint:
+                checkpoint.keep(crafted)
     assert crafted is not None  # noqa: S101 - craft_examples raises rather than yield nothing
     parity = source.parity(map(grid.to_model_input, _batches(crafted.levels, session.batch_size)))
     manifest = Manifest(
@@ -474,6 +482,13 @@ def _measure_pool(
     for session in pool:
         answers = OnnxSuspect(session, base.input, grid).answer(levels)
         yield ReferenceCount(session.model.digest, count_matches(labels, answers.labels), len(labels))
+
+
+def _candidates_at_once(session: ModelSession, device: torch.device) -> int:
+    """Return how many candidates share their draws of weight noise, in passes of whatever size memory holds."""
+    if session.input.batch is not None:
+        return _FIXED_BATCH
+    return session.batch_size if device.type == "cpu" else max(session.batch_size, _LEAST_ON_A_GPU)
 
 
 def _batches(levels: Levels, size: int) -> Iterable[Levels]:

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 
@@ -20,14 +22,18 @@ from onnxfp.examples.crafted import Crafted
 from onnxfp.examples.derivation import DerivationContext, check_derivation
 
 SUFFIX = ".partial"
+# A state is written when at least so many times as much time has passed as the last one took.
+_WAIT = 50
 _MAGIC = b"onnxfp/checkpoint/1\n"
 
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Checkpoint:
     """Where the state of one generation is kept.
+
+    As a context, it writes what was not written yet when the block ends by an error or Ctrl-C.
 
     Attributes:
         path: The checkpoint file.
@@ -36,6 +42,31 @@ class Checkpoint:
 
     path: Path
     context: DerivationContext
+    _pending: Crafted | None = None
+    _due: float = 0.0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None and self._pending is not None:
+            self.save(self._pending)
+
+    def keep(self, crafted: Crafted) -> None:
+        """Write the state, or remember it for later if writing would take more than a small share of the time.
+
+        Each state holds all that came before: written after every batch, they would cost the square of their number.
+
+        Raises:
+            FileError: As :meth:`save`.
+        """
+        self._pending = crafted
+        began = time.monotonic()
+        if began >= self._due:
+            self.save(crafted)
+            self._pending = None
+            ended = time.monotonic()
+            self._due = ended + _WAIT * (ended - began)
 
     @classmethod
     def beside(cls, output: Path, context: DerivationContext) -> Checkpoint:

@@ -81,3 +81,36 @@ def test_examples_that_were_tampered_with_are_ignored(
     checkpoint = Checkpoint.beside(tmp_path / "a", context)
     checkpoint.save(replace(crafted, labels=(crafted.labels + 1) % 10))
     assert checkpoint.load() is None
+
+
+def test_states_are_written_now_and_then_and_the_last_one_on_the_way_out(
+    tmp_path: Path, context: DerivationContext, crafted: Crafted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoint, clock = Checkpoint.beside(tmp_path / "a", context), [100.0]
+    monkeypatch.setattr("time.monotonic", lambda: clock[0])
+
+    def written() -> int:
+        loaded = Checkpoint.beside(tmp_path / "a", context).load()
+        assert loaded is not None
+        return loaded.n_candidates
+
+    def fail() -> None:
+        with checkpoint:
+            checkpoint.keep(crafted)
+            assert written() == 7
+            # As if writing had taken a second.
+            checkpoint._due = clock[0] + 50
+            clock[0] += 49
+            checkpoint.keep(replace(crafted, n_candidates=8))
+            assert written() == 7
+            clock[0] += 1
+            checkpoint.keep(replace(crafted, n_candidates=9))
+            assert written() == 9
+            checkpoint._due = clock[0] + 50
+            checkpoint.keep(replace(crafted, n_candidates=10))
+            assert written() == 9
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fail()
+    assert written() == 10
