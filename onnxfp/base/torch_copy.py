@@ -106,7 +106,7 @@ class TorchCopy(nn.Module):
         return parameter is not None and parameter.ndim == _IMAGE_AXES
 
     def _apply(self, fn: Callable[..., Tensor], recurse: bool = True) -> Self:
-        super()._apply(fn, recurse)
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         self._arrange()
         return self
 

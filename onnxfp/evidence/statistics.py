@@ -115,7 +115,7 @@ def log_gamma(x: NDArray[np.float64]) -> NDArray[np.float64]:
         product *= x + step
     y = x + _STIRLING_FROM
     square = 1 / (y * y)
-    series = 1 / 1188
+    series = np.full_like(y, 1 / 1188)
     for term in (-1 / 1680, 1 / 1260, -1 / 360, 1 / 12):
         series = series * square + term
     return np.asarray((y - 0.5) * np.log(y) - y + _HALF_LOG_TWO_PI + series / y - np.log(product))

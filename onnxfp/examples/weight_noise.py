@@ -39,7 +39,7 @@ class WeightNoise:
         self._pieces = [
             (clean, noisy, noise * float(original.square().mean().sqrt()))
             for original, buffer in zip(self._originals, self._noisy, strict=True)
-            for clean, noisy in zip(_flat(_dense(original)).split(_PIECE), _flat(buffer).split(_PIECE), strict=True)
+            for clean, noisy in zip(_pieces(_dense(original)), _pieces(buffer), strict=True)
         ]
         n_weights = sum(original.numel() for original in self._originals)
         longest = max((len(clean) for clean, _, _ in self._pieces), default=0)
@@ -72,6 +72,6 @@ def _dense(weight: Tensor) -> Tensor:
     return weight if is_dense else weight.contiguous()
 
 
-def _flat(weight: Tensor) -> Tensor:
-    """Return a dense weight's values in the order of memory."""
-    return weight.as_strided((weight.numel(),), (1,))
+def _pieces(weight: Tensor) -> tuple[Tensor, ...]:
+    """Return a dense weight's values in the order of memory, a piece at a time."""
+    return torch.split(weight.as_strided((weight.numel(),), (1,)), _PIECE)

@@ -150,11 +150,13 @@ def test_examples_leave_when_they_have_settled_and_not_before() -> None:
     losses = {0: [1.0, 1.0, 1.0], 1: [0.0, 0.0, 1.0], 2: [1.0] * 40}
     asked: list[list[int]] = []
 
-    def source(x: torch.Tensor, labels: torch.Tensor, *_: object) -> tuple[torch.Tensor, torch.Tensor]:
+    def source(
+        examples: torch.Tensor, labels: torch.Tensor, noise: float, generator: torch.Generator
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         asked.append(labels.tolist())
         step = len(asked) - 1
         given = [losses[i][step] if step < len(losses[i]) else 0.0 for i in labels.tolist()]
-        return torch.ones_like(x), torch.tensor(given)
+        return torch.ones_like(examples), torch.tensor(given)
 
     recipe = replace(RECIPE, kind="c", noise=0.0)
     descent = Descent(source, recipe=recipe, epsilon=1.0, step_size=0.01, high_pass=HighPass((2,), (), 0))
@@ -172,7 +174,7 @@ def test_passes_grow_smaller_where_memory_ends_and_nothing_changes(
     def small(x: torch.Tensor) -> torch.Tensor:
         if len(x) > 3:
             raise torch.OutOfMemoryError("out of memory")
-        return copy(x)
+        return copy(x)  # type: ignore[no-any-return]
 
     def crafted(score: Callable[[torch.Tensor], torch.Tensor]) -> Crafted:
         scale, offset = affine_tensors(CONTEXT, torch.device("cpu"))

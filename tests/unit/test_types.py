@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from onnxfp.errors import ParameterError
-from onnxfp.types import Bounds, InputGrid
+from onnxfp.types import Bounds, InputGrid, Levels
 
 
 @pytest.mark.parametrize("ends", [(1.0, 1.0), (2.0, 1.0), (0.0, float("inf")), (float("nan"), 1.0)])
@@ -59,7 +59,8 @@ def test_looked_up_values_are_the_computed_ones_to_the_last_bit(
     n_levels: Literal[256, 65536], mean: tuple[float, ...], std: tuple[float, ...], axis: int
 ) -> None:
     grid = InputGrid(Bounds(-1, 3), n_levels, mean=mean, std=std, channel_axis=axis)
-    levels = np.random.default_rng(0).integers(0, n_levels, (4, 5, 6, 3)).astype(grid.dtype)
+    drawn = np.random.default_rng(0).integers(0, n_levels, (4, 5, 6, 3))
+    levels: Levels = drawn.astype(np.uint8) if n_levels == 256 else drawn.astype(np.uint16)
     computed = (-1 + levels.astype(np.float64) / (n_levels - 1) * 4 - np.array(mean)) / np.array(std)
     scale, offset = grid.affine((5, 6, 3))
     exact = levels.astype(np.float64) / (n_levels - 1) * scale + offset
