@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import resource
 import statistics
@@ -13,10 +12,14 @@ import time
 from collections.abc import Sequence
 from math import log
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import nn
+
+if TYPE_CHECKING:
+    from benchmarks import speed
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
@@ -37,28 +40,10 @@ for part in numpy.split(levels, range(int(sys.argv[3]), len(levels), int(sys.arg
 print((numpy.concatenate(found) == labels).mean())
 """
 
-# Crafts n examples by few steps and prints seconds and the growth of the peak, in bytes, from the moment it begins.
-CRAFT = """
-import json, resource, sys, time
-sys.path[:0] = [{here!r}, {models!r}]
-from pathlib import Path
-import torch
-torch.set_num_threads(1)
-from speed import Bench
-bench = Bench(Path(sys.argv[1]), torch.device("cpu"), sys.argv[2], n=int(sys.argv[3]), n_steps=int(sys.argv[4]))
-size = bench.session.batch_size
-def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-def now(): return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
-before, began, used = now(), time.perf_counter(), time.process_time()
-bench.craft(size)
-print(json.dumps([time.process_time() - used, max(peak() - before, 0), sum(
-    w.numel() for w in bench.source._copy.parameters())]))
-"""
-
 
 def verification(_: torch.device) -> list[Row]:
     """Section 4: ``onnxfp verify`` against a script that does nothing but ask."""
-    import imagenet
+    from benchmarks import imagenet
 
     rows: list[Row] = []
     golden = ROOT / "tests" / "golden" / "base-1.fp.npz"
@@ -95,7 +80,7 @@ def _opening() -> list[Row]:
                 ("copy", lambda c=content: bytearray(c)),
                 ("read", lambda b=bundle: read_bundle(b)),
                 ("load", lambda b=bundle: onnxfp.load(b)),
-            ):  # type: ignore[misc]
+            ):
                 began = time.process_time()
                 call()
                 times[what].append(time.process_time() - began)
@@ -106,22 +91,23 @@ def _opening() -> list[Row]:
     return rows
 
 
-def scale(_: torch.device) -> list[Row]:
+def scale(device: torch.device) -> list[Row]:
     """Section 5: how cost grows with examples, image side and parameters; memory."""
+    from benchmarks import speed
+
     rows: list[Row] = []
-    base = ROOT / "models" / "base.onnx"
-    series: list[tuple[str, list[tuple[float, Path, int]], int]] = [
-        ("n examples", [(n, base, n) for n in (100, 1000, 10_000)], 1),
-        ("pixels", [(side**2, _small(side), 8) for side in (32, 64, 128, 256, 512)], 2),
-        ("parameters", [(0, _wide(width), 8) for width in (128, 512, 2048, 8192)], 2),
+    series: list[tuple[str, str, list[tuple[float, Path, int]]]] = [
+        ("n examples", "ltrc", [(n, _small(32), n) for n in (100, 1000, 10_000)]),
+        ("pixels", "ltrc", [(side**2, _small(side), 16) for side in (32, 64, 128, 256, 512)]),
+        ("parameters", "rc", [(0, _wide(width), 16) for width in (64, 512, 2048, 8192)]),
     ]
-    for name, points, n_steps in series:
+    for name, kind, points in series:
         measured = []
         for size, path, n in points:
-            kind = "rc" if name == "parameters" else "ltrc"
-            runs = [_craft(path, kind, n, n_steps) for _ in range(1 if n > _MANY else 3)]
-            seconds, growth = (statistics.median(run[k] for run in runs) for k in (0, 1))
-            measured.append((float(size or runs[0][2]), seconds, growth))
+            bench = speed.Bench(path, device, kind, n=n, n_steps=2)
+            seconds, growth = zip(*(_craft(bench) for _ in range(1 if n > _MANY else 5)), strict=True)
+            n_weights = sum(weight.numel() for weight in bench.source._copy.parameters())
+            measured.append((size or float(n_weights), statistics.median(seconds), max(growth)))
             print(name, measured[-1], flush=True)
         slope = _slope([m[0] for m in measured], [m[1] for m in measured])
         ends = f"{measured[0][0]:,.0f} to {measured[-1][0]:,.0f}"
@@ -129,17 +115,29 @@ def scale(_: torch.device) -> list[Row]:
         memory = ", ".join(f"{m[2] / 2**20:.0f}" for m in measured)
         target = "" if name == "parameters" else "300, flat" if name == "n examples" else "300"
         rows.append((f"peak beyond the model's own against {name}: MB", memory, target, ends))
-    return [*rows, *_noise()]
+    return [*rows, *_noise(device)]
 
 
-def _noise() -> list[Row]:
+def _craft(bench: speed.Bench) -> tuple[float, int]:
+    """Return the processor seconds of crafting as ``generate`` does, and by how many bytes the process grew."""
+    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+    before, began = _status("VmRSS"), time.process_time()
+    bench.craft(bench.session.batch_size)
+    return time.process_time() - began, max(_status("VmHWM") - before, 0)
+
+
+def _status(name: str) -> int:
+    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(name + ":"))
+
+
+def _noise(device: torch.device) -> list[Row]:
     """Weight noise against the pass that it perturbs, on VGG-16 (138 M parameters)."""
-    import speed
-
+    from benchmarks import speed
     from onnxfp.examples.weight_noise import WeightNoise
 
-    bench = speed.Bench(speed.network("vgg16")[1], torch.device("cpu"), "c", n=1, n_steps=1)
-    noise = WeightNoise(list(bench.source._copy.weights().values()), 0.05, torch.Generator().manual_seed(0))
+    bench = speed.Bench(speed.network("vgg16")[1], device, "c", n=1, n_steps=1)
+    noise = WeightNoise(list(bench.source._copy.weights().values()), 0.05, torch.Generator(device).manual_seed(0))
 
     def draw() -> None:
         with noise.perturbed():
@@ -153,14 +151,6 @@ def _noise() -> list[Row]:
 def _slope(sizes: Sequence[float], values: Sequence[float]) -> float:
     """Return the exponent of the power law through the points, by least squares on logarithms."""
     return float(np.polyfit([log(s) for s in sizes], [log(v) for v in values], 1)[0])
-
-
-def _craft(path: Path, kind: str, n: int, n_steps: int) -> list[float]:
-    script = CRAFT.format(here=str(HERE), models=str(ROOT / "models"))
-    words = [sys.executable, "-c", script, str(path), kind, str(n), str(n_steps)]
-    done = subprocess.run(words, capture_output=True, text=True, check=True)
-    found: list[float] = json.loads(done.stdout.splitlines()[-1])
-    return found
 
 
 def _compare_processes(commands: dict[str, list[str]], repeats: int = 5) -> dict[str, tuple[float, float]]:
@@ -186,7 +176,7 @@ def _unfinished_bundle(model: Path, n: int) -> Path:
     from onnxfp.base.onnx_file import read_onnx
     from onnxfp.base.session import ModelSession
     from onnxfp.bundle.fingerprint import sign_fingerprint
-    from onnxfp.bundle.keys import generate_key_pair
+    from onnxfp.bundle.keys import generate_key_pair, signer_public_key
     from onnxfp.bundle.manifest import SCHEMA, CopyParity, Manifest
     from onnxfp.examples.defaults import Choices, choose_recipe
     from onnxfp.examples.derivation import DerivationContext, derive_labels, derive_seeds
@@ -198,7 +188,7 @@ def _unfinished_bundle(model: Path, n: int) -> Path:
     with tempfile.TemporaryDirectory() as folder:
         generate_key_pair(Path(folder) / "key.pem")
         signer = api.open_signer(Path(folder) / "key.pem")
-    public = api.public_key_of(signer)
+    public = signer_public_key(signer)
     context = DerivationContext(public, file.digest, base.input.shape, base.spatial_axes, base.n_classes, grid, recipe)
     indices = np.arange(n)
     manifest = Manifest(
