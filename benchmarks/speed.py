@@ -63,7 +63,7 @@ def vgg16() -> nn.Module:
             n_in = width
         layers.append(nn.MaxPool2d(2))
     head = [nn.Flatten(), nn.Linear(512 * 49, 4096), nn.ReLU(True), nn.Linear(4096, 4096), nn.ReLU(True)]
-    return nn.Sequential(*layers, *head, nn.Linear(4096, 1000))
+    return speed_processes.OnImages(nn.Sequential(*layers, *head, nn.Linear(4096, 1000)))
 
 
 def network(name: str) -> tuple[nn.Module, Path, int]:

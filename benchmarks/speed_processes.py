@@ -221,8 +221,21 @@ def _exported(name: str, network: nn.Module, side: int) -> Path:
     path = CACHE / f"{name}.onnx"
     if not path.exists():
         torch.manual_seed(0)
-        onnx_files.export(network.eval(), path, shape=(3, side, side))
+        onnx_files.export(OnImages(network).eval(), path, shape=(3, side, side))
     return path
+
+
+class OnImages(nn.Module):
+    """Layers in a row, with the name for their input that the exporter is told."""
+
+    def __init__(self, layers: nn.Module) -> None:
+        super().__init__()
+        self.layers = layers
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        """Return ``(n, n_classes)`` scores of ``(n, 3, side, side)`` images."""
+        scores: torch.Tensor = self.layers(image)
+        return scores
 
 
 os.environ.setdefault("PYTHONPATH", str(ROOT))

@@ -36,12 +36,14 @@ class Descent:
         epsilon: Half-width of the ball around a seed, in unit values.
         step_size: Length of one sign step, in unit values.
         high_pass: The filter; changes nothing when the recipe's cutoff is 0.
+        settles: Whether examples that have settled take no more steps.
     """
 
     def __init__(
-        self, gradient: GradientSource, *, recipe: Recipe, epsilon: float, step_size: float, high_pass: HighPass
-    ) -> None:
-        self._gradient, self._recipe, self._high_pass = gradient, recipe, high_pass
+        self, gradient: GradientSource, *, recipe: Recipe, epsilon: float, step_size: float, high_pass: HighPass,
+        settles: bool = False,
+    ) -> None:  # fmt: skip
+        self._gradient, self._recipe, self._high_pass, self._settles = gradient, recipe, high_pass, settles
         self._epsilon, self._step_size = epsilon, step_size
 
     def run(
@@ -74,6 +76,8 @@ class Descent:
             else:
                 examples[active] = moved
             on_step(step + 1, float(losses.mean()))
+            if not self._settles:
+                continue
             calm[active] = torch.where(losses < SETTLED_LOSS, calm[active] + 1, 0)
             active = torch.nonzero(calm < SETTLED_STEPS).flatten()
             if not len(active):

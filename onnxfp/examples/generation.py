@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from onnxfp.errors import GenerationError
 from onnxfp.examples.crafted import Crafted, Progress
+from onnxfp.examples.defaults import FEW_CLASSES
 from onnxfp.examples.derivation import DerivationContext, derive_labels, derive_seeds
 from onnxfp.examples.descent import Descent
 from onnxfp.examples.gradients import GradientSource
@@ -71,6 +72,8 @@ def craft_examples(
         epsilon=recipe.epsilon_levels / span,
         step_size=recipe.step_size / (grid.bounds.upper - grid.bounds.lower),
         high_pass=HighPass(context.shape, context.spatial_axes, recipe.cutoff, device),
+        # Where there are many classes, survival is what is scarce: nobody is spared a step.
+        settles=context.n_classes <= FEW_CLASSES,
     )
     state = Crafted.none_yet(context)
     if start is not None and (rescore(start.levels) == start.labels).all():
