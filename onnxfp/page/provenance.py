@@ -1,0 +1,77 @@
+"""Where a report comes from, in rows: files, keys, recipe, versions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from onnxfp.bundle.fingerprint import Fingerprint
+    from onnxfp.evidence.report import Signer
+
+_ISOLATION = {"process": "in a process of its own", "memory": "with limited memory", "time": "and time",
+              "network": "without network"}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of a row; code is set in its own type."""
+
+    text: str
+    is_code: bool = False
+
+
+Row = tuple[str, tuple[Line, ...]]
+
+
+def describe_fingerprint(fingerprint: Fingerprint, bundle: str, signer: Signer) -> tuple[Row, ...]:
+    """Return the rows about a fingerprint, its base and its signer.
+
+    Args:
+        fingerprint: The fingerprint.
+        bundle: Name of its file.
+        signer: What is known of its key.
+    """
+    manifest = fingerprint.manifest
+    base, recipe, grid = manifest.base, manifest.recipe, manifest.grid
+    known = [f"known to the verifier as {signer.name}"] if signer.name else []
+    known += ["the key that the verifier demanded"] * signer.is_pinned
+    step = (grid.bounds.upper - grid.bounds.lower) / (grid.n_levels - 1)
+    crafted = [f"{recipe.kind.upper()}, {recipe.spectrum} seeds within epsilon {recipe.epsilon_levels * step:.4g}",
+               f"{recipe.n_steps} steps of {recipe.step_size:.4g}"]  # fmt: skip
+    if recipe.noise:
+        crafted.append(f"weight noise {recipe.noise:g} × {recipe.n_draws}")
+    if recipe.cutoff:
+        crafted.append(f"lowest {recipe.cutoff} frequencies removed from the {recipe.filtered}")
+    parity = manifest.copy_parity
+    gradients = (
+        "gradients estimated by queries"
+        if parity is None
+        else f"gradients of a copy whose scores differ from onnxruntime’s by {parity.max_abs_difference:.2g} at most"
+    )
+    return (
+        ("Fingerprint", (Line(bundle), Line(fingerprint.digest, is_code=True),
+                         Line(f"{manifest.n_examples} of {manifest.n_candidates} candidates, seed {recipe.seed}; created "
+                              f"{manifest.created} by its signer’s claim"))),
+        ("Signed by", (Line(manifest.public_key, is_code=True),
+                       Line("; ".join(known) or "NOT PINNED: nobody said whose key this is"))),
+        ("Base model", (Line(base.digest, is_code=True),
+                        Line(f"{base.input.layout} {' × '.join(map(str, base.input.shape))} {base.input.dtype}, "
+                             f"{base.n_classes} classes"))),
+        ("Recipe", (Line(", ".join(crafted)), Line(gradients))),
+        ("Made with", (Line(describe_versions(manifest.versions)),)),
+    )  # fmt: skip
+
+
+def describe_versions(versions: Iterable[tuple[str, str]]) -> str:
+    """Return names and versions of software in one line."""
+    return ", ".join(f"{name} {version}" for name, version in versions)
+
+
+def describe_isolation(isolation: Iterable[str]) -> str:
+    """Return what a model was kept from while it ran; empty where that is nothing."""
+    held = set(isolation)
+    words = [text for word, text in _ISOLATION.items() if word in held]
+    # "with limited memory and time" reads as one; without the memory, the time needs its own words.
+    return ", ".join(words).replace("memory, and", "memory and").replace(", and time", ", with limited time")
