@@ -35,7 +35,9 @@ def draw_match_line(report: Report) -> Drawing:
             axes.text(least + (-0.008 if is_right else 0.008) * n, height + 0.62, label, color=svg.INK,
                       ha="right" if is_right else "left", va="center")  # fmt: skip
         _label(axes, height, "The suspect")
-        axes.hlines(height, *(np.array([report.interval.lower, report.interval.upper]) * n), color=svg.ALARM, linewidth=2)
+        axes.hlines(
+            height, *(np.array([report.interval.lower, report.interval.upper]) * n), color=svg.ALARM, linewidth=2
+        )
         axes.plot([counts.n_matches], [height], marker="D", markersize=9, color=svg.ALARM, clip_on=False)
         for row, (label, pool) in enumerate(pools):
             _label(axes, height - 1 - row, label)

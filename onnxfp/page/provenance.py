@@ -6,12 +6,18 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from onnxfp.page.words import scientific
+
 if TYPE_CHECKING:
     from onnxfp.bundle.fingerprint import Fingerprint
     from onnxfp.evidence.report import Signer
+    from onnxfp.evidence.verdict import Policy
 
 _ISOLATION = {"process": "in a process of its own", "memory": "with limited memory", "time": "and time",
               "network": "without network"}  # fmt: skip
+
+
+UNLIMITED = "in the verifier’s own process, without limits"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +58,8 @@ def describe_fingerprint(fingerprint: Fingerprint, bundle: str, signer: Signer) 
     )
     return (
         ("Fingerprint", (Line(bundle), Line(fingerprint.digest, is_code=True),
-                         Line(f"{manifest.n_examples} of {manifest.n_candidates} candidates, seed {recipe.seed}; created "
-                              f"{manifest.created} by its signer’s claim"))),
+                         Line(f"{manifest.n_examples} of {manifest.n_candidates} candidates, seed {recipe.seed}; "
+                              f"created {manifest.created} by its signer’s claim"))),
         ("Signed by", (Line(manifest.public_key, is_code=True),
                        Line("; ".join(known) or "NOT PINNED: nobody said whose key this is"))),
         ("Base model", (Line(base.digest, is_code=True),
@@ -67,6 +73,15 @@ def describe_fingerprint(fingerprint: Fingerprint, bundle: str, signer: Signer) 
 def describe_versions(versions: Iterable[tuple[str, str]]) -> str:
     """Return names and versions of software in one line."""
     return ", ".join(f"{name} {version}" for name, version in versions)
+
+
+def describe_policy(policy: Policy) -> str:
+    """Return what a verdict demands."""
+    return (
+        f"MATCH at p ≤ {scientific(policy.alpha)}, NO_MATCH above {scientific(policy.grey)}; at least "
+        f"{policy.least_examples} examples, {policy.least_answered:.0%} of them answered"
+        + ("; references of the verifier’s own" * policy.needs_references)
+    )
 
 
 def describe_isolation(isolation: Iterable[str]) -> str:

@@ -12,7 +12,7 @@ import io
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
@@ -40,7 +40,7 @@ _ROLES = {
 }
 """What a colour is for; ``page.css`` says how it looks."""
 
-_SETTINGS = {
+_SETTINGS: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "onnxfp",
     "svg.id": None,
@@ -139,9 +139,9 @@ def _save(figure: Figure) -> str:
 
 
 def _to_page(text: str, name: str, title: str, description: str) -> Markup:
-    from xml.etree import ElementTree
+    from xml.etree import ElementTree as ET
 
-    root = ElementTree.fromstring(text)  # noqa: S314 - matplotlib wrote it, and escaped what it was given
+    root = ET.fromstring(text)  # noqa: S314 - matplotlib wrote it, and escaped what it was given
     for parent in list(root.iter()):
         for child in list(parent):
             # Its only style sheet repeats what page.css says; its metadata is about matplotlib.
@@ -157,10 +157,10 @@ def _to_page(text: str, name: str, title: str, description: str) -> Markup:
         "aria-labelledby": f"{name}-title {name}-description",
     }
     for place, (kind, words) in enumerate((("title", title), ("desc", description))):
-        element = ElementTree.Element(kind, id=f"{name}-{'title' if kind == 'title' else 'description'}")
+        element = ET.Element(kind, id=f"{name}-{'title' if kind == 'title' else 'description'}")
         element.text = printable(words)
         root.insert(place, element)
-    return Markup(ElementTree.tostring(root, encoding="unicode"))  # noqa: S704 - built and escaped by ElementTree
+    return Markup(ET.tostring(root, encoding="unicode"))  # noqa: S704 - built and escaped by ElementTree
 
 
 def _plain(name: str) -> str:

@@ -9,7 +9,14 @@ from onnxfp.evidence.verdict import Verdict
 from onnxfp.page.contact_sheet import page_sheet
 from onnxfp.page.document import render
 from onnxfp.page.match_line import draw_match_line
-from onnxfp.page.provenance import Line, describe_fingerprint, describe_isolation, describe_versions
+from onnxfp.page.provenance import (
+    UNLIMITED,
+    Line,
+    describe_fingerprint,
+    describe_isolation,
+    describe_policy,
+    describe_versions,
+)
 from onnxfp.page.words import chance, percent, scientific
 
 if TYPE_CHECKING:
@@ -38,7 +45,7 @@ def render_verification(report: Report, fingerprint: Fingerprint, suspect: str, 
         suspect: Name of the suspect's file, which the report does not hold; any text.
         bundle: Name of the bundle's file; any text.
     """
-    counts, decision, null, policy = report.counts, report.decision, report.null, report.policy
+    counts, decision, null = report.counts, report.decision, report.null
     isolation = describe_isolation(report.suspect.isolation)
     providers = ", ".join(provider.removesuffix("ExecutionProvider") for provider in report.suspect.providers)
     references = [("verifier", reference) for reference in report.verifier_references]
@@ -55,7 +62,7 @@ def render_verification(report: Report, fingerprint: Fingerprint, suspect: str, 
         n_upper=min(counts.n_asked, round(null.upper * counts.n_candidates)),
         p_value=scientific(decision.p_value),
         chance=chance(decision.p_value),
-        alpha_chance=chance(policy.alpha),
+        alpha_chance=chance(report.policy.alpha),
         facts=_facts(report),
         drawing=draw_match_line(report),
         run=f", {isolation}," if isolation else "",
@@ -67,9 +74,8 @@ def render_verification(report: Report, fingerprint: Fingerprint, suspect: str, 
             ("Suspect", (Line(suspect), Line(report.suspect.digest, is_code=True),
                          Line(f"input {report.suspect.input}, output {report.suspect.output}"))),
             *describe_fingerprint(fingerprint, bundle, report.signer),
-            ("Ran on", (Line(f"onnxruntime, {providers}; {isolation or 'in the verifier’s own process, without limits'}"),)),
-            ("Policy", (Line(f"MATCH at p ≤ {scientific(policy.alpha)}, NO_MATCH above {scientific(policy.grey)}; at least "
-                             f"{policy.least_examples} examples, {policy.least_answered:.0%} answered"),)),
+            ("Ran on", (Line(f"onnxruntime, {providers}; {isolation or UNLIMITED}"),)),
+            ("Policy", (Line(describe_policy(report.policy)),)),
             ("Verified with", (Line(describe_versions(report.versions)),)),
         ),
         command=f"onnxfp verify SUSPECT FINGERPRINT --public-key {report.signer.public_key}",
@@ -86,17 +92,25 @@ def _facts(report: Report) -> tuple[Fact, ...]:
             percent(report.match_rate),
             f"{report.policy.confidence:.0%} interval {percent(interval.lower)} to {percent(interval.upper)}",
         ),
-        Fact("Expected of an unassociated model", percent(report.null.rate), f"one in a hundred: {report.null.upper:.0%}"),
-        Fact("Probability by chance", scientific(decision.p_value), f"limit {scientific(report.policy.alpha)}"),
+        Fact(
+            "Expected of a model that owes nothing",
+            percent(report.null.rate),
+            f"one in a hundred: {report.null.upper:.0%}",
+        ),
+        Fact(
+            "Probability of as many by a model that owes nothing",
+            scientific(decision.p_value),
+            f"limit {scientific(report.policy.alpha)}",
+        ),
     )
 
 
 def _strength(report: Report) -> str:
     decision, policy, counts = report.decision, report.policy, report.counts
     rule = (
-        f"A verdict of MATCH is given only where a model that owes the base nothing would agree as often with a "
-        f"probability of at most {scientific(policy.alpha)}, {chance(policy.alpha)}: that is the rate at which innocent "
-        f"models would be accused."
+        "A verdict of MATCH is given only where a model that owes the base nothing would agree as often with a "
+        f"probability of at most {scientific(policy.alpha)}, {chance(policy.alpha)}: that is the rate at which "
+        "innocent models would be accused."
     )
     if decision.least_matches is None:
         return f"{rule} With what is known of such models, no count of {counts.n_asked} examples reaches it here."

@@ -11,13 +11,13 @@ _LEAST_CHANCE = 1e-12
 
 
 def printable(text: str) -> str:
-    """Return ``text`` with every character escaped that cannot be seen, or that steers how the others are shown.
+    r"""Return ``text`` with every character escaped that cannot be seen, or that steers how the others are shown.
 
     Control characters, terminal escapes, marks that change the direction of writing, and bytes of a file's name that
     are no UTF-8 and could not be written to a page at all.
 
-    >>> printable("a\\x1b[2Jb\\u202egnp")
-    'a\\\\x1b[2Jb\\\\u202egnp'
+    >>> printable("a\x1b[2Jb\u202egnp")
+    'a\\x1b[2Jb\\u202egnp'
     """
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
@@ -50,8 +50,10 @@ def scientific(number: float) -> str:
 def chance(probability: float) -> str:
     """Return a probability as odds that can be imagined.
 
-    >>> chance(1e-6), chance(4.4e-25), chance(0.004), chance(0.3), chance(1.0)
-    ('one in a million', 'less than one in a trillion', 'about one in 250', 'about 30 in a hundred', 'practically certain')
+    >>> chance(1e-6), chance(4.4e-25), chance(7.7e-9)
+    ('one in a million', 'less than one in a trillion', 'about one in 130 million')
+    >>> chance(0.0041), chance(0.3), chance(1.0)
+    ('about one in 240', 'about 30 in a hundred', 'practically certain')
     """
     if probability < _LEAST_CHANCE:
         return "less than one in a trillion"
