@@ -9,12 +9,32 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
 
 from markupsafe import Markup
 
+from onnxfp.evidence.verdict import Verdict
 from onnxfp.page.words import chance, percent, printable, scientific
+
+TONES = {Verdict.MATCH: "match", Verdict.NO_MATCH: "no-match", Verdict.INCONCLUSIVE: "inconclusive"}
+"""Class of the stylesheet for each verdict."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One figure at the head of a page.
+
+    Attributes:
+        label: What it is.
+        figure: The number.
+        notes: Its interval, or what it is to be held against; a line each.
+    """
+
+    label: str
+    figure: str
+    notes: tuple[str, ...]
 
 
 def render(template: str, **content: Any) -> str:
@@ -37,7 +57,7 @@ def render(template: str, **content: Any) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.globals.update(chance=chance, percent=percent, scientific=scientific)
+    environment.globals.update(chance=chance, percent=percent, scientific=scientific, tones=TONES)
     stylesheet = _read("page.css").strip()
     page: str = environment.get_template(template).render(
         **content,

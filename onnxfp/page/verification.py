@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from onnxfp.evidence.verdict import Verdict
 from onnxfp.page.contact_sheet import page_sheet
-from onnxfp.page.document import render
+from onnxfp.page.document import TONES, Fact, render
 from onnxfp.page.match_line import draw_match_line
 from onnxfp.page.provenance import (
     UNLIMITED,
@@ -22,18 +21,6 @@ from onnxfp.page.words import chance, percent, scientific
 if TYPE_CHECKING:
     from onnxfp.bundle.fingerprint import Fingerprint
     from onnxfp.evidence.report import Report
-
-TONES = {Verdict.MATCH: "match", Verdict.NO_MATCH: "no-match", Verdict.INCONCLUSIVE: "inconclusive"}
-"""Class of the stylesheet for each verdict."""
-
-
-@dataclass(frozen=True, slots=True)
-class Fact:
-    """One figure at the head of a page."""
-
-    label: str
-    figure: str
-    note: str
 
 
 def render_verification(report: Report, fingerprint: Fingerprint, suspect: str, bundle: str) -> str:
@@ -85,24 +72,16 @@ def render_verification(report: Report, fingerprint: Fingerprint, suspect: str, 
 def _facts(report: Report) -> tuple[Fact, ...]:
     counts, decision, interval = report.counts, report.decision, report.interval
     needed = "no count suffices" if decision.least_matches is None else f"{decision.least_matches} are a match"
+    interval_words = f"{report.policy.confidence:.0%} interval"
     return (
-        Fact("Matches", f"{counts.n_matches} of {counts.n_asked}", needed),
-        Fact(
-            "Match rate",
-            percent(report.match_rate),
-            f"{report.policy.confidence:.0%} interval {percent(interval.lower)} to {percent(interval.upper)}",
-        ),
-        Fact(
-            "Expected of a model that owes nothing",
-            percent(report.null.rate),
-            f"one in a hundred: {report.null.upper:.0%}",
-        ),
-        Fact(
-            "Probability of as many by a model that owes nothing",
-            scientific(decision.p_value),
-            f"limit {scientific(report.policy.alpha)}",
-        ),
-    )
+        Fact("Matches", f"{counts.n_matches} of {counts.n_asked}", (needed,)),
+        Fact("Match rate", percent(report.match_rate),
+             (interval_words, f"{percent(interval.lower)} to {percent(interval.upper)}")),
+        Fact("Expected of a model that owes nothing", percent(report.null.rate),
+             (f"one in a hundred: {report.null.upper:.0%}",)),
+        Fact("Probability that such a model matches as often", scientific(decision.p_value),
+             (f"limit {scientific(report.policy.alpha)}",)),
+    )  # fmt: skip
 
 
 def _strength(report: Report) -> str:
