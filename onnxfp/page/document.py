@@ -57,7 +57,7 @@ def render(template: str, **content: Any) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.globals.update(chance=chance, percent=percent, scientific=scientific, tones=TONES)
+    environment.globals.update(chance=chance, percent=percent, scientific=scientific)
     stylesheet = _read("page.css").strip()
     page: str = environment.get_template(template).render(
         **content,

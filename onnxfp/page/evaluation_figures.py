@@ -147,7 +147,7 @@ def draw_plane(evaluation: Evaluation) -> Drawing | None:
         _percent_axes(axes)
         for level in _LEVELS:
             axes.plot([0, 100 * (1 - level)], [100 * level, 100], color=svg.RULE, linewidth=0.9, zorder=0)
-            axes.text(100 * (1 - level), 103, f"U = {level:g}" if level else "0", color=svg.MUTED, fontsize=9.5,
+            axes.text(100 * (1 - level), 103, f"U = {level:g}", color=svg.MUTED, fontsize=9.5,
                       ha="center", va="bottom")  # fmt: skip
         for transfer, survival, is_filled in ((worst_across, worst_up, False), (across, up, True)):
             x, y = 100 * transfer.value, 100 * survival.value
