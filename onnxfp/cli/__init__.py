@@ -42,6 +42,8 @@ def cli(verbose: bool) -> None:
     logger.handlers = [handler]
     logger.propagate = False
     logger.setLevel(logging.INFO if verbose else logging.WARNING)
+    # It would speak of its font cache, which is nobody's concern.
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
 
 
 for _command in (check, generate, verify, inspect, keygen, keys):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -126,10 +127,14 @@ def _draw_one(
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    with mpl.rc_context({**mpl.rcParamsDefault, **_SETTINGS}):
+    with mpl.rc_context({**mpl.rcParamsDefault, **_SETTINGS}), warnings.catch_warnings():
+        # Its own font only measures; the page's fonts have to have the letters.
+        warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
         figure = Figure(figsize=(width / 72, height / 72), dpi=72, layout="constrained")
         paint(figure.add_subplot(), is_narrow)
-        return _to_page(_save(figure), name, title, description)
+        text = _save(figure)
+    # Names may hold what XML forbids.
+    return _to_page("\n".join(map(printable, text.split("\n"))), name, title, description)
 
 
 def _save(figure: Figure) -> str:

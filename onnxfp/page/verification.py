@@ -92,17 +92,16 @@ def _strength(report: Report) -> str:
         "innocent models would be accused."
     )
     if decision.least_matches is None:
-        return f"{rule} With what is known of such models, no count of {counts.n_asked} examples reaches it here."
-    found = f"Here it takes {decision.least_matches} of {counts.n_asked} matches; {counts.n_matches} were observed."
+        found = f"With what is known of such models, no count of {counts.n_asked} examples reaches it here."
+    else:
+        found = f"Here it takes {decision.least_matches} of {counts.n_asked} matches; {counts.n_matches} were observed."
     if counts.n_candidates > counts.n_asked:
         found += (
             f" The owner kept {counts.n_asked} of {counts.n_candidates} examples; all of them count, those that were "
             "not kept as mismatches, so that choosing the lucky ones gains nothing."
         )
-    if report.verdict is Verdict.NO_MATCH:
-        found += f" As many matches or more are shown by {chance(decision.p_value)} of such models." * (
-            decision.p_value <= 0.995
-        )
+    if report.verdict is Verdict.NO_MATCH and decision.p_value <= 0.995:
+        found += f" As many matches or more are to be expected of {chance(decision.p_value)} of such models."
     return f"{rule} {found}"
 
 

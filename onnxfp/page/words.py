@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from math import floor, log10
-
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-_SCALES = ((1e9, "billion"), (1e6, "million"), (1e3, "thousand"))
+_SCALES = ((1e12, "trillion"), (1e9, "billion"), (1e6, "million"), (1e3, "thousand"))
 # Beyond, no pool of measured models can speak, and more zeros would only impress.
 _LEAST_CHANCE = 1e-12
 
@@ -19,6 +17,8 @@ def printable(text: str) -> str:
     >>> printable("a\x1b[2Jb\u202egnp")
     'a\\x1b[2Jb\\u202egnp'
     """
+    if text.isprintable():
+        return text
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
@@ -39,11 +39,8 @@ def scientific(number: float) -> str:
     """
     if number == 0 or number >= 1e-3:
         return f"{number:.2g}"
-    exponent = floor(log10(number))
-    factor = f"{number / 10**exponent:.1f}"
-    if factor == "10.0":
-        factor, exponent = "1.0", exponent + 1
-    power = f"10{str(exponent).translate(_SUPERSCRIPTS)}"
+    factor, _, exponent = f"{number:.1e}".partition("e")
+    power = f"10{str(int(exponent)).translate(_SUPERSCRIPTS)}"
     return power if factor == "1.0" else f"{factor} × {power}"
 
 
@@ -62,9 +59,9 @@ def chance(probability: float) -> str:
     if probability > 0.05:
         return f"about {probability:.0%} in a hundred".replace("%", "")
     odds = float(f"{1 / probability:.2g}")
+    about = "" if f"{1 / probability:.6g}" == f"{odds:.6g}" else "about "
     for scale, word in _SCALES:
         if odds >= scale:
             count = odds / scale
-            about = "" if f"{1 / probability:.6g}" == f"{odds:.6g}" else "about "
             return f"{about}one in a {word}" if count == 1 else f"{about}one in {count:.3g} {word}"
-    return f"about one in {odds:.0f}"
+    return f"{about}one in {odds:.0f}"
