@@ -98,7 +98,7 @@ def _facts(evaluation: Evaluation) -> tuple[Fact, ...]:
              between(summary.transferability, worst=rate(summary.worst_transferability))),
         Fact("Uniqueness score", score(summary.uniqueness_score),
              between(summary.uniqueness_score, worst=score(summary.worst_uniqueness_score), as_rate=False)),
-        Fact("Copies that match more than every reference", rate(summary.true_match_rate),
+        Fact("Copies above every reference", rate(summary.true_match_rate),
              between(summary.true_match_rate)),
         Fact("AUC", score(summary.auc), between(summary.auc, as_rate=False)),
         Fact("ARUC", score(summary.aruc), between(summary.aruc, as_rate=False)),

@@ -34,16 +34,16 @@ def draw_match_line(report: Report) -> Drawing:
             label = f"{least} for MATCH" if is_narrow else f"{least} matches are a MATCH"
             axes.text(least + (-0.008 if is_right else 0.008) * n, height + 0.62, label, color=svg.INK,
                       ha="right" if is_right else "left", va="center")  # fmt: skip
+        axes.hlines(range(1, height + 1), 0, n, color=svg.RULE, linewidth=0.7, zorder=0)
         _label(axes, height, "The suspect")
         axes.hlines(
-            height, *(np.array([report.interval.lower, report.interval.upper]) * n), color=svg.ALARM, linewidth=2
+            height, *(np.array([report.interval.lower, report.interval.upper]) * n), color=svg.ACCENT, linewidth=2
         )
-        axes.plot([counts.n_matches], [height], marker="D", markersize=9, color=svg.ALARM, clip_on=False)
+        axes.plot([counts.n_matches], [height], marker="D", markersize=9, color=svg.ACCENT, clip_on=False)
         for row, (label, pool) in enumerate(pools):
             _label(axes, height - 1 - row, label)
             _dots(axes, height - 1 - row, pool, n)
-        _label(axes, 0, "Unassociated models: 99 in a hundred, and their mean" if not is_narrow
-               else "Unassociated models: 99 of 100, mean")  # fmt: skip
+        _label(axes, 0, "Unassociated models")
         axes.barh([0], [upper], height=0.26, color=svg.BAND)
         axes.plot([expected] * 2, [-0.17, 0.17], color=svg.MUTED, linewidth=2)
         axes.set(xlim=(0, n), ylim=(-0.5, height + 0.95), yticks=[], xlabel=f"matches, of {n} examples")
@@ -64,7 +64,7 @@ def draw_match_line(report: Report) -> Drawing:
         "The suspect among models that owe the base nothing",
         f"The diamond is the suspect, the line through it its {report.policy.confidence:.0%} interval"
         + ("; circles are references that were measured" if pools else "")
-        + "; the bar is what is known of unassociated models.",
+        + "; the bar is what 99 in a hundred unassociated models stay within, the mark on it their mean.",
         description,
         paint,
         height=_MARGIN_PIXELS + _ROW_PIXELS * (len(pools) + 2),
@@ -72,9 +72,11 @@ def draw_match_line(report: Report) -> Drawing:
 
 
 def _label(axes: Axes, row: int, text: str) -> None:
-    axes.annotate(text, (0, row), xytext=(0, 15), textcoords="offset points", color=svg.MUTED, va="center", fontsize=11)
+    axes.annotate(
+        text, (0, row), xytext=(0, 16), textcoords="offset points", color=svg.MUTED, va="center", fontsize=11.5
+    )
 
 
 def _dots(axes: Axes, row: int, pool: tuple[ReferenceCount, ...], n: int) -> None:
-    axes.plot([reference.rate * n for reference in pool], [row] * len(pool), "o", markersize=7, color=svg.NONE,
+    axes.plot([reference.rate * n for reference in pool], [row] * len(pool), "o", markersize=7, color=svg.PAPER,
               markeredgecolor=svg.SECOND, markeredgewidth=1.6, clip_on=False)  # fmt: skip
