@@ -108,7 +108,7 @@ def _facts(evaluation: Evaluation) -> tuple[Fact, ...]:
 def _usefulness(evaluation: Evaluation) -> str:
     usefulness = evaluation.usefulness
     what = "accuracy" if usefulness.measure == "accuracy" else "agreement with the base’s labels"
-    where = {"labelled data": "labelled inputs", "data": "inputs without labels", "noise": "inputs of natural noise"}
+    where = {"labelled data": "labelled inputs", "data": "inputs without labels", "noise": "synthetic inputs"}
     base = f"; the base itself {percent(usefulness.base_rate)}" if usefulness.measure == "accuracy" else ""
     return f"{what} on {usefulness.n_inputs} {where[usefulness.source]}{base}"
 
@@ -127,8 +127,8 @@ def _not_tested(evaluation: Evaluation) -> tuple[str, ...]:
         )
     if evaluation.usefulness.source == "noise":
         gaps.append(
-            "What the copies are worth on real inputs: their usefulness was measured on noise, where agreement falls "
-            "faster than accuracy on images."
+            "What the copies are worth on real inputs: their usefulness was measured on synthetic ones, where "
+            "agreement falls faster than accuracy."
         )
     return tuple(gaps)
 

@@ -92,7 +92,7 @@ def draw_pruning(evaluation: Evaluation) -> list[Drawing]:
         if _PRUNING in row.family.lower() and row.parameter is not None and row.outcome is not None:
             families.setdefault(row.family, []).append((row.parameter, row, row.outcome))
     drawings = []
-    for number, (family, points) in enumerate(sorted(families.items())):
+    for number, (family, points) in enumerate(families.items()):
         if len(points) >= 2:
             points.sort(key=lambda point: point[0])
             drawings.append(_draw_pruning_of(evaluation, family, points, f"pruning{number}"))
@@ -126,8 +126,7 @@ def _draw_pruning_of(
     return draw(
         name,
         family[:1].upper() + family[1:],
-        f"Line: match rate of the copy. Dashes: its {_measure(evaluation)}, {base:.0f}% for the base itself. "
-        "Crosses: broken copies.",
+        "",
         f"Match rate and usefulness against the share of weights pruned. {table}.",
         paint,
         height=_HALF,
@@ -232,7 +231,3 @@ def _percent_axes(axes: Axes) -> None:
 
 def _ends(estimate: Estimate) -> list[float]:
     return [100 * estimate.interval.lower, 100 * estimate.interval.upper]
-
-
-def _measure(evaluation: Evaluation) -> str:
-    return "accuracy" if evaluation.usefulness.measure == "accuracy" else "agreement with the base"

@@ -124,5 +124,5 @@ def test_top_five_and_noise_are_told(make_evaluation: Make, fingerprint: onnxfp.
     words = words_of(render_evaluation(replace(evaluation, rows=rows, usefulness=usefulness), fingerprint, "b"))
     assert "Top 5" in words
     assert "87.5%" in words
-    assert "agreement with the base’s labels on 2000 inputs of natural noise" in words
-    assert "their usefulness was measured on noise" in words
+    assert "agreement with the base’s labels on 2000 synthetic inputs" in words
+    assert "their usefulness was measured on synthetic ones" in words
