@@ -249,7 +249,7 @@ def evaluation_of(
         signer=Signer(manifest.public_key, False, None),
         bundle=BundleRecord(fingerprint.digest, manifest.base.digest, "rc", manifest.base.n_classes, manifest.created),
         suite="quick",
-        usefulness=Usefulness("accuracy", "labelled data", 2000, base_rate, "sha256:" + "ef" * 32),
+        usefulness=Usefulness("accuracy", "labelled data", 2000, base_rate, MOST_LOSS, "sha256:" + "ef" * 32),
         rows=tuple(rows),
         summary=Summary(
             n_variants=len(variants),

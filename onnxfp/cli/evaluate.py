@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from onnxfp.cli.options import FILE, FILE_OR_FOLDER, Fixed, limit_options, limits_of, public_key_option
+from onnxfp.cli.page import report_option
 
 
 @click.command()
@@ -42,6 +43,7 @@ from onnxfp.cli.options import FILE, FILE_OR_FOLDER, Fixed, limit_options, limit
     "[default: synthetic scenes].",
 )
 @click.option("--json", "output", type=FILE, default=None, help="Write the whole record to this file.")
+@report_option
 @public_key_option
 @click.option("--alpha", type=float, default=None, help="Largest p-value that is a MATCH [default: 1e-6].")
 @click.option("--jobs", type=click.IntRange(1), default=None, help="Models at once [default: one a core, 4 at most].")
@@ -54,7 +56,7 @@ from onnxfp.cli.options import FILE, FILE_OR_FOLDER, Fixed, limit_options, limit
     help="Value of another graph input of the base, one number or all of them. Repeatable.",
 )
 @limit_options
-def evaluate(base: Path, fingerprint: Path, output: Path | None, **options: Any) -> None:
+def evaluate(base: Path, fingerprint: Path, output: Path | None, page: Path | None, **options: Any) -> None:
     """Measure FINGERPRINT on modified copies of BASE and on unassociated models.
 
     Copies are made here: pruned, quantised, noisy, laundered, trained further. Each is asked the examples, and so is
@@ -63,8 +65,13 @@ def evaluate(base: Path, fingerprint: Path, output: Path | None, **options: Any)
     """
     import onnxfp
     from onnxfp.cli.evaluation_table import print_evaluation
+    from onnxfp.cli.page import check_page_path, write_page
     from onnxfp.cli.progress import evaluation_bar
 
+    inputs = (base, fingerprint, options["data"], options["public_key"], *options["references"], *options["variants"])
+    check_page_path(page, inputs, output)
+    # Before the long work, so that page and evaluation are of one bundle.
+    loaded = onnxfp.load(fingerprint, public_key=options["public_key"]) if page is not None else None
     default = onnxfp.Policy()
     alpha = default.alpha if options["alpha"] is None else options["alpha"]
     with evaluation_bar() as on_progress:
@@ -84,6 +91,12 @@ def evaluate(base: Path, fingerprint: Path, output: Path | None, **options: Any)
             jobs=options["jobs"],
             on_progress=on_progress,
         )
+    if page is not None and loaded is not None:
+        from onnxfp.page.evaluation import render_evaluation
+
+        write_page(page, render_evaluation(evaluation, loaded, fingerprint.name))
     print_evaluation(evaluation, fingerprint)
     if output is not None:
         click.echo(f"record in {output}")
+    if page is not None:
+        click.echo(f"shown in {page}")

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from onnxfp.evidence.evaluation import MOST_LOSS
 from onnxfp.evidence.verdict import Verdict
 from onnxfp.page.contact_sheet import page_sheet
 from onnxfp.page.document import Fact, render
 from onnxfp.page.evaluation_figures import draw_curves, draw_plane, draw_pruning, draw_strip
-from onnxfp.page.provenance import Line, describe_fingerprint, describe_policy, describe_versions
+from onnxfp.page.provenance import Line, check_same, describe_fingerprint, describe_policy, describe_versions
 from onnxfp.page.words import percent
 
 if TYPE_CHECKING:
@@ -27,7 +26,11 @@ def render_evaluation(evaluation: Evaluation, fingerprint: Fingerprint, bundle: 
         evaluation: The outcome.
         fingerprint: What was evaluated.
         bundle: Name of its file; any text.
+
+    Raises:
+        ParameterError: The evaluation is of another fingerprint.
     """
+    check_same(evaluation.bundle.digest, fingerprint.digest)
     n = fingerprint.n_examples
     intact = [row for row in evaluation.rows if not row.is_broken and row.outcome is not None]
     strip = _by_family(intact)
@@ -50,7 +53,7 @@ def render_evaluation(evaluation: Evaluation, fingerprint: Fingerprint, bundle: 
         broken=evaluation.broken,
         failed=evaluation.failed,
         has_top5=any(row.outcome and row.outcome.top5_match_rate is not None for row in evaluation.rows),
-        most_loss=f"{100 * MOST_LOSS:.0f}",
+        most_loss=f"{100 * evaluation.usefulness.most_loss:.0f}",
         usefulness_of=_usefulness(evaluation),
         not_tested=_not_tested(evaluation),
         sheet=page_sheet(fingerprint),

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from onnxfp.errors import ParameterError
 from onnxfp.page.words import scientific
 
 if TYPE_CHECKING:
@@ -68,6 +69,20 @@ def describe_fingerprint(fingerprint: Fingerprint, bundle: str, signer: Signer) 
         ("Recipe", (Line(", ".join(crafted)), Line(gradients))),
         ("Made with", (Line(describe_versions(manifest.versions)),)),
     )  # fmt: skip
+
+
+def check_same(told: str, held: str) -> None:
+    """Make sure that a record is about the fingerprint that its page would show.
+
+    Args:
+        told: Digest of the bundle in the record.
+        held: Digest of the bundle at hand.
+
+    Raises:
+        ParameterError: They differ.
+    """
+    if told != held:
+        raise ParameterError(f"the record is about the fingerprint {told}, and not about {held}")
 
 
 def describe_versions(versions: Iterable[tuple[str, str]]) -> str:

@@ -11,6 +11,7 @@ from onnxfp.page.match_line import draw_match_line
 from onnxfp.page.provenance import (
     UNLIMITED,
     Line,
+    check_same,
     describe_fingerprint,
     describe_isolation,
     describe_policy,
@@ -31,7 +32,11 @@ def render_verification(report: Report, fingerprint: Fingerprint, suspect: str, 
         fingerprint: What the suspect was asked.
         suspect: Name of the suspect's file, which the report does not hold; any text.
         bundle: Name of the bundle's file; any text.
+
+    Raises:
+        ParameterError: The report is about another fingerprint.
     """
+    check_same(report.bundle.digest, fingerprint.digest)
     counts, decision, null = report.counts, report.decision, report.null
     isolation = describe_isolation(report.suspect.isolation)
     providers = ", ".join(provider.removesuffix("ExecutionProvider") for provider in report.suspect.providers)

@@ -9,6 +9,9 @@ from typing import Any
 
 import pytest
 
+import onnxfp as package
+from onnxfp.cli import main
+
 Run = Callable[..., Any]
 GOLDEN = Path(__file__).parents[1] / "golden" / "base-1.fp.npz"
 
@@ -76,3 +79,45 @@ def test_a_page_replaces_nothing_else(
     assert {path: path.read_bytes() for path in before} == before
     if page != "/dev/null":
         assert not (tmp_path / "attest.json").exists()
+
+
+def test_evaluate_shows_its_outcome_in_a_page(
+    models: Path, tmp_path: Path, make_evaluation: Any, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    # Only the long work is left out; tests of `evaluate` do it.
+    monkeypatch.setattr(package, "evaluate", lambda base, bundle, **_: make_evaluation(package.load(bundle)))
+    page = tmp_path / "out.html"
+    assert main(["evaluate", str(models / "base.onnx"), str(GOLDEN), "--report", str(page)]) == 0
+    assert capsys.readouterr().out.endswith(f"\nshown in {page}\n")
+    text = page.read_text(encoding="utf-8")
+    assert "convicts 5 of 6 modified copies" in text
+    assert text.count("<svg") == 5
+
+
+@pytest.mark.parametrize(
+    ("page", "code", "message"),
+    [
+        ("{base}", 2, "is one of its inputs"),
+        ("{pool}/v.onnx", 2, "is one of its inputs"),
+        ("{data}", 2, "is one of its inputs"),
+        ("{tmp}/record.json", 2, "which another option writes"),
+        ("{tmp}/no/where.html", 7, "does not exist"),
+    ],
+)
+def test_an_evaluation_is_not_begun_whose_page_would_replace_something(
+    onnxfp: Run, models: Path, tmp_path: Path, page: str, code: int, message: str
+) -> None:
+    places = {"tmp": tmp_path, "base": tmp_path / "b.onnx", "pool": tmp_path / "pool", "data": tmp_path / "d.npz"}
+    places["pool"].mkdir()
+    shutil.copy(models / "base.onnx", places["base"])
+    shutil.copy(models / "stolen" / "int8.onnx", places["pool"] / "v.onnx")
+    places["data"].write_bytes(b"data")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    refused = onnxfp(
+        "evaluate", places["base"], GOLDEN, "--variant", places["pool"], "--data", places["data"],
+        "--json", tmp_path / "record.json", "--report", page.format(**places),
+    )  # fmt: skip
+    assert (refused.code, refused.out) == (code, "")
+    assert message in refused.err
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before

@@ -141,7 +141,10 @@ def test_examples_of_other_shapes(
                    spatial_axes={"NCHW": (1, 2), "NHWC": (0, 1)}.get(layout, ()))  # fmt: skip
     made = forge.fingerprint(replace(manifest, base=base, grid=replace(manifest.grid, channel_axis=channel_axis)))
     sheet = page_sheet(made)
-    page = render_verification(report, made, "s", "b")
+    with pytest.raises(onnxfp.OnnxfpError, match="about the fingerprint sha256"):
+        render_verification(report, made, "s", "b")
+    about = replace(report, bundle=replace(report.bundle, digest=made.digest))
+    page = render_verification(about, made, "s", "b")
     if sheet is None:
         assert n_shown == 0
         assert "are no images, and are not shown" in page
