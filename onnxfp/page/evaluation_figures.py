@@ -80,7 +80,7 @@ def draw_strip(evaluation: Evaluation, groups: Sequence[tuple[str, Sequence[Row]
         "crosses are copies that lost so much that nobody would use them.",
         description,
         paint,
-        height=74 + 27 * len(lines),
+        height=74 + 25 * len(lines),
         narrow_height=78 + 40 * len(lines),
     )
 

@@ -71,6 +71,8 @@ def test_the_figures_are_there_and_nothing_sticks_out(
     browser.open(pages[name], width=width)
     assert browser.run("return document.documentElement.scrollWidth") <= width
     assert browser.run("return innerWidth") == width
+    wide = "return [...document.querySelectorAll('.scroll')].filter(e => e.scrollWidth > e.clientWidth).length"
+    assert browser.run(wide) == 0 or width == 360
     figures = browser.run(FIGURES)
     assert len(figures) == {"evaluation": 5, "bare-evaluation": 2}.get(name, 2)
     for figure in figures:

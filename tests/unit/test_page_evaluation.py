@@ -113,7 +113,9 @@ def test_names_and_errors_are_shown_and_not_obeyed(make_evaluation: Make, finger
 
 def test_top_five_and_noise_are_told(make_evaluation: Make, fingerprint: onnxfp.Fingerprint) -> None:
     evaluation = make_evaluation(fingerprint)
-    assert "Top 5" not in words_of(render_evaluation(evaluation, fingerprint, "b"))
+    without = tuple(replace(row, outcome=row.outcome and replace(row.outcome, top5_match_rate=None))
+                    for row in evaluation.rows)  # fmt: skip
+    assert "Top 5" not in words_of(render_evaluation(replace(evaluation, rows=without), fingerprint, "b"))
     rows = tuple(
         replace(
             row, outcome=row.outcome and replace(row.outcome, top5_match_rate=None if row.name == "fp16" else 0.875)
