@@ -238,8 +238,11 @@ def evaluation_of(
         if rate is not None:
             k = round(rate * n)
             verdict = Verdict.MATCH if least_matches is not None and k >= least_matches else Verdict.NO_MATCH
-            outcome = Outcome("sha256:" + "cd" * 32, Counts(k, n, n, n), k / n, clopper_pearson(k, n, 0.95),
-                              1e-9 if verdict is Verdict.MATCH else 0.4, verdict, min(1.0, k / n + 0.2), useful)  # fmt: skip
+            p_value, top5 = 1e-9 if verdict is Verdict.MATCH else 0.4, min(1.0, k / n + 0.2)
+            interval = clopper_pearson(k, n, 0.95)
+            outcome = Outcome(
+                "sha256:" + "cd" * 32, Counts(k, n, n, n), k / n, interval, p_value, verdict, top5, useful
+            )
         is_broken = role != "reference" and outcome is not None and base_rate - useful > MOST_LOSS
         rows.append(Row(name, role, family, parameter, outcome, is_broken, "" if outcome else "it failed", 1.0))
     variants = [row.outcome for row in rows if row.counts_as_variant and row.outcome]

@@ -61,7 +61,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 
     options = webdriver.ChromeOptions()
     options.binary_location = chromium
-    for flag in (*_QUIET, *(["no-sandbox"] if os.geteuid() == 0 else [])):
+    for flag in (*_QUIET, *(["no-sandbox"] if getattr(os, "geteuid", lambda: 1)() == 0 else [])):
         options.add_argument(f"--{flag}")
     options.add_argument(f"--user-data-dir={tmp_path_factory.mktemp('chromium')}")
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
