@@ -62,7 +62,7 @@ def _rows(title: str, rows: Sequence[Row], usefulness: Usefulness) -> Table:
 
     table = _table(title, has_header=True)
     table.add_column("model", overflow="fold")
-    for name in ("match rate", "95%" if not rows else "interval", "top 5", usefulness.measure, "p-value"):
+    for name in ("match rate", "interval", "top 5", usefulness.measure, "p-value"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
     for row in rows:
@@ -130,6 +130,6 @@ def _describe_usefulness(usefulness: Usefulness) -> str:
     if usefulness.source == "data":
         return f"agreement with the base on {usefulness.n_inputs} inputs of the data"
     return (
-        f"agreement with the base on {usefulness.n_inputs} synthetic inputs, where it falls far faster than accuracy on "
-        "real ones; --data gives real ones"
+        f"agreement with the base on {usefulness.n_inputs} synthetic inputs, where it falls far faster than on real "
+        "ones; --data takes real ones"
     )

@@ -61,7 +61,9 @@ def read_data(path: Path, base: BaseModel, grid: InputGrid) -> Data:
         ShapeError: The arrays do not fit the model or each other.
     """
     with open_plain_file(path, "give an .npz file with images, and labels if there are any") as stream:
-        digest = f"sha256:{hashlib.file_digest(stream, 'sha256').hexdigest()}"
+        hashed = hashlib.sha256()
+        while piece := stream.read(2**20):
+            hashed.update(piece)
         stream.seek(0)
         try:
             with zipfile.ZipFile(stream) as archive:
@@ -74,7 +76,11 @@ def read_data(path: Path, base: BaseModel, grid: InputGrid) -> Data:
                 labels = _read_array(path, archive, _LABELS) if _LABELS in names else None
         except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
             raise FileError(f"{path} is no readable .npz file: {error}", hint=_HINT) from error
-    return Data(_to_levels(path, images, base, grid), _fit_labels(path, labels, len(images), base), digest)
+    return Data(
+        _to_levels(path, images, base, grid),
+        _fit_labels(path, labels, len(images), base),
+        f"sha256:{hashed.hexdigest()}",
+    )
 
 
 def _read_array(path: Path, archive: zipfile.ZipFile, name: str) -> NDArray[Any]:
@@ -133,7 +139,7 @@ def _to_levels(path: Path, images: NDArray[Any], base: BaseModel, grid: InputGri
             f"{path}: {n_outside / images.size:.0%} of the values lie outside the range of the model's input",
             hint="floating-point images must be what the model is fed: scaled and normalised as the base needs them",
         )
-    return levels  # type: ignore[return-value]
+    return levels
 
 
 def _fit_labels(path: Path, labels: NDArray[Any] | None, n: int, base: BaseModel) -> Labels | None:

@@ -24,7 +24,7 @@ from onnxfp.evaluation.data import Data, read_data
 from onnxfp.evaluation.observation import Observation, Task
 from onnxfp.evaluation.table import Line, Listing, make_evaluation
 from onnxfp.evaluation.workers import Setup, choose_jobs, run_tasks
-from onnxfp.evidence.evaluation import Evaluation
+from onnxfp.evidence.evaluation import Evaluation, Role
 from onnxfp.evidence.verdict import Policy
 from onnxfp.variants.catalogue import SUITES, Suite, list_queries, list_variants
 
@@ -163,12 +163,13 @@ def _list(base: str, suite: Suite, data: Data | None, own: list[OnnxFile], refer
         Line(Task(v.name, "variant", v.name, v.needs_labels), v.name, "variant", v.family, v.parameter)
         for v in list_variants(suite, has_labels=is_labelled and suite != "quick")
     ]
+    given: tuple[tuple[Role, str, list[OnnxFile]], ...] = (
+        ("own_variant", "variant of your own", own),
+        ("reference", "unassociated model", references),
+    )
     lines += [
         Line(Task(f"{role} {f.digest}", "file", str(f.path.absolute())), f.path.stem, role, family, None)
-        for role, family, files in (
-            ("own_variant", "variant of your own", own),
-            ("reference", "unassociated model", references),
-        )
+        for role, family, files in given
         for f in files
     ]
     return tuple(lines)

@@ -146,7 +146,8 @@ class Examiner:
         images = levels.astype(np.float32) / np.float32(most)
         changed = query.transform(np.ascontiguousarray(images.transpose(0, 3, 1, 2)) if is_last else images)
         changed = changed.transpose(0, 2, 3, 1) if is_last else changed
-        return np.rint(np.clip(changed, 0, 1) * most).astype(levels.dtype)
+        rounded = np.rint(np.clip(changed, 0, 1) * most)
+        return rounded.astype(np.uint8) if levels.dtype == np.uint8 else rounded.astype(np.uint16)
 
     def _open(self, path: Path, *, is_made: bool = False) -> ModelSession:
         """Open the base, a copy of it that was made here, or a model that was given."""

@@ -45,7 +45,7 @@ def synthesise(manifest: Manifest, n_inputs: int) -> Levels:
     rng = np.random.default_rng(0)
     images = np.stack([np.clip(_scene(t.shape, rng) + _TEXTURE * (t - 0.5), 0, 1) for t in textures])
     images = images if spec.layout == "NCHW" else images.transpose(0, 2, 3, 1)
-    levels: Levels = np.rint(images * most).astype(grid.dtype)  # type: ignore[assignment]
+    levels: Levels = np.rint(images * most).astype(grid.dtype)
     return levels
 
 

@@ -7,7 +7,7 @@ import queue
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -51,7 +51,7 @@ def choose_jobs() -> int:
     return max(1, min(4, _n_cores()))
 
 
-def run_tasks(setup: Setup, tasks: Sequence[Task], jobs: int) -> Iterator[tuple[Task, Observation]]:
+def run_tasks(setup: Setup, tasks: Sequence[Task], jobs: int) -> Generator[tuple[Task, Observation]]:
     """Yield every task with its observation, in the order in which they end.
 
     However the caller leaves (an error, Ctrl-C, a generator that is closed), the processes are ended.

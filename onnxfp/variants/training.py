@@ -128,7 +128,7 @@ def _descend(
             x = _adversarial(loss, x, y, training.adversarial * span)
         value = loss(x, y)
         optimiser.zero_grad()
-        value.backward()
+        torch.autograd.backward(value)
         torch.nn.utils.clip_grad_norm_(trained, 5.0)
         optimiser.step()
         rates.step()
@@ -138,9 +138,10 @@ def _descend(
 
 def _batches(n: int, size: int, n_steps: int, generator: torch.Generator) -> Iterator[Tensor]:
     while n_steps > 0:
-        for batch in torch.randperm(n, generator=generator)[: n // size * size].split(size)[:n_steps]:
+        order = torch.randperm(n, generator=generator)
+        for first in range(0, n // size * size, size)[:n_steps]:
             n_steps -= 1
-            yield batch
+            yield order[first : first + size]
 
 
 def _adversarial(loss: Loss, x: Tensor, y: Tensor, radius: float, n_steps: int = 3) -> Tensor:
