@@ -30,14 +30,15 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# An auditor's installation, without torch: it must verify, and say so where torch is needed.
+# An auditor's installation, without torch: it must verify, and find the page's templates in the installed package.
 audit-install: $(READY)
 	$(PYTHON) -m venv --clear $(VENV)-audit
 	$(VENV)-audit/bin/python -m pip install --quiet --upgrade pip
 	$(VENV)-audit/bin/python -m pip install --quiet --group audit
 	$(VENV)-audit/bin/python -m pip install --quiet --no-deps .
 	! $(VENV)-audit/bin/python -c "import torch" 2>/dev/null
-	$(VENV)-audit/bin/onnxfp verify models/stolen/int8.onnx tests/golden/base-1.fp.npz >/dev/null
+	$(VENV)-audit/bin/onnxfp verify models/stolen/int8.onnx tests/golden/base-1.fp.npz \
+		--report $(VENV)-audit/report.html >/dev/null
 
 unit: $(READY)
 	$(BIN)/pytest

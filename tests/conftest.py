@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,12 @@ import onnxfp
 from onnxfp.bundle.fingerprint import Fingerprint, sign_fingerprint
 from onnxfp.bundle.keys import signer_public_key
 from onnxfp.bundle.manifest import SCHEMA, BaseModel, CopyParity, Manifest
+from onnxfp.evidence.evaluation import MOST_LOSS, Evaluation, Outcome, Role, Row, Summary, Usefulness
+from onnxfp.evidence.null import NullRate
+from onnxfp.evidence.report import BundleRecord, Signer
+from onnxfp.evidence.statistics import clopper_pearson
+from onnxfp.evidence.uniqueness import N_RESAMPLES, compare
+from onnxfp.evidence.verdict import Counts, Policy, Verdict
 from onnxfp.examples.defaults import Choices
 from onnxfp.examples.derivation import derive_labels, derive_seeds
 from onnxfp.examples.recipe import Recipe
@@ -202,3 +208,72 @@ class Forge:
 def forge() -> Forge:
     """A signer with a fixed test key, and what it takes to sign by hand."""
     return Forge(CryptoSigner(TEST_KEY))
+
+
+ModelLine = tuple[str, Role, str, float | None, float | None, float]
+"""Name, role, family, parameter, match rate (``None`` where it failed) and usefulness of one model."""
+
+PRUNING = "magnitude pruning, global"
+EVALUATED: tuple[ModelLine, ...] = (
+    *((f"prune-global-{s}", "variant", PRUNING, s, m, u)
+      for s, m, u in ((0.2, 1.0, 0.86), (0.4, 1.0, 0.85), (0.6, 0.985, 0.82), (0.8, 0.905, 0.44))),
+    ("fp16", "variant", "number format", 16, 1.0, 0.86),
+    ("int8-dynamic", "variant", "number format", 8, 1.0, 0.855),
+    ("jpeg-75", "query", "JPEG of the input", 75, 0.71, 0.8),
+    ("broken-graph", "variant", "laundering", None, None, 0.0),
+    ("resnet", "reference", "unassociated", None, 0.165, 0.84),
+    ("sibling", "reference", "unassociated", None, 0.285, 0.86),
+)  # fmt: skip
+
+
+def evaluation_of(
+    fingerprint: Fingerprint, lines: tuple[ModelLine, ...] = EVALUATED, least_matches: int | None = 150
+) -> Evaluation:
+    """Return the record of an evaluation with these outcomes, whose numbers fit each other."""
+    n, base_rate = fingerprint.n_examples, 0.86
+    manifest = fingerprint.manifest
+    rows = []
+    for name, role, family, parameter, rate, useful in lines:
+        outcome = None
+        if rate is not None:
+            k = round(rate * n)
+            verdict = Verdict.MATCH if least_matches is not None and k >= least_matches else Verdict.NO_MATCH
+            p_value, top5 = 1e-9 if verdict is Verdict.MATCH else 0.4, min(1.0, k / n + 0.2)
+            interval = clopper_pearson(k, n, 0.95)
+            outcome = Outcome(
+                "sha256:" + "cd" * 32, Counts(k, n, n, n), k / n, interval, p_value, verdict, top5, useful
+            )
+        is_broken = role != "reference" and outcome is not None and base_rate - useful > MOST_LOSS
+        rows.append(Row(name, role, family, parameter, outcome, is_broken, "" if outcome else "it failed", 1.0))
+    variants = [row.outcome for row in rows if row.counts_as_variant and row.outcome]
+    references = [row.outcome for row in rows if row.counts_as_reference and row.outcome]
+    compared = compare([o.match_rate for o in variants], [o.match_rate for o in references])
+    return Evaluation(
+        signer=Signer(manifest.public_key, False, None),
+        bundle=BundleRecord(fingerprint.digest, manifest.base.digest, "rc", manifest.base.n_classes, manifest.created),
+        suite="quick",
+        usefulness=Usefulness("accuracy", "labelled data", 2000, base_rate, MOST_LOSS, "sha256:" + "ef" * 32),
+        rows=tuple(rows),
+        summary=Summary(
+            n_variants=len(variants),
+            n_references=len(references),
+            n_broken=sum(row.is_broken for row in rows),
+            n_failed=sum(row.outcome is None for row in rows),
+            n_convicted=sum(o.verdict is Verdict.MATCH for o in variants),
+            n_accused=sum(o.verdict is Verdict.MATCH for o in references),
+            **{field.name: getattr(compared, field.name) for field in fields(compared)},
+            confidence=0.95,
+            n_resamples=N_RESAMPLES,
+        ),
+        owner_references=(),
+        null=NullRate(0.257, 0.66, "7 CIFAR-10 siblings, each at its worst (benchmarks/PRIOR.md)"),
+        least_matches=least_matches,
+        policy=Policy(),
+        versions=(("onnxfp", onnxfp.__version__),),
+    )
+
+
+@pytest.fixture(scope="session")
+def make_evaluation() -> Callable[..., Evaluation]:
+    """The maker of evaluations."""
+    return evaluation_of

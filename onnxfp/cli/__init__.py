@@ -13,6 +13,7 @@ import click
 
 import onnxfp
 from onnxfp.cli.check import check
+from onnxfp.cli.evaluate import evaluate
 from onnxfp.cli.generate import generate
 from onnxfp.cli.inspect import inspect
 from onnxfp.cli.keygen import keygen
@@ -42,9 +43,11 @@ def cli(verbose: bool) -> None:
     logger.handlers = [handler]
     logger.propagate = False
     logger.setLevel(logging.INFO if verbose else logging.WARNING)
+    # It would speak of its font cache, which is nobody's concern.
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
 
 
-for _command in (check, generate, verify, inspect, keygen, keys):
+for _command in (check, generate, verify, evaluate, inspect, keygen, keys):
     cli.add_command(_command)
 
 

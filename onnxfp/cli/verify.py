@@ -18,6 +18,7 @@ from onnxfp.cli.options import (
     passphrase_options,
     public_key_option,
 )
+from onnxfp.cli.page import report_option
 
 EXIT_CODES = {"MATCH": 0, "NO_MATCH": 10, "INCONCLUSIVE": 11}
 
@@ -39,6 +40,7 @@ EXIT_CODES = {"MATCH": 0, "NO_MATCH": 10, "INCONCLUSIVE": 11}
 @click.option("--attest", type=FILE, default=None, help="Write the report, signed, to this file.")
 @click.option("--key", type=FILE, default=None, help="Private key for --attest [default: yours, made on first use].")
 @passphrase_options
+@report_option
 @input_options
 @limit_options
 @json_option
@@ -51,14 +53,19 @@ def verify(context: click.Context, /, suspect: Path, fingerprint: Path, as_json:
     """
     import onnxfp
     from onnxfp.cli.attestation import attestation_writer
+    from onnxfp.cli.page import check_page_path, write_page
     from onnxfp.cli.render import print_report
 
+    page, attest = options["page"], options["attest"]
+    others = (options[name] for name in ("public_key", "key", "passphrase_file"))
+    check_page_path(page, (suspect, fingerprint, *options["references"], *others), attest)
     write_attestation = attestation_writer(options, suspect, fingerprint)
     default = onnxfp.Policy()
     alpha = default.alpha if options["alpha"] is None else options["alpha"]
+    loaded = onnxfp.load(fingerprint, public_key=options["public_key"])
     report = onnxfp.verify(
         suspect,
-        fingerprint,
+        loaded,
         public_key=options["public_key"],
         references=options["references"],
         policy=onnxfp.Policy(alpha=alpha, grey=max(alpha, default.grey), needs_references=options["need_references"]),
@@ -71,7 +78,13 @@ def verify(context: click.Context, /, suspect: Path, fingerprint: Path, as_json:
         limits=limits_of(options),
     )
     write_attestation(report)
+    if page is not None:
+        from onnxfp.page.verification import render_verification
+
+        write_page(page, render_verification(report, loaded, suspect.name, fingerprint.name))
     print_report(report, suspect, as_json=as_json)
-    if options["attest"] and not as_json:
-        click.echo(f"attested in {options['attest']}")
+    if not as_json:
+        for words, path in (("attested in", attest), ("shown in", page)):
+            if path is not None:
+                click.echo(f"{words} {path}")
     context.exit(EXIT_CODES[report.verdict.value])
