@@ -274,6 +274,17 @@ def test_permuting_moves_every_hidden_weight_and_respects_what_it_does_not_know(
         channels.permute_channels(model, seed=1)
 
 
+def test_permuting_goes_through_a_flattened_layer(make_classifier: Make) -> None:
+    model = make_classifier(seed=0)
+    permuted = channels.permute_channels(model, seed=1)
+    assert np.allclose(scores(permuted), scores(model), atol=1e-4)
+    before, after = tensors(model), tensors(permuted)
+    assert not np.array_equal(before["w2"], after["w2"])
+    # A channel's four pixels stay together.
+    columns = [before["w2"][:, i : i + 4].tobytes() for i in range(0, 64, 4)]
+    assert sorted(columns) == sorted(after["w2"][:, i : i + 4].tobytes() for i in range(0, 64, 4))
+
+
 def test_a_weight_that_two_layers_share_is_not_permuted() -> None:
     model = network()
     conv = next(node for node in model.graph.node if node.output[0] == "c3")
