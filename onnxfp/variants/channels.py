@@ -100,7 +100,9 @@ def permute_channels(model: onnx.ModelProto, seed: int) -> onnx.ModelProto:
     changed: dict[str, NDArray[np.generic]] = {}
     for value, axes in free.items():
         order = orders.get(groups.of(value))
-        for axis, name in axes if order is not None else ():
+        if order is None:
+            continue
+        for axis, name in axes:
             array = changed.get(name, tensors[name])
             changed[name] = np.take(array, _spread(order, array.shape[axis]), axis)
     if not any(len(order) > 1 for order in orders.values()):

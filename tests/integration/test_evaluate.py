@@ -207,7 +207,7 @@ def test_labelled_data_train_variants_that_the_standard_suite_lists(
 
 def test_variants_of_a_trained_model_are_what_they_claim(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """On the CIFAR-10 base: what keeps the function matches throughout, an unassociated model does not."""
-    monkeypatch.setitem(examiner_module.N_USEFULNESS, "quick", 60)  # type: ignore[arg-type]
+    monkeypatch.setitem(examiner_module.N_USEFULNESS, "quick", 60)
     fingerprint: Fingerprint = package.load(models.parent / "tests" / "golden" / "base-1.fp.npz")
     examiner = Examiner(models / "base.onnx", fingerprint, "quick")
     n = fingerprint.n_examples
