@@ -36,8 +36,8 @@ def print_evaluation(evaluation: Evaluation, path: Path) -> None:
     console = console if console.is_terminal else Console(highlight=False, markup=False, width=_WIDTH)
     tables = [_rows(f"{path}: {evaluation.suite} suite", evaluation.variants, evaluation.usefulness)]
     tables += [_rows("unassociated models", evaluation.references, evaluation.usefulness)] * bool(evaluation.references)
-    most = f"{evaluation.usefulness.most_loss:.0%}"
-    title = f"broken: lost more than {most} of {evaluation.usefulness.measure}, and do not count"
+    most = f"{100 * evaluation.usefulness.most_loss:.0f}"
+    title = f"broken: lost more than {most} points of {evaluation.usefulness.measure}, and do not count"
     tables += [_rows(title, evaluation.broken, evaluation.usefulness)] * bool(evaluation.broken)
     tables += [_failures(evaluation.failed)] * bool(evaluation.failed)
     tables.append(_summary(evaluation))

@@ -177,6 +177,10 @@ def _laundered() -> list[Variant]:
     ]
 
 
+# A new last layer on top of the others as they are.
+_LAST_NEW: dict[str, object] = {"layers": "last", "redone": "last", "learning_rate": 0.05}
+
+
 def _trained() -> list[Variant]:
     def trained(name: str, family: str, parameter: float | None, suite: Suite, **how: object) -> Variant:
         def make(material: Material) -> onnx.ModelProto:
@@ -192,16 +196,25 @@ def _trained() -> list[Variant]:
         name, family = f"prune-finetune-{share:g}", "pruning and fine-tuning"
         return Variant(name, family, share, suite, make, needs_labels=True)
 
-    found = [
-        trained(f"{name}-{epochs:g}", family, epochs, suite, epochs=epochs, **how)
-        for suite, epochs in ((SUITES[1], 2.0), (SUITES[2], 10.0))
-        for name, family, how in (
-            ("ftll", "fine-tuning, last layer", {"layers": "last"}),
-            ("ftal", "fine-tuning, all layers", {"layers": "all"}),
-            ("rtll", "re-training, last layer new", {"layers": "last", "redone": "last", "learning_rate": 0.05}),
-            ("rtal", "re-training, last layer new, all layers", {"layers": "all", "redone": "last"}),
-        )
-    ]
+    def redone(suite: Suite, epochs: float) -> Variant:
+        def make(material: Material) -> onnx.ModelProto:
+            # The new layer alone first: its early gradients would ruin the others.
+            start = _train(material, {**_LAST_NEW, "epochs": epochs / 2})
+            return _train(material, {"epochs": epochs}, start)
+
+        family = "re-training, last layer new, all layers"
+        return Variant(f"rtal-{epochs:g}", family, epochs, suite, make, needs_labels=True)
+
+    found: list[Variant] = []
+    for suite, epochs in ((SUITES[1], 2.0), (SUITES[2], 10.0)):
+        found += [
+            trained(f"ftll-{epochs:g}", "fine-tuning, last layer", epochs, suite, layers="last", epochs=epochs),
+            trained(f"ftal-{epochs:g}", "fine-tuning, all layers", epochs, suite, epochs=epochs),
+            trained(
+                f"rtll-{epochs:g}", "re-training, last layer new", epochs, suite, **{**_LAST_NEW, "epochs": epochs}
+            ),
+            redone(suite, epochs),
+        ]
     found += [pruned(share, SUITES[1], 2.0) for share in (0.5, 0.8)]
     found += [pruned(0.9, SUITES[2], 10.0)]
     found += [

@@ -27,11 +27,16 @@ _Axes = list[tuple[int, str]]
 
 
 class _Groups:
-    """Disjoint sets of value names, some of them pinned."""
+    """Disjoint sets of value names, some of them pinned.
+
+    Attributes:
+        flat: Values in which the pixels of a channel stand side by side, one channel after the other.
+    """
 
     def __init__(self) -> None:
         self._parents: dict[str, str] = {}
         self._pinned: set[str] = set()
+        self.flat: set[str] = set()
 
     def of(self, name: str) -> str:
         while (parent := self._parents.get(name, name)) != name:
@@ -45,6 +50,11 @@ class _Groups:
                 self._parents[other] = first
                 if other in self._pinned:
                     self._pinned.add(first)
+
+    def pass_on(self, given: str, made: str) -> None:
+        self.join(given, made)
+        if given in self.flat:
+            self.flat.add(made)
 
     def pin(self, *names: str) -> None:
         self._pinned.update(map(self.of, names))
@@ -81,18 +91,29 @@ def permute_channels(model: onnx.ModelProto, seed: int) -> onnx.ModelProto:
         for name, axes in found.items():
             followers.setdefault(name, []).extend(axes)
     rng = np.random.default_rng(seed)
+    free = {value: axes for value, axes in followers.items() if not groups.is_pinned(value)}
     orders: dict[str, NDArray[np.int64]] = {}
+    for value, axes in free.items():
+        for axis, name in axes:
+            if value not in groups.flat and groups.of(value) not in orders:
+                orders[groups.of(value)] = rng.permutation(tensors[name].shape[axis])
     changed: dict[str, NDArray[np.generic]] = {}
-    for value, axes in followers.items():
-        if groups.is_pinned(value):
+    for value, axes in free.items():
+        order = orders.get(groups.of(value))
+        if order is None:
             continue
         for axis, name in axes:
             array = changed.get(name, tensors[name])
-            order = orders.setdefault(groups.of(value), rng.permutation(array.shape[axis]))
-            changed[name] = np.take(array, order, axis)
+            changed[name] = np.take(array, _spread(order, array.shape[axis]), axis)
     if not any(len(order) > 1 for order in orders.values()):
         raise ModelError("the model has no hidden channels that can be permuted soundly")
     return with_weights(model, changed)
+
+
+def _spread(order: NDArray[np.int64], length: int) -> NDArray[np.int64]:
+    """Return the order of ``length`` features that are the pixels of channels in that order."""
+    n_pixels = length // len(order)
+    return (order[:, None] * n_pixels + np.arange(n_pixels)).reshape(-1)
 
 
 def _followers(
@@ -113,9 +134,15 @@ def _followers(
         if n_groups == 1:
             return {given: [(1, rest[0])], made: of_output}
         if n_groups == tensors[rest[0]].shape[0] and tensors[rest[0]].shape[1] == 1:
-            groups.join(given, made)
+            groups.pass_on(given, made)
             return {made: of_output}
         return None
+    if kind == "Flatten" or (kind == "Reshape" and rest and tensors.get(rest[0], np.empty(0)).tolist() == [0, -1]):
+        if "axis" in attributes and attributes["axis"].i != 1:
+            return None
+        groups.join(given, made)
+        groups.flat.add(made)
+        return {}
     if kind == "Gemm":
         if any(name not in tensors for name in rest) or ("transA" in attributes and attributes["transA"].i):
             return None
@@ -125,15 +152,18 @@ def _followers(
         bias = [(0, name) for name in rest[1:] if tensors[name].size > 1]
         return {given: [(1 if is_transposed else 0, rest[0])], made: [(0 if is_transposed else 1, rest[0]), *bias]}
     if kind in _CHANNELWISE:
-        groups.join(given, made)
+        groups.pass_on(given, made)
         if kind == "BatchNormalization":
             return {made: [(0, name) for name in rest]} if all(name in tensors for name in rest) else None
         return {} if all(name in tensors and tensors[name].size == 1 for name in rest) else None
     if kind in _JOINING and len(inputs) == 2:
         if inputs[1] in tensors:
-            groups.join(given, made)
+            groups.pass_on(given, made)
             return {} if tensors[inputs[1]].size == 1 else None
-        groups.join(given, inputs[1], made)
+        if (given in groups.flat) != (inputs[1] in groups.flat):
+            return None
+        groups.pass_on(given, made)
+        groups.join(inputs[1], made)
         return {}
     if kind in _MEANS:
         axes = (

@@ -56,7 +56,7 @@ class Training:
     redone: Layers | None = None
     teacher: Teacher = "data"
     epochs: float = 1.0
-    learning_rate: float = 0.01
+    learning_rate: float = 0.002
     keep_zeros: bool = False
     adversarial: float = 0.0
 

@@ -42,7 +42,7 @@ def network(seed: int = 0, *, n_channels: int = 8) -> onnx.ModelProto:
         return numpy_helper.from_array((np.abs(values) + 0.5 if positive else values).astype(np.float32), name)
 
     c = n_channels
-    scale = numpy_helper.from_array(np.float32(0.5), "half")
+    scale = numpy_helper.from_array(np.array(0.5, np.float32), "half")
     nodes = [
         helper.make_node("Constant", [], ["half"], value=scale),
         helper.make_node("Mul", ["image", "half"], ["scaled"]),
@@ -65,7 +65,7 @@ def network(seed: int = 0, *, n_channels: int = 8) -> onnx.ModelProto:
         [
             *(stored("w1", c, 3, 3, 3), stored("b1", c), stored("g", c), stored("b", c), stored("m", c)),
             *(stored("v", c, positive=True), stored("w2", c, 1, 3, 3), stored("w3", c, c, 1, 1)),
-            *(stored("w4", 7, c), stored("b4", 7), numpy_helper.from_array(np.float32(0.0), "zero")),
+            *(stored("w4", 7, c), stored("b4", 7), numpy_helper.from_array(np.array(0.0, np.float32), "zero")),
             numpy_helper.from_array(np.array([2, 3]), "axes"),
         ],
     )
@@ -238,7 +238,9 @@ def test_renaming_leaves_no_name_and_keeps_what_it_is_told_to_keep() -> None:
 
 def test_renaming_follows_names_into_subgraphs() -> None:
     def branch(sign: float, name: str) -> onnx.GraphProto:
-        nodes = [helper.make_node("Constant", [], [f"k{name}"], value=numpy_helper.from_array(np.float32(sign)))]
+        nodes = [
+            helper.make_node("Constant", [], [f"k{name}"], value=numpy_helper.from_array(np.array(sign, np.float32)))
+        ]
         nodes.append(helper.make_node("Mul", ["flat", f"k{name}"], [f"out{name}"]))
         return helper.make_graph(
             nodes, name, [], [helper.make_tensor_value_info(f"out{name}", TensorProto.FLOAT, None)]
@@ -255,7 +257,7 @@ def test_renaming_follows_names_into_subgraphs() -> None:
         "g",
         [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["N", 3, 8, 8])],
         [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["N", 192])],
-        [numpy_helper.from_array(np.float32(0), "zero")],
+        [numpy_helper.from_array(np.array(0, np.float32), "zero")],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     for seed in range(5):
@@ -272,6 +274,17 @@ def test_permuting_moves_every_hidden_weight_and_respects_what_it_does_not_know(
     model.graph.node[position + 1].input[0] = "s1"
     with pytest.raises(ModelError, match="no hidden channels"):
         channels.permute_channels(model, seed=1)
+
+
+def test_permuting_goes_through_a_flattened_layer(make_classifier: Make) -> None:
+    model = make_classifier(seed=0)
+    permuted = channels.permute_channels(model, seed=1)
+    assert np.allclose(scores(permuted), scores(model), atol=1e-4)
+    before, after = tensors(model), tensors(permuted)
+    assert not np.array_equal(before["w2"], after["w2"])
+    # A channel's four pixels stay together.
+    columns = [before["w2"][:, i : i + 4].tobytes() for i in range(0, 64, 4)]
+    assert sorted(columns) == sorted(after["w2"][:, i : i + 4].tobytes() for i in range(0, 64, 4))
 
 
 def test_a_weight_that_two_layers_share_is_not_permuted() -> None:
