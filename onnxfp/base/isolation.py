@@ -34,6 +34,9 @@ HOLDS = ("process", "time", "memory", "network")
 _ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT", "LANG", "LC_ALL", "VIRTUAL_ENV")
 _PREFIXES = ("CUDA_", "NVIDIA_", "OMP_", "ORT_")
 _COPIES_OF_A_MODEL = 8
+_MAX_WORDS = 16
+# Scores of the largest batch; no classifier needs a hundredth of it.
+_MAX_ANSWER_BYTES = 2**30
 
 
 class LimitReachedError(RefusedError):
@@ -109,9 +112,9 @@ class IsolatedRuntime:
         described, _ = self._exchange(head, [] if isinstance(source, str) else [_as_array(source)], "opening it")
         self.inputs = _tensors(described, "inputs")
         self.outputs = _tensors(described, "outputs")
-        self.providers = tuple(str(name) for name in described.get("providers", ()))
-        self.warning = str(described.get("warning", ""))
-        self.holds = tuple(word for word in HOLDS if word in described.get("holds", ()))
+        self.providers = _words(described, "providers")
+        self.warning = _printable(described.get("warning", ""))
+        self.holds = tuple(word for word in HOLDS if word in _words(described, "holds"))
 
     def run(self, names: Sequence[str], feeds: Mapping[str, NDArray[Any]]) -> list[Any]:
         """Return the values of the outputs ``names``."""
@@ -135,7 +138,7 @@ class IsolatedRuntime:
 
         def exchange() -> tuple[dict[str, Any], list[Any]]:
             write_frame(requests, head, values)
-            return read_frame(answers)
+            return read_frame(answers, _MAX_ANSWER_BYTES)
 
         future = self._pipe.submit(exchange)
         try:
@@ -214,6 +217,11 @@ def _tensors(described: Mapping[str, Any], side: str) -> tuple[Tensor, ...]:
         )
     except (KeyError, TypeError, ValueError) as error:
         raise RefusedError("its process described no inputs and outputs") from error
+
+
+def _words(described: Mapping[str, Any], name: str) -> tuple[str, ...]:
+    words = described.get(name)
+    return tuple(map(_printable, words[:_MAX_WORDS])) if isinstance(words, list) else ()
 
 
 def _printable(message: object) -> str:
