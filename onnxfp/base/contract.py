@@ -235,7 +235,7 @@ def _classify(tensor: Tensor, answer: Any, *, is_probability: bool) -> OutputSpe
     if isinstance(answer, list) and answer and isinstance(answer[0], dict):
         # Maps from class to score.
         return OutputSpec(tensor.name, "scores", len(answer[0])) if len(answer[0]) >= 2 else None
-    if not isinstance(answer, np.ndarray) or not answer.ndim:
+    if not isinstance(answer, np.ndarray) or not answer.ndim or not answer.size:
         return None
     if np.issubdtype(answer.dtype, np.floating) and answer.size == len(answer):
         return OutputSpec(tensor.name, "probability" if is_probability else "logit", 2)

@@ -87,11 +87,9 @@ class IsolatedRuntime:
         self._memory_bytes = limits.memory_bytes + _COPIES_OF_A_MODEL * n_bytes
         # A GPU's driver maps more than any model needs, and checks who opens it.
         has_gpu = provider != "cpu" and _may_have_gpu()
-        # A process without network is another user's, who may not read the external data.
-        is_offline = not has_gpu and isinstance(source, bytes)
         folder = tempfile.TemporaryDirectory(prefix="onnxfp-", ignore_cleanup_errors=True)
         self._child = subprocess.Popen(  # noqa: S603 - this interpreter, with words of our own
-            [sys.executable, "-P", "-m", "onnxfp.base.worker", *(["offline"] if is_offline else [])],
+            [sys.executable, "-P", "-m", "onnxfp.base.worker", *([] if has_gpu else ["confined"])],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

@@ -68,7 +68,7 @@ def check_functions(model: onnx.ModelProto) -> None:
         sizes[callee] for callee in _calls(model.graph.node, functions)
     )
     if n_nodes > MAX_NODES:
-        raise ModelFormatError(f"unfolds to {n_nodes:.2g} nodes, by functions that call functions", hint=_HINT)
+        raise ModelFormatError(f"unfolds to more than {MAX_NODES} nodes, by functions that call functions", hint=_HINT)
 
 
 def _measure(
@@ -86,7 +86,9 @@ def _measure(
             pending.pop()
             sizes[name] = sum(1 for _ in _nodes_below(functions[name].node)) + sum(sizes[c] for c in calls[name])
         elif callee in chain:
-            raise ModelFormatError(f"has a function that calls itself, {callee[0]}::{callee[1]}", hint=_HINT)
+            raise ModelFormatError(
+                f"has a function that calls itself, {ascii(f'{callee[0]}::{callee[1]}')[:100]}", hint=_HINT
+            )
         elif callee not in sizes:
             if len(chain) == MAX_CALLS:
                 raise ModelFormatError(f"has functions that call functions more than {MAX_CALLS} deep", hint=_HINT)
