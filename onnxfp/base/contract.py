@@ -157,7 +157,7 @@ def choose_output(
     usable = [spec for spec in specs if spec and (name is None or spec.name == name)]
     fitting = [spec for spec in usable if n_classes is None or spec.n_classes in (None, n_classes)]
     if not fitting:
-        found = _listing([f"{ascii(spec.name)} with {spec.n_classes}" for spec in usable])
+        found = _listing([f"{spec.name!a} with {spec.n_classes}" for spec in usable])
         wanted = "a classification" if n_classes is None else f"a classification with {n_classes} classes"
         raise ContractError(
             f"{path}: no output holds {wanted}; the model has {listing} (classifications: {found})",

@@ -251,4 +251,4 @@ def _leaves(folder: Path, location: str) -> bool:
 
 def _shown(name: str) -> str:
     """Return a stranger's text as it can be printed: escaped, and not long."""
-    return ascii(name) if len(name) <= _MAX_SHOWN else f"{ascii(name[:_MAX_SHOWN])}..."
+    return ascii(name) if len(name) <= _MAX_SHOWN else f"{name[:_MAX_SHOWN]!a}..."

@@ -1,8 +1,8 @@
 """Fuzz every target for a given time: ``python -m tests.fuzz.driver --seconds 600 [NAME ...]``.
 
 Each target runs in a process of its own and has an equal share of the time. Inputs that reached new code are kept in
-``.cache/fuzz`` for the next run; an input that is a finding is saved in ``.cache/fuzz/findings``, named on stderr, and
-makes the exit code 1. Run it again with ``python -m tests.fuzz.driver --replay FILE``, its target being in its name.
+``.cache/fuzz`` for the next run; an input that is a finding is saved in ``.cache/fuzz/findings``, named on stderr with
+what it does, and makes the exit code 1. ``--replay FILE`` runs it again; its target is in its name.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import sys
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from tests.fuzz.limits import feed, limited_memory
 from tests.fuzz.targets import REPOSITORY, TARGETS
@@ -39,20 +40,31 @@ def main() -> int:
             feed(TARGETS[options.replay.name.partition("-")[0]].run, options.replay.read_bytes())
         return 0
     if importlib.util.find_spec("atheris") is None:
-        print("atheris is not there: no coverage-guided fuzzing on this platform; the seeded fuzzer runs", flush=True)
+        print("atheris is not installed: no coverage-guided fuzzing here, the seeded fuzzer alone", flush=True)
         return 0
     names = options.names or list(TARGETS)
     share = max(1, options.seconds * options.jobs // len(names))
-    with ThreadPoolExecutor(options.jobs) as pool:
+    # In memory where there is such a folder: the targets write a file for each input.
+    memory = Path("/dev/shm")
+    with (
+        TemporaryDirectory(prefix="onnxfp-fuzz-", dir=memory if memory.is_dir() else None) as folder,
+        ThreadPoolExecutor(options.jobs) as pool,
+    ):
         # A list, so that every target has its turn whatever the others found.
-        bad = [name for name, is_good in zip(names, pool.map(lambda name: fuzz(name, share), names)) if not is_good]
+        results = list(pool.map(lambda name: fuzz(name, share, folder), names))
+    bad = [name for name, is_good in zip(names, results, strict=True) if not is_good]
     if bad:
         print(f"findings in: {', '.join(bad)}", file=sys.stderr)
     return 1 if bad else 0
 
 
-def fuzz(name: str, seconds: int) -> bool:
+def fuzz(name: str, seconds: int, folder: str) -> bool:
     """Fuzz one target and say how it went.
+
+    Args:
+        name: The target.
+        seconds: Time to fuzz it.
+        folder: Where it may write.
 
     Returns:
         Whether nothing was found.
@@ -69,6 +81,7 @@ def fuzz(name: str, seconds: int) -> bool:
             *(f"-artifact_prefix={FINDINGS / name}-", "-use_value_profile=1", "-print_final_stats=1", "-verbosity=0"),
         ],
         cwd=REPOSITORY,
+        env={**os.environ, "TMPDIR": folder},
         capture_output=True,
         text=True,
         errors="replace",
@@ -81,9 +94,15 @@ def fuzz(name: str, seconds: int) -> bool:
         flush=True,
     )
     if done.returncode:
-        print(said[-4000:], file=sys.stderr)
-        for path in sorted(set(FINDINGS.iterdir()) - before):
+        new = sorted(set(FINDINGS.iterdir()) - before)
+        if not new:
+            print(said[-4000:], file=sys.stderr)
+        for path in new:
+            # libFuzzer does not say which exception it was; a second run does.
+            again = [sys.executable, "-m", "tests.fuzz.driver", "--replay", str(path)]
+            told = subprocess.run(again, cwd=REPOSITORY, capture_output=True, text=True, errors="replace", check=False)
             print(f"finding: {path.relative_to(REPOSITORY)} ({path.stat().st_size} bytes)", file=sys.stderr)
+            print(told.stderr[-4000:] or "it does not fail when it is run alone", file=sys.stderr)
     return done.returncode == 0
 
 

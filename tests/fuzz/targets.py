@@ -75,7 +75,7 @@ def scratch() -> Path:
     """Return an empty folder for functions that take a path; the home of its trust store too."""
     # What is ignored with a warning would fill the terminal.
     logging.getLogger("onnxfp").setLevel(logging.ERROR)
-    folder = Path(mkdtemp(prefix="onnxfp-fuzz-", dir="/dev/shm" if Path("/dev/shm").is_dir() else None))  # noqa: S108
+    folder = Path(mkdtemp(prefix="onnxfp-fuzz-"))
     os.environ["ONNXFP_HOME"] = str(folder / "home")
     return folder
 

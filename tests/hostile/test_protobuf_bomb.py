@@ -85,7 +85,7 @@ def test_every_truncation_is_refused(tmp_path: Path, make_classifier: Callable[.
     path = tmp_path / "short.onnx"
     content = make_classifier().SerializeToString()
     # Where the cut falls between two fields of the model the rest is a whole message: then something is missing.
-    for length in [*range(0, 200), *range(200, len(content), 101)]:
+    for length in [*range(200), *range(200, len(content), 101)]:
         path.write_bytes(content[:length])
         with pytest.raises(ModelFormatError, match=r"truncated|no graph"):
             read_onnx(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import platform
 import subprocess
@@ -83,12 +84,10 @@ def test_a_machine_without_a_filter_says_so(monkeypatch: pytest.MonkeyPatch) -> 
     from onnxfp.base import sandbox
 
     monkeypatch.setattr(platform, "machine", lambda: "vax")
-    assert not sandbox._filter_calls(sandbox.ctypes.CDLL(None))
+    assert not sandbox._filter_calls(ctypes.CDLL(None))
     monkeypatch.setattr(sys, "platform", "win32")
     assert sandbox.confine() == []
 
 
 def has_landlock() -> bool:
-    import ctypes
-
     return ctypes.CDLL(None).syscall(444, None, ctypes.c_size_t(0), 1) >= 3 and os.name == "posix"
