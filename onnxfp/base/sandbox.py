@@ -88,7 +88,7 @@ def _filter_calls(libc: ctypes.CDLL) -> bool:
 
 
 def _program(architecture: int, calls: Iterable[int], clone: int) -> Iterable[bytes]:
-    """Yield the instructions of the filter: struct seccomp_data has the call at 0, the machine at 4, arguments at 16."""
+    """Yield the instructions of the filter; its data has the call at 0, the machine at 4, arguments from 16."""
 
     def instruction(code: int, value: int, then: int = 0, otherwise: int = 0) -> bytes:
         return struct.pack("<HBBI", code, then, otherwise, value)

@@ -70,6 +70,8 @@ def check_wire(content: bytes) -> None:
             raise ModelFormatError(f"has more than {MAX_FIELDS} fields, far beyond any classifier's graph", hint=_HUGE)
         tag, at = _varint(content, at, end)
         number, wire = tag >> 3, tag & 7
+        if not number:
+            raise _malformed("there is no field 0")
         if wire == _VARINT:
             _, at = _varint(content, at, end)
         elif wire == _LENGTH:

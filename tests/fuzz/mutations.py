@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from copy import deepcopy
 from typing import Any
 
 
@@ -64,16 +65,16 @@ def mutate_json(text: bytes, rng: random.Random) -> bytes:
             case 0 if isinstance(holder, dict):
                 del holder[key]
             case 1 if isinstance(holder, dict):
-                holder[key + rng.choice(("", "x", "\0"))] = rng.choice(STRANGE)
+                holder[key + rng.choice(("", "x", "\0"))] = deepcopy(rng.choice(STRANGE))
             case 2:
                 other, name = rng.choice(places)
-                holder[key] = json.loads(json.dumps(other[name])) if _has(other, name) else 0
+                holder[key] = deepcopy(other[name])
             case 3 if isinstance(holder[key], str):
                 holder[key] = mutate(holder[key].encode() or b"0", rng).decode("latin-1")
             case 4 if type(holder[key]) is int:
                 holder[key] += rng.choice((-1, 1, 2**31))
             case _:
-                holder[key] = rng.choice(STRANGE)
+                holder[key] = deepcopy(rng.choice(STRANGE))
         if not value:
             break
     return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
@@ -85,7 +86,3 @@ def _places(value: Any) -> Any:
     for key in keys:
         yield value, key
         yield from _places(value[key])
-
-
-def _has(holder: Any, key: Any) -> bool:
-    return key in holder if isinstance(holder, dict) else key < len(holder)

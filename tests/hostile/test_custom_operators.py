@@ -57,7 +57,7 @@ def test_such_an_operator_is_refused_by_name(make: object, tmp_path: Path) -> No
     assert callable(make)
     path = tmp_path / "evil.onnx"
     path.write_bytes(make().SerializeToString())
-    with pytest.raises(UnsafeModelError, match="com.evil::Evil.*custom library") as raised:
+    with pytest.raises(UnsafeModelError, match=r"com\.evil::Evil.*custom library") as raised:
         read_onnx(path)
     assert raised.value.hint
 
