@@ -48,7 +48,7 @@ FUZZER := $(VENV)/.fuzzer
 
 # The coverage-guided fuzzer, where there is a wheel of it; elsewhere the driver says so, and the seeded one runs alone.
 $(FUZZER): $(READY)
-	$(BIN)/python -m pip install --quiet --only-binary atheris --group fuzz || echo "there is no atheris for this platform"
+	$(BIN)/python -m pip install --quiet --only-binary atheris --group fuzz || echo "atheris cannot be installed here"
 	touch $(FUZZER)
 
 fuzz-briefly: $(FUZZER)

@@ -8,6 +8,7 @@ an environment that holds no secrets.
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -35,6 +36,8 @@ _ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT", "L
 _PREFIXES = ("CUDA_", "NVIDIA_", "OMP_", "ORT_")
 _COPIES_OF_A_MODEL = 8
 _MAX_WORDS = 16
+# As onnxruntime, NumPy and the C++ library say it.
+_NO_MEMORY = re.compile(r"bad_alloc|bad array new length|allocate memory|[Uu]nable to allocate|MemoryError")
 # Scores of the largest batch; no classifier needs a hundredth of it.
 _MAX_ANSWER_BYTES = 2**30
 
@@ -158,7 +161,13 @@ class IsolatedRuntime:
         if "error" in answer:
             if answer["error"] == NoCudaError.__name__:
                 raise NoCudaError(_printable(answer.get("message")))
-            raise RefusedError(_printable(answer.get("message")))
+            message = _printable(answer.get("message"))
+            if _NO_MEMORY.search(message):
+                allowed = f"{self._memory_bytes / 2**30:.1f} GiB of memory are allowed"
+                raise LimitReachedError(
+                    f"{doing} took more memory than there is, or than may be: {allowed} ({message})"
+                )
+            raise RefusedError(message)
         return answer, results
 
     def _cause_of_death(self) -> str:

@@ -20,7 +20,7 @@ SCHEMA = "onnxfp/bundle/1"
 # What deriving seeds and labels again may cost the verifier of a stranger's manifest.
 MAX_AXES = 8
 MAX_SPATIAL_AXES = 3
-MAX_CLASSES = 2**20
+MAX_CLASSES = 2**18
 MAX_CANDIDATES_PER_EXAMPLE = 100
 
 _NUMBERS = re.compile(r"float(16|32|64)|u?int(8|16|32|64)")

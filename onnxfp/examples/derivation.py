@@ -215,15 +215,14 @@ def _shuffled_classes(start: bytes, n_classes: int) -> NDArray[np.int64]:
     classes = list(range(n_classes))
     # One draw in 2**32 / n_classes is rejected at most; the stream is made longer whenever it runs out.
     n_words, position = 2 * n_classes + 16, 0
-    # As Python's integers at once: one by one they take twice the time, and a bundle of a few bytes may name 2**20 classes.
-    words = _bytes(start, 4 * n_words).view("<u4").tolist()
+    words = _bytes(start, 4 * n_words).view("<u4")
     for last in range(n_classes - 1, 0, -1):
         limit = 2**32 - 2**32 % (last + 1)
         while True:
             if position == n_words:
                 n_words *= 2
-                words = _bytes(start, 4 * n_words).view("<u4").tolist()
-            word = words[position]
+                words = _bytes(start, 4 * n_words).view("<u4")
+            word = int(words[position])
             position += 1
             if word < limit:
                 break

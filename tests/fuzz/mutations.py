@@ -32,7 +32,7 @@ def mutate(content: bytes, rng: random.Random) -> bytes:
     return bytes(data)
 
 
-STRANGE = (
+STRANGE: tuple[Any, ...] = (
     None,
     True,
     False,

@@ -273,6 +273,8 @@ def _answers() -> Iterable[bytes]:
 
     yield frames([["y", "tensor(float)", [1, 5]]], [np.zeros((1, 5), np.float32)])
     yield frames([["l", "tensor(int64)", [1]], ["p", "seq(map)", []]], [np.zeros(1, np.int64), [{0: 0.25, 1: 0.75}]])
+    for value in (np.float32(1), np.zeros((0, 5), np.float32), np.ones((1, 5, 1, 1), np.float16), np.array(3)):
+        yield frames([["y", "tensor(float)", []]], [np.asarray(value)])
     yield frames([["s", "tensor(string)", [1]], ["q", "tensor(float)", [1, 1]]], [np.array(["a"]), np.ones((1, 1))])
 
 
