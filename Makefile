@@ -1,5 +1,6 @@
 # make demo   what onnxfp does, on the models of this repository
-# make test   lint, types and the whole test suite
+# make test   lint, types, a minute of fuzzing and the whole test suite
+# make fuzz   fuzzing for SECONDS (default 600), and a hundred thousand mutated bundles
 #
 # Each sets itself up: a virtual environment in .venv with everything installed. On Linux the CPU build of torch is
 # taken where one is at hand, since nothing here needs a GPU.
@@ -9,7 +10,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint audit-install unit fuzz models imagenet benchmark benchmark-prior benchmark-defaults benchmark-coverage clean readme
+.PHONY: demo test lint audit-install unit fuzz models imagenet benchmark benchmark-prior benchmark-defaults benchmark-coverage clean readme fuzz-briefly
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -23,7 +24,7 @@ $(READY): pyproject.toml
 demo: $(READY)
 	$(BIN)/python models/demo.py
 
-test: lint audit-install unit
+test: lint audit-install fuzz-briefly unit
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -43,9 +44,20 @@ audit-install: $(READY)
 unit: $(READY)
 	$(BIN)/pytest
 
-# A hundred thousand mutated bundles instead of the few thousand of `make test`.
-fuzz: $(READY)
-	ONNXFP_MUTATIONS=100000 $(BIN)/pytest tests/hostile
+SECONDS ?= 600
+FUZZER := $(VENV)/.fuzzer
+
+# The coverage-guided fuzzer, where there is a wheel of it; elsewhere the driver says so, and the seeded one runs alone.
+$(FUZZER): $(READY)
+	$(BIN)/python -m pip install --quiet --only-binary atheris --group fuzz || echo "atheris cannot be installed here"
+	touch $(FUZZER)
+
+fuzz-briefly: $(FUZZER)
+	$(BIN)/python -m tests.fuzz.driver --seconds 45
+
+fuzz: $(FUZZER)
+	$(BIN)/python -m tests.fuzz.driver --seconds $(SECONDS)
+	ONNXFP_MUTATIONS=100000 $(BIN)/pytest -rP tests/fuzz tests/hostile/test_mutations.py
 
 models: $(READY)
 	$(BIN)/python -m pip install --quiet --group models

@@ -461,7 +461,10 @@ def model_files(models: Models) -> list[OnnxFile]:
     """
     files: dict[str, OnnxFile] = {}
     for model in map(Path, models):
-        paths = sorted(model.glob("*.onnx")) if model.is_dir() else [model]
+        try:
+            paths = sorted(model.glob("*.onnx")) if model.is_dir() else [model]
+        except OSError as error:
+            raise FileError(f"{model} cannot be read: {error.strerror}", hint="check its permissions") from error
         if not paths:
             raise FileError(f"the folder {model} holds no .onnx file", hint="give a folder of unassociated models")
         for file in map(read_onnx, paths):

@@ -38,7 +38,7 @@ def cli(verbose: bool) -> None:
     """
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("%(levelname_lower)s: %(message)s"))
-    handler.addFilter(_lower_level_name)
+    handler.addFilter(_make_plain)
     logger = logging.getLogger("onnxfp")
     logger.handlers = [handler]
     logger.propagate = False
@@ -69,15 +69,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
         click.echo("interrupted", err=True)
         return INTERRUPTED
     except OnnxfpError as error:
-        click.echo(f"error: {error}", err=True)
+        # Messages repeat names out of strangers' files, which must not steer the terminal.
+        click.echo(f"error: {printable(str(error))}", err=True)
         if error.hint:
-            click.echo(f"hint: {error.hint}", err=True)
+            click.echo(f"hint: {printable(error.hint)}", err=True)
         return error.exit_code
     return code if isinstance(code, int) else 0
 
 
-def _lower_level_name(record: logging.LogRecord) -> bool:
+def printable(text: str) -> str:
+    """Return text without what could steer a terminal: such characters are escaped, lines stay."""
+    return "".join(
+        letter if letter.isprintable() or letter == "\n" else letter.encode("unicode_escape").decode()
+        for letter in text
+    )
+
+
+def _make_plain(record: logging.LogRecord) -> bool:
     record.levelname_lower = record.levelname.lower()
+    record.msg, record.args = printable(record.getMessage()), None
     return True
 
 
