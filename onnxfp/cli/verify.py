@@ -36,6 +36,18 @@ EXIT_CODES = {"MATCH": 0, "NO_MATCH": 10, "INCONCLUSIVE": 11}
 @click.option("--alpha", type=float, default=None, help="Largest p-value that is a MATCH [default: 1e-6].")
 @click.option("--need-references", is_flag=True, help="Without references of your own, INCONCLUSIVE.")
 @click.option("--provider", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@click.option(
+    "--commitment",
+    metavar="VALUE|FILE",
+    default=None,
+    help="The published value of a commitment, which must be one to this bundle; or its opening, to show the value.",
+)
+@click.option("--opening", type=FILE, default=None, help="Opening of the value [default: beside the bundle].")
+@click.option("--timestamp", type=FILE, default=None, help="RFC 3161 time-stamp of the bundle or of the commitment.")
+@click.option(
+    "--tsa-certificate", type=FILE, default=None, help="Certificates of the time-stamp authority (PEM), with its root."
+)
+@click.option("--explain", is_flag=True, help="Say what was checked, what was found, and what that rules out.")
 @click.option("--attest", type=FILE, default=None, help="Write the report, signed, to this file.")
 @click.option("--key", type=FILE, default=None, help="Private key for --attest [default: yours, made on first use].")
 @passphrase_options
@@ -51,6 +63,7 @@ def verify(context: click.Context, /, suspect: Path, fingerprint: Path, as_json:
     """
     import onnxfp
     from onnxfp.cli.attestation import attestation_writer
+    from onnxfp.cli.explain import print_explanation
     from onnxfp.cli.render import print_report
 
     write_attestation = attestation_writer(options, suspect, fingerprint)
@@ -68,10 +81,16 @@ def verify(context: click.Context, /, suspect: Path, fingerprint: Path, as_json:
         input_shape=options["input_shape"],
         output_name=options["output_name"],
         fixed=dict(options["fixed"]),
+        commitment=options["commitment"],
+        opening=options["opening"],
+        timestamp=options["timestamp"],
+        tsa_certificate=options["tsa_certificate"],
         limits=limits_of(options),
     )
     write_attestation(report)
     print_report(report, suspect, as_json=as_json)
+    if options["explain"] and not as_json:
+        print_explanation(report)
     if options["attest"] and not as_json:
         click.echo(f"attested in {options['attest']}")
     context.exit(EXIT_CODES[report.verdict.value])
