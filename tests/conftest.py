@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
+import shutil
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -202,3 +206,18 @@ class Forge:
 def forge() -> Forge:
     """A signer with a fixed test key, and what it takes to sign by hand."""
     return Forge(CryptoSigner(TEST_KEY))
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A real time-stamp authority, OpenSSL's, of tests/time_authority.py."""
+    if shutil.which("openssl") is None:
+        # Where everything is tested, nothing of it may be left out in silence.
+        (pytest.fail if os.environ.get("CI") else pytest.skip)("the openssl program is not installed")
+    spec = importlib.util.spec_from_file_location("time_authority", Path(__file__).with_name("time_authority.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["time_authority"] = module
+    spec.loader.exec_module(module)
+    return module.TimeAuthority(tmp_path_factory.mktemp("authority"))

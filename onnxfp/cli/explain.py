@@ -22,7 +22,7 @@ def print_explanation(report: Report) -> None:
         _print_beside("   rules out", check.rules_out)
     click.echo("\nNot tested:\n")
     for sentence in report.not_tested:
-        click.echo(fill(sentence, _WIDTH, initial_indent="- ", subsequent_indent="  "))
+        click.echo(fill(sentence, _WIDTH, initial_indent="- ", subsequent_indent="  ", break_on_hyphens=False))
 
 
 def _print_beside(name: str, text: str) -> None:

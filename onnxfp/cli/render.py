@@ -211,7 +211,9 @@ def print_check(found: ModelCheck, path: Path, *, as_json: bool) -> None:
 def _describe_priority(report: Report) -> list[tuple[str, str]]:
     rows, commitment, timestamp = [], report.commitment, report.timestamp
     if commitment is not None:
-        known = "the published value" if commitment.is_demanded else "NOT COMPARED with a published value"
+        is_dated = timestamp is not None and timestamp.subject == "commitment"
+        known = "time-stamped" if is_dated else "NOT COMPARED with a published value"
+        known = "the published value" if commitment.is_demanded else known
         rows.append(("commitment", f"{commitment.value}\nopens to this bundle; {known}"))
     if timestamp is not None:
         said = f"the {timestamp.subject} existed before {timestamp.existed_before}"

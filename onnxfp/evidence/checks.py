@@ -116,7 +116,7 @@ def describe_checks(
         ),
     ]
     if commitment is not None:
-        checks.append(_describe_commitment(commitment))
+        checks.append(_describe_commitment(commitment, timestamp))
     if timestamp is not None:
         checks.append(_describe_timestamp(timestamp, manifest.created))
     return tuple(checks)
@@ -135,8 +135,8 @@ def describe_untested(
     if timestamp is not None:
         made = (
             f"When the fingerprint was made: it existed before {timestamp.existed_before}, by the word of the "
-            "time-stamp authority; how long before is its signer's claim. Whether the authority has revoked its certificate was "
-            "not looked up."
+            "time-stamp authority; how long before is its signer's claim. Whether the authority revoked its "
+            "certificate was not looked up."
         )
     elif commitment is not None:
         made = (
@@ -213,21 +213,17 @@ def _describe_grid(grid: InputGrid, n_examples: int) -> Check:
     )
 
 
-def _describe_commitment(commitment: CommitmentRecord) -> Check:
-    compared = (
-        "is the published value that the verifier demanded"
-        if commitment.is_demanded
-        else "was NOT COMPARED with a published one: compare it"
-    )
-    return Check(
-        COMMITMENT,
-        1 + commitment.is_demanded,
-        f"The opening commits to this very bundle, and its value {commitment.value} {compared}.",
-        "A bundle made after the day on which the value was published."
-        if commitment.is_demanded
-        else "Nothing before the value is compared: an opening can be made at any time. Then: a bundle made after the "
-        "day on which the value was published.",
-    )
+def _describe_commitment(commitment: CommitmentRecord, timestamp: Timestamp | None) -> Check:
+    opens = f"The opening commits to this very bundle, and its value {commitment.value}"
+    deceit = "A bundle made after the day on which the value was published."
+    if commitment.is_demanded:
+        found, rules_out = f"{opens} is the published one that the verifier demanded.", deceit
+    elif timestamp is not None and timestamp.subject == "commitment":
+        found, rules_out = f"{opens} is the one that was time-stamped.", "A bundle made after the time-stamp."
+    else:
+        found = f"{opens} was NOT COMPARED with a published one."
+        rules_out = f"Nothing until it is, for an opening can be made at any time. It would rule out: {deceit}"
+    return Check(COMMITMENT, 1 + commitment.is_demanded, found, rules_out)
 
 
 def _describe_timestamp(timestamp: Timestamp, created: str) -> Check:

@@ -91,7 +91,7 @@ def measure_power(
 
     least = find_least(n_examples)
     rate = None if least is None else least / n_examples
-    obstacle = _find_obstacle(least, n_examples, policy)
+    obstacle = _find_obstacle(least, n_examples, n_candidates, policy)
     remedies: list[str] = []
     if obstacle:
         for n in (n for n in _STEPS if n > n_examples):
@@ -117,14 +117,16 @@ def least_matches(null: Null, policy: Policy, n_examples: int) -> int | None:
     return least if least is not None and least <= n_examples >= policy.least_examples else None
 
 
-def _find_obstacle(least: int | None, n_examples: int, policy: Policy) -> str:
+def _find_obstacle(least: int | None, n_examples: int, n_candidates: int, policy: Policy) -> str:
+    lost = n_candidates - n_examples
+    counted = f", with {lost} lost candidates that count as mismatches" if lost else ""
     if n_examples < policy.least_examples:
-        return f"{n_examples} examples are fewer than the {policy.least_examples} that the default policy demands."
+        return f"{n_examples} examples are fewer than the {policy.least_examples} that the policy demands."
     if least is None:
-        return f"Not even {n_examples} matches of {n_examples} are a MATCH at {policy.alpha:g}."
+        return f"Not even {n_examples} matches of {n_examples} are a MATCH at {policy.alpha:g}{counted}."
     if least / n_examples > PLAUSIBLE_RATE:
         return (
-            f"A MATCH at {policy.alpha:g} takes {least} matches of {n_examples}, {least / n_examples:.1%}: hardly more "
-            "than a plain copy reaches."
+            f"A MATCH at {policy.alpha:g} takes {least} matches of {n_examples}, {least / n_examples:.1%}{counted}: "
+            "hardly less than a plain copy gives."
         )
     return ""
