@@ -85,7 +85,9 @@ def timestamp(
 
     check_url(tsa)
     if not seconds > 0:
-        raise ParameterError(f"an authority needs some time to answer; found {seconds} seconds")
+        raise ParameterError(
+            f"an authority needs some time to answer; found {seconds} seconds", hint="for example 30 seconds"
+        )
     authority = None if tsa_certificate is None else load_authority(tsa_certificate)
     content, about = _stamped_content(subject)
     if output is not None and Path(output).exists():

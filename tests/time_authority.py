@@ -1,4 +1,4 @@
-"""A time-stamp authority for tests: `openssl ts -reply` with certificates made here, behind a web server on loopback."""
+"""A time-stamp authority for tests: `openssl ts -reply` with certificates made here, and a web server on loopback."""
 
 from __future__ import annotations
 
@@ -35,7 +35,36 @@ clock_precision_digits = 3
 ess_cert_id_alg = sha256
 """
 
+TST_INFO = "1.2.840.113549.1.9.16.1.4"
 REPLY_TYPE = "application/timestamp-reply"
+
+
+def der(tag: int, content: bytes) -> bytes:
+    """A DER element."""
+    n = len(content)
+    raw = n.to_bytes(max(1, (n.bit_length() + 7) // 8), "big")
+    length = raw if n < 128 else bytes([0x80 | len(raw)]) + raw
+    return bytes([tag]) + length + content
+
+
+def sequence(content: bytes) -> bytes:
+    """A DER SEQUENCE."""
+    return der(0x30, content)
+
+
+def tst_info(
+    digest: bytes, *, time: str = "", serial: bytes = b"\x01", accuracy: bytes = b"", version: int = 1
+) -> bytes:
+    """A TSTInfo (RFC 3161, 2.4.2) over a SHA-256 digest."""
+    sha256 = sequence(bytes.fromhex("0609608648016503040201") + b"\x05\x00")
+    return sequence(
+        der(2, bytes([version]))
+        + der(6, bytes([0x2A, 3, 4]))
+        + sequence(sha256 + der(4, digest))
+        + der(2, serial)
+        + der(0x18, (time or f"{datetime.now(UTC):%Y%m%d%H%M%SZ}").encode())
+        + (sequence(der(2, accuracy)) if accuracy else b"")
+    )
 
 
 @dataclass
@@ -59,6 +88,9 @@ class Issued:
 
 class TimeAuthority:
     """The authority `tsa`, under the root `ca`; `other_ca` is a root of strangers."""
+
+    answer = Answer
+    tst_info = staticmethod(tst_info)
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -130,6 +162,18 @@ class TimeAuthority:
         from onnxfp.bundle.timestamp import make_query
 
         return self.reply(make_query(content).as_bytes(), signer)
+
+    def sign_anything(self, info: bytes, signer: str) -> bytes:
+        """A token around any TSTInfo, by any certificate: an authority of bad will can make it, openssl ts does not."""
+        asked, signed = self.folder / "info.der", self.folder / "signed.der"
+        asked.write_bytes(info)
+        words = ["openssl", "cms", "-sign", "-binary", "-nodetach", "-nosmimecap", "-outform", "DER", "-md", "sha256"]
+        words += ["-econtent_type", TST_INFO, "-in", asked, "-out", signed]
+        words += ["-signer", self.path(signer), "-inkey", self.folder / f"{signer}.key"]
+        done = subprocess.run(list(map(str, words)), capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        granted = bytes([0x30, 3, 2, 1, 0])
+        return sequence(granted + signed.read_bytes())
 
     @contextmanager
     def serve(self, answer: Callable[[bytes], Answer] | None = None, *, tls: str | None = None) -> Iterator[str]:

@@ -83,8 +83,6 @@ def ask_authority(url: str, query: bytes, *, seconds: float) -> bytes:
     found = answer[0]
     if isinstance(found, AuthorityError):
         raise found
-    if isinstance(found, HTTPError):
-        raise AuthorityError(f"{url} answers with HTTP status {found.code}", hint=_HINT) from found
     if isinstance(found, (OSError, ValueError, HTTPException)):
         reason = found.reason if isinstance(found, URLError) else found
         raise AuthorityError(f"{url} cannot be asked: {ascii(str(reason))[1:-1][:300]}", hint=_HINT) from found
@@ -104,11 +102,19 @@ def _post(url: str, query: bytes, seconds: float) -> bytes:
     opener = build_opener(RefuseRedirect, HTTPSHandler(context=ssl.create_default_context()))
     headers = {"Content-Type": QUERY_TYPE, "Accept": REPLY_TYPE}
     request = Request(url, data=query, headers=headers, method="POST")  # noqa: S310 - check_url lets http(s) through only
-    with opener.open(request, timeout=seconds) as response:
+    try:
+        response = opener.open(request, timeout=seconds)
+    except HTTPError as error:
+        error.close()
+        raise AuthorityError(f"{url} answers with HTTP status {error.code}", hint=_HINT) from error
+    with response:
         _check_type(url, response.headers)
         content: Any = response.read(MAX_RESPONSE_BYTES + 1)
+        missing = response.length
     if len(content) > MAX_RESPONSE_BYTES:
         raise AuthorityError(f"{url} answers with more than {MAX_RESPONSE_BYTES} bytes", hint=_HINT)
+    if missing:
+        raise AuthorityError(f"{url} answers with {missing} bytes less than it announced", hint=_HINT)
     return bytes(content)
 
 

@@ -279,6 +279,9 @@ def _accuracy(response: TimeStampResponse) -> timedelta:
     accuracy: Accuracy | None = response.tst_info.accuracy
     if accuracy is None:
         return timedelta()
+    if (accuracy.seconds, accuracy.millis, accuracy.micros) == (None, None, None):
+        # As the library shows a number that is too long for it.
+        raise TimestampFormatError("the time-stamp's accuracy cannot be read", hint=_FORMAT_HINT)
     seconds = accuracy.seconds or 0
     if seconds > _LEAST_ACCURATE.total_seconds():
         raise TimestampError("the time-stamp is less accurate than a day", hint="ask another authority")
