@@ -167,8 +167,8 @@ class TimeAuthority:
         """A token around any TSTInfo, by any certificate: an authority of bad will can make it, openssl ts does not."""
         asked, signed = self.folder / "info.der", self.folder / "signed.der"
         asked.write_bytes(info)
-        words = ["openssl", "cms", "-sign", "-binary", "-nodetach", "-nosmimecap", "-outform", "DER", "-md", "sha256"]
-        words += ["-econtent_type", TST_INFO, "-in", asked, "-out", signed]
+        words: list[object] = ["openssl", "cms", "-sign", "-binary", "-nodetach", "-nosmimecap", "-outform", "DER"]
+        words += ["-md", "sha256", "-econtent_type", TST_INFO, "-in", asked, "-out", signed]
         words += ["-signer", self.path(signer), "-inkey", self.folder / f"{signer}.key"]
         done = subprocess.run(list(map(str, words)), capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
@@ -178,21 +178,20 @@ class TimeAuthority:
     @contextmanager
     def serve(self, answer: Callable[[bytes], Answer] | None = None, *, tls: str | None = None) -> Iterator[str]:
         """Run a web server on loopback that answers as told, by default as OpenSSL's authority; yields its URL."""
-        answer = answer or (lambda query: Answer(self.reply(query)))
+        respond = answer or (lambda query: Answer(self.reply(query)))
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 assert self.headers["Content-Type"] == "application/timestamp-query"
-                given = answer(self.rfile.read(int(self.headers["Content-Length"])))
+                given = respond(self.rfile.read(int(self.headers["Content-Length"])))
                 self.send_response(given.status)
                 for name, value in given.headers.items():
                     self.send_header(name, value)
                 self.end_headers()
                 try:
-                    for part in (
-                        (given.body[i : i + 1] for i in range(len(given.body))) if given.dripped else (given.body,)
-                    ):
-                        self.wfile.write(part)
+                    step = 1 if given.dripped else max(1, len(given.body))
+                    for start in range(0, len(given.body), step):
+                        self.wfile.write(given.body[start : start + step])
                         self.wfile.flush()
                         if given.dripped:
                             time.sleep(given.pause)

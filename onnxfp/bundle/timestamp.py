@@ -279,7 +279,7 @@ def _accuracy(response: TimeStampResponse) -> timedelta:
     accuracy: Accuracy | None = response.tst_info.accuracy
     if accuracy is None:
         return timedelta()
-    if (accuracy.seconds, accuracy.millis, accuracy.micros) == (None, None, None):
+    if all(part is None for part in (accuracy.seconds, accuracy.millis, accuracy.micros)):
         # As the library shows a number that is too long for it.
         raise TimestampFormatError("the time-stamp's accuracy cannot be read", hint=_FORMAT_HINT)
     seconds = accuracy.seconds or 0

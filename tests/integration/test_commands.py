@@ -195,5 +195,5 @@ def test_help_names_every_command_and_exit_code(onnxfp: Run) -> None:
     text = onnxfp("--help").out
     for word in ("check", "generate", "verify", "inspect", "keygen", "keys", "MATCH", "10 NO_MATCH", "11 INCONCLUSIVE"):
         assert word in text
-    for command in ("generate", "verify", "inspect", "keygen", "keys"):
+    for command in ("generate", "verify", "inspect", "keygen", "keys", "commit", "timestamp"):
         assert onnxfp(command, "--help").out.startswith(f"Usage: onnxfp {command}")

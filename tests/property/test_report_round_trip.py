@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from onnxfp.bundle.timestamp import Timestamp
@@ -15,7 +15,8 @@ from onnxfp.evidence.statistics import clopper_pearson
 from onnxfp.evidence.verdict import Counts, Policy, decide
 
 CREATED = "2026-01-02T03:04:05Z"
-TEXT = st.text(max_size=40).filter(str.isprintable)
+# What str.isprintable accepts; drawing and filtering would discard most of what is drawn.
+TEXT = st.text(st.characters(exclude_categories=("C", "Z"), include_characters=" "), max_size=40)
 DIGESTS = st.binary(min_size=32, max_size=32).map(lambda raw: f"sha256:{raw.hex()}")
 KEYS = st.binary(min_size=32, max_size=32).map(bytes.hex)
 NAMES = st.none() | st.from_regex(r"[A-Za-z0-9_-][A-Za-z0-9._-]{3,20}", fullmatch=True).filter(
@@ -26,7 +27,7 @@ NAMES = st.none() | st.from_regex(r"[A-Za-z0-9_-][A-Za-z0-9._-]{3,20}", fullmatc
 @st.composite
 def reports(draw: Any) -> Report:
     """Draw what ``onnxfp.verify`` could have composed."""
-    n_asked = draw(st.integers(1, 200))
+    n_asked = draw(st.integers(1, 80))
     n_answered = draw(st.integers(0, n_asked))
     n_matches = draw(st.integers(0, n_answered))
     counts = Counts(n_matches, n_answered, n_asked, n_asked + draw(st.integers(0, 50)))
@@ -78,7 +79,8 @@ def reports(draw: Any) -> Report:
     )
 
 
-@settings(max_examples=200, deadline=None)
+# Most of the time goes into estimating the null of what is drawn.
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(reports())
 def test_a_report_comes_back_equal(report: Report) -> None:
     text = report.to_json()

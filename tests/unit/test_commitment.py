@@ -47,7 +47,12 @@ def test_it_hides_the_bundle(monkeypatch: pytest.MonkeyPatch) -> None:
         assert 140 < sum(text[position] == "1" for text in bits) < 260
     # What hides it is 32 bytes of the operating system's randomness, and nothing else.
     drawn: list[int] = []
-    monkeypatch.setattr(secrets, "token_bytes", lambda count: drawn.append(count) or b"\x07" * count)
+
+    def draw(count: int) -> bytes:
+        drawn.append(count)
+        return b"\x07" * count
+
+    monkeypatch.setattr(secrets, "token_bytes", draw)
     assert make_commitment(BUNDLE).salt == "07" * 32
     assert drawn == [32]
     assert make_commitment(BUNDLE) == make_commitment(BUNDLE)

@@ -79,7 +79,7 @@ def test_an_authority_may_have_an_intermediate_and_a_new_signer(authority: Any) 
     middle = authority.issue("middle", authority.ca, is_ca=True)
     authority.issue("new", middle)
     token = authority.stamp(CONTENT, "new")
-    digests = [("bundle", DIGEST)]
+    digests: Any = [("bundle", DIGEST)]
     assert check_token(token, digests, load_authority(authority.chain("ca", "middle"))).authority == "CN=Test new"
     assert check_token(token, digests, load_authority(authority.chain("ca", "middle", "tsa", "new"))).authority
     with pytest.raises(TimestampError, match="unable to get"):
