@@ -75,7 +75,11 @@ def test_a_key_pair_with_a_passphrase_signs_and_is_pinned(onnxfp: Run, base_path
     common = ("generate", base_path, "-n", 20, *EASY, "-o", bundle, "--key", key)
     assert onnxfp(*common, ONNXFP_PASSPHRASE="wrong").code == 7
     assert not bundle.exists()
-    assert onnxfp(*common, "--passphrase-file", secret).code == 0
+    secret.chmod(0o644)
+    signed = onnxfp(*common, "--passphrase-file", secret)
+    assert signed.code == 0
+    assert f"warning: the passphrase file {secret} can be read by other users" in signed.err
+    assert "correct horse" not in signed.out + signed.err
     pinned = onnxfp("verify", base_path, bundle, "--public-key", tmp_path / "k.pub.pem")
     assert pinned.code in (0, 11)
     assert "the key you demanded" in pinned.out

@@ -84,7 +84,7 @@ def test_a_fingerprint_in_memory_is_checked_as_its_file_is(forge: Any, base_path
         ({"manifest": replace(honest.manifest, n_candidates=6)}, DigestError),
     ):
         with pytest.raises(error):
-            onnxfp.verify(base_path, replace(honest, **change))  # type: ignore[arg-type]
+            onnxfp.verify(base_path, replace(honest, **change))
     with pytest.raises(KeyMismatchError):
         onnxfp.verify(base_path, honest, public_key="ab" * 32)
 

@@ -167,9 +167,7 @@ def test_no_option_takes_a_passphrase_or_a_key_itself() -> None:
         nested = command.commands.values() if isinstance(command, click.Group) else ()
         return [*command.params, *(option for inner in nested for option in options(inner))]
 
-    secret = [
-        option for option in options(cli) if option.name and ("passphrase" in option.name or option.name == "key")
-    ]
+    secret = [o for o in options(cli) if o.name and ("passphrase" in o.name or o.name == "key")]
     assert len(secret) >= 4
     for option in secret:
         # The argument of `keys add` is a public key.
