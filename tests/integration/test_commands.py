@@ -28,8 +28,10 @@ def test_generate_verify_and_inspect_from_one_end_to_the_other(onnxfp: Run, base
     assert "made your default key pair" in made.err
     bundle = base_path.with_suffix(".fp.npz")
     match = onnxfp("verify", base_path, bundle)
-    assert (match.code, match.err) == (0, "")
-    assert "base.onnx: MATCH" in match.out
+    # With some keys so many candidates are lost that no count is a MATCH; then, and only then, it was said before.
+    was_warned = "warning: Not even 200 matches of 200" in made.err
+    assert (match.code, match.err) == (11 if was_warned else 0, "")
+    assert f"base.onnx: {'INCONCLUSIVE' if was_warned else 'MATCH'}" in match.out
     assert "NOT PINNED" in match.out
     stranger = onnxfp("verify", other_path, bundle)
     assert stranger.code in (10, 11)
