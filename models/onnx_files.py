@@ -11,7 +11,7 @@ from pathlib import Path
 import onnx
 import torch
 from networks import Classifier
-from torch import Tensor
+from torch import Tensor, nn
 
 from onnxfp.variants import laundering
 from onnxfp.variants.channels import permute_channels

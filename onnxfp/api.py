@@ -20,8 +20,9 @@ from onnxfp.base.isolation import Limits
 from onnxfp.base.onnx_file import OnnxFile, read_onnx
 from onnxfp.base.runtime import Provider
 from onnxfp.base.session import ModelSession, as_written
-from onnxfp.bundle.archive import read_bundle
+from onnxfp.bundle.checked import check_bundle
 from onnxfp.bundle.checkpoint import Checkpoint
+from onnxfp.bundle.commitment import Commitment
 from onnxfp.bundle.fingerprint import Fingerprint, sign_fingerprint
 from onnxfp.bundle.keys import Passphrase, default_key_path, generate_key_pair, load_signer
 from onnxfp.bundle.keys import signer_public_key as public_key_of
@@ -30,12 +31,15 @@ from onnxfp.bundle.signing import check_pinned
 from onnxfp.bundle.trust_store import find_public_key, name_of
 from onnxfp.errors import ContractError, FileError, ParameterError
 from onnxfp.evidence.attestation import ATTESTATION, Attestation, read_attestation, sign_report
+from onnxfp.evidence.checks import describe_checks, describe_untested
 from onnxfp.evidence.null import ReferenceCount, estimate_null, find_prior
-from onnxfp.evidence.report import CHECKS, NOT_TESTED, BundleRecord, Report, Signer, SuspectRecord
+from onnxfp.evidence.power import Power, measure_power, power_of
+from onnxfp.evidence.report import BundleRecord, Report, Signer, SuspectRecord
 from onnxfp.evidence.statistics import clopper_pearson, count_matches
 from onnxfp.evidence.verdict import Counts, Policy, decide
 from onnxfp.examples.defaults import Choices, choose_n_examples, choose_recipe
-from onnxfp.examples.derivation import DerivationContext, check_derivation, derive_seeds
+from onnxfp.examples.derivation import DerivationContext, derive_seeds
+from onnxfp.priority import check_priority
 from onnxfp.suspects.onnx_suspect import OnnxSuspect
 from onnxfp.types import Bounds, InputGrid, Labels, Levels
 
@@ -129,6 +133,12 @@ def generate(
     )
     pool = _open_pool(references, base, provider, limits)
 
+    prior = find_prior(recipe.kind, recipe.spectrum, recipe.epsilon_levels / (grid.n_levels - 1), base.n_classes)
+    expected = measure_power(
+        (), prior, Policy(), n_classes=base.n_classes, n_examples=n_examples, n_candidates=n_examples
+    )
+    _warn_of_power(expected)
+
     probes = grid.to_model_input(derive_seeds(context, range(N_PROBES)))
     from_copy = recipe.gradient == "copy"
     source = CopySource(session, as_written(session), probes, torch_device) if from_copy else QuerySource(session)
@@ -176,6 +186,9 @@ def generate(
         fingerprint.save(output)
     if checkpoint:
         checkpoint.remove()
+    if not expected.obstacle:
+        # Candidates that were lost and references that match often may have cost what was enough before.
+        _warn_of_power(power_of(manifest, Policy()))
     return fingerprint
 
 
@@ -192,17 +205,9 @@ def load(path: str | Path, *, public_key: str | Path | None = None) -> Fingerpri
         BundleError: It is not a well-formed bundle.
         TrustError: Signature, key, digests or derivation are not what they claim to be.
     """
-    fingerprint = read_bundle(path)
-    manifest = fingerprint.manifest
+    fingerprint = check_bundle(path).fingerprint
     if public_key is not None:
-        check_pinned(manifest.public_key, find_public_key(public_key))
-    check_derivation(
-        manifest.derivation_context(),
-        fingerprint.levels,
-        fingerprint.labels,
-        fingerprint.indices,
-        manifest.n_candidates,
-    )
+        check_pinned(fingerprint.manifest.public_key, find_public_key(public_key))
     return fingerprint
 
 
@@ -219,13 +224,17 @@ def verify(
     input_shape: Sequence[int] | None = None,
     output_name: str | None = None,
     fixed: Mapping[str, ArrayLike] | None = None,
+    commitment: str | Path | Commitment | None = None,
+    opening: str | Path | None = None,
+    timestamp: str | Path | None = None,
+    tsa_certificate: str | Path | None = None,
     limits: Limits | None = DEFAULT_LIMITS,
 ) -> Report:
     """Ask a suspect the examples of a fingerprint and give a verdict.
 
     Args:
         suspect: The suspect's ONNX file.
-        fingerprint: The bundle file, or what :func:`load` returned.
+        fingerprint: The bundle file, or what :func:`load` returned; either is checked as :func:`load` does.
         public_key: The owner's public key that must have signed the bundle, as :func:`load` takes it; ``None`` accepts
             any and says so.
         references: The verifier's own unassociated models (files or folders).
@@ -236,6 +245,11 @@ def verify(
         input_shape: Shape of one example, where its graph leaves axes open.
         output_name: Its graph output with the classification, if there are several.
         fixed: Values for its other graph inputs.
+        commitment: The value that was published, or the opening of a commitment (its file, or what
+            :func:`onnxfp.commit` returned), which must be one to this bundle.
+        opening: The opening file of the value; ``None`` looks beside the bundle file.
+        timestamp: A time-stamp (``.tsr`` file) of the bundle or of the commitment.
+        tsa_certificate: The certificates of the authority that must have stamped (PEM), with their root.
         limits: What each model may take in a process of its own; ``None`` opens them in this one.
 
     Returns:
@@ -245,11 +259,19 @@ def verify(
         OnnxfpError: Of the class that fits; a negative verdict is no error.
     """
     policy = policy or Policy()
-    if not isinstance(fingerprint, Fingerprint):
-        fingerprint = load(fingerprint, public_key=public_key)
-    elif public_key is not None:
-        check_pinned(fingerprint.manifest.public_key, find_public_key(public_key))
-    manifest = fingerprint.manifest
+    checked = check_bundle(fingerprint)
+    path = None if isinstance(fingerprint, Fingerprint) else Path(fingerprint)
+    fingerprint, manifest = checked.fingerprint, checked.fingerprint.manifest
+    if public_key is not None:
+        check_pinned(manifest.public_key, find_public_key(public_key))
+    committed, stamped = check_priority(
+        fingerprint.digest,
+        path,
+        commitment=commitment,
+        opening=opening,
+        timestamp=timestamp,
+        tsa_certificate=tsa_certificate,
+    )
     base = manifest.base
     session = ModelSession(
         read_onnx(suspect),
@@ -278,7 +300,7 @@ def verify(
     transferability = sum(rates) / len(rates) if rates else None
     return Report(
         signer=Signer(manifest.public_key, public_key is not None, name_of(manifest.public_key)),
-        bundle=BundleRecord(fingerprint.digest, base.digest, manifest.recipe.kind, base.n_classes, manifest.created),
+        bundle=BundleRecord.of(fingerprint),
         suspect=SuspectRecord(
             session.model.digest, session.providers, session.holds, session.input.name, session.output.name
         ),
@@ -293,8 +315,12 @@ def verify(
         null=null.summarise(counts.n_matches),
         policy=policy,
         decision=decide(counts, null, len(own), policy),
-        checks=CHECKS,
-        not_tested=NOT_TESTED,
+        commitment=committed,
+        timestamp=stamped,
+        checks=describe_checks(checked, is_pinned=public_key is not None, commitment=committed, timestamp=stamped),
+        not_tested=describe_untested(
+            commitment=committed, timestamp=stamped, asked_base=session.model.digest == base.digest
+        ),
         versions=versions(),
     )
 
@@ -446,6 +472,11 @@ def open_signer(key: str | Path | None = None, passphrase: Passphrase | None = N
         generate_key_pair(path)
         _log.warning("made your default key pair: %s (keep it: it proves that your fingerprints are yours)", path)
     return load_signer(path, passphrase or _no_passphrase)
+
+
+def _warn_of_power(power: Power) -> None:
+    if power.obstacle:
+        _log.warning("%s", " ".join((power.obstacle, *power.remedies)))
 
 
 def _no_passphrase(path: Path) -> bytes:

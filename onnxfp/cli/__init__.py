@@ -13,11 +13,13 @@ import click
 
 import onnxfp
 from onnxfp.cli.check import check
+from onnxfp.cli.commit import commit
 from onnxfp.cli.evaluate import evaluate
 from onnxfp.cli.generate import generate
 from onnxfp.cli.inspect import inspect
 from onnxfp.cli.keygen import keygen
 from onnxfp.cli.keys import keys
+from onnxfp.cli.timestamp import timestamp
 from onnxfp.cli.verify import verify
 from onnxfp.errors import OnnxfpError
 
@@ -33,8 +35,8 @@ def cli(verbose: bool) -> None:
 
     The owner makes a fingerprint of an ONNX model with `onnxfp generate`; anyone asks a suspect with `onnxfp verify`.
 
-    Exit codes: 0 done or MATCH, 10 NO_MATCH, 11 INCONCLUSIVE, 2 usage, 3 model, 4 bundle or attestation, 5 trust,
-    6 execution, 7 files and keys, 130 interrupted, 1 a bug in onnxfp.
+    Exit codes: 0 done or MATCH, 10 NO_MATCH, 11 INCONCLUSIVE, 2 usage, 3 model, 4 bundle, attestation or time-stamp,
+    5 trust, 6 execution, 7 files, keys and network, 130 interrupted, 1 a bug in onnxfp.
     """
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("%(levelname_lower)s: %(message)s"))
@@ -47,7 +49,7 @@ def cli(verbose: bool) -> None:
     logging.getLogger("matplotlib").setLevel(logging.ERROR)
 
 
-for _command in (check, generate, verify, evaluate, inspect, keygen, keys):
+for _command in (check, generate, verify, evaluate, inspect, keygen, keys, commit, timestamp):
     cli.add_command(_command)
 
 

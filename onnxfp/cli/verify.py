@@ -37,6 +37,18 @@ EXIT_CODES = {"MATCH": 0, "NO_MATCH": 10, "INCONCLUSIVE": 11}
 @click.option("--alpha", type=float, default=None, help="Largest p-value that is a MATCH [default: 1e-6].")
 @click.option("--need-references", is_flag=True, help="Without references of your own, INCONCLUSIVE.")
 @click.option("--provider", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@click.option(
+    "--commitment",
+    metavar="VALUE|FILE",
+    default=None,
+    help="The published value of a commitment, which must be one to this bundle; or its opening, to show the value.",
+)
+@click.option("--opening", type=FILE, default=None, help="Opening of the value [default: beside the bundle].")
+@click.option("--timestamp", type=FILE, default=None, help="RFC 3161 time-stamp of the bundle or of the commitment.")
+@click.option(
+    "--tsa-certificate", type=FILE, default=None, help="Certificates of the time-stamp authority (PEM), with its root."
+)
+@click.option("--explain", is_flag=True, help="Say what was checked, what was found, and what that rules out.")
 @click.option("--attest", type=FILE, default=None, help="Write the report, signed, to this file.")
 @click.option("--key", type=FILE, default=None, help="Private key for --attest [default: yours, made on first use].")
 @passphrase_options
@@ -53,19 +65,20 @@ def verify(context: click.Context, /, suspect: Path, fingerprint: Path, as_json:
     """
     import onnxfp
     from onnxfp.cli.attestation import attestation_writer
+    from onnxfp.cli.explain import print_explanation
     from onnxfp.cli.page import check_page_path, write_page
     from onnxfp.cli.render import print_report
 
     page, attest = options["page"], options["attest"]
-    others = (options[name] for name in ("public_key", "key", "passphrase_file"))
+    names = ("public_key", "key", "passphrase_file", "commitment", "opening", "timestamp", "tsa_certificate")
+    others = (options[name] for name in names)
     check_page_path(page, (suspect, fingerprint, *options["references"], *others), attest)
     write_attestation = attestation_writer(options, suspect, fingerprint)
     default = onnxfp.Policy()
     alpha = default.alpha if options["alpha"] is None else options["alpha"]
-    loaded = onnxfp.load(fingerprint, public_key=options["public_key"])
     report = onnxfp.verify(
         suspect,
-        loaded,
+        fingerprint,
         public_key=options["public_key"],
         references=options["references"],
         policy=onnxfp.Policy(alpha=alpha, grey=max(alpha, default.grey), needs_references=options["need_references"]),
@@ -75,14 +88,22 @@ def verify(context: click.Context, /, suspect: Path, fingerprint: Path, as_json:
         input_shape=options["input_shape"],
         output_name=options["output_name"],
         fixed=dict(options["fixed"]),
+        commitment=options["commitment"],
+        opening=options["opening"],
+        timestamp=options["timestamp"],
+        tsa_certificate=options["tsa_certificate"],
         limits=limits_of(options),
     )
     write_attestation(report)
     if page is not None:
         from onnxfp.page.verification import render_verification
 
+        # The page refuses another bundle than the one of the report.
+        loaded = onnxfp.load(fingerprint)
         write_page(page, render_verification(report, loaded, suspect.name, fingerprint.name))
     print_report(report, suspect, as_json=as_json)
+    if options["explain"] and not as_json:
+        print_explanation(report)
     if not as_json:
         for words, path in (("attested in", attest), ("shown in", page)):
             if path is not None:

@@ -93,9 +93,7 @@ def make_evaluation(
     least = least if least is not None and least <= fingerprint.n_examples else None
     return Evaluation(
         signer=Signer(manifest.public_key, is_pinned, name_of(manifest.public_key)),
-        bundle=BundleRecord(
-            fingerprint.digest, manifest.base.digest, manifest.recipe.kind, manifest.base.n_classes, manifest.created
-        ),
+        bundle=BundleRecord.of(fingerprint),
         suite=suite,
         usefulness=usefulness,
         rows=rows,

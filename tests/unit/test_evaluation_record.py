@@ -44,7 +44,7 @@ def evaluation() -> Evaluation:
     )
     return Evaluation(
         signer=Signer("ab" * 32, False, None),
-        bundle=BundleRecord(DIGEST, DIGEST, "ltrc", 10, "2026-01-02T03:04:05Z"),
+        bundle=BundleRecord(DIGEST, DIGEST, "ltrc", 10, 16, 256, "2026-01-02T03:04:05Z"),
         suite="quick",
         usefulness=Usefulness("accuracy", "labelled data", 500, 0.9, MOST_LOSS, DIGEST),
         rows=rows,

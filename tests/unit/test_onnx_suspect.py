@@ -87,7 +87,7 @@ def test_layout_bytes_and_normalisation_are_adapted(
         ],
         helper.make_tensor_value_info("raw", TensorProto.FLOAT, ["N", 8, 8, 3]),
     )
-    assert (ask(normalised_outside, InputGrid(**statistics)) == expected).all()
+    assert (ask(normalised_outside, InputGrid(mean=statistics["mean"], std=statistics["std"])) == expected).all()
 
 
 @pytest.mark.parametrize("shape", [(3, 9, 8), (1, 8, 8), (3, 8)])

@@ -61,7 +61,9 @@ def test_the_node_is_named_beside_fixed_inputs_too(
     path = tmp_path / "m.onnx"
     path.write_bytes(model.SerializeToString())
     session = ModelSession(read_onnx(path), optimise=False, input_name="image", fixed={"heat": 2.0})
-    copy = build_torch_copy(session.model.load_proto(), input_name="image", fixed={"heat": np.float32([[3.0]])})
+    copy = build_torch_copy(
+        session.model.load_proto(), input_name="image", fixed={"heat": np.array([[3.0]], np.float32)}
+    )
     with pytest.raises(ParityError, match=r"node 'warm' \(Mul\)"):
         check_parity(copy, session, INPUTS)
 
