@@ -18,7 +18,7 @@ from onnxfp.bundle.atomic import write_file
 from onnxfp.bundle.fingerprint import Fingerprint
 from onnxfp.bundle.signing import check_pinned
 from onnxfp.bundle.trust_store import find_public_key
-from onnxfp.errors import ParameterError
+from onnxfp.errors import ExecutionError, FileError, ParameterError
 from onnxfp.evaluation.checkpoint import Checkpoint
 from onnxfp.evaluation.data import Data, read_data
 from onnxfp.evaluation.observation import Observation, Task
@@ -97,6 +97,9 @@ def evaluate(
         raise ParameterError(f"there is no suite {suite!r}", hint=f"choose one of {', '.join(SUITES)}")
     if jobs is not None and jobs < 1:
         raise ParameterError(f"at least one process is needed; found {jobs}")
+    if output is not None and not Path(output).absolute().parent.is_dir():
+        # Said now rather than after the long work.
+        raise FileError(f"the folder of {output} does not exist", hint="make it first, or choose another")
     bundle = None if isinstance(fingerprint, Fingerprint) else Path(fingerprint)
     if not isinstance(fingerprint, Fingerprint):
         fingerprint = load(fingerprint, public_key=public_key)
@@ -197,10 +200,11 @@ def _observe(
     tasks = [_BASE, *(line.task for line in listing)]
     seen = checkpoint.load() if checkpoint else {}
     seen = {task.key: seen[task.key] for task in tasks if task.key in seen}
-    # The long ones first, so that no process is left with one at the end; references before them all, as what is
-    # wrong with one should be known early.
+    # The base first and then the references, as what is wrong with them should be known early; then what takes long, so
+    # that no process is left with it at the end.
     waiting = sorted(
-        (task for task in tasks if task.key not in seen), key=lambda t: (t.kind != "file", not t.takes_labels)
+        (task for task in tasks if task.key not in seen),
+        key=lambda task: (task is not _BASE, task.kind != "file", not task.takes_labels),
     )
 
     def tell(name: str) -> None:
@@ -211,6 +215,11 @@ def _observe(
     if waiting:
         with closing(run_tasks(setup, waiting, jobs)) as results:
             for task, observation in results:
+                if task is _BASE and observation.error:
+                    raise ExecutionError(
+                        f"the base could not be asked: {observation.error}",
+                        hint="try `onnxfp check` on it, or allow it more with --max-memory and --max-seconds",
+                    )
                 seen[task.key] = observation
                 if checkpoint:
                     checkpoint.save(seen)

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from onnxfp.api import versions
 from onnxfp.bundle.fingerprint import Fingerprint
 from onnxfp.bundle.trust_store import name_of
-from onnxfp.errors import ExecutionError
 from onnxfp.evaluation.data import Data
 from onnxfp.evaluation.examiner import N_USEFULNESS, split_data
 from onnxfp.evaluation.observation import Observation, Task
@@ -72,15 +71,9 @@ def make_evaluation(
         data: The user's inputs, or ``None``.
         policy: What a verdict demands.
         is_pinned: Whether the signer's key was demanded.
-
-    Raises:
-        ExecutionError: The base itself could not be asked.
     """
-    base = seen["base"]
-    if base.error:
-        raise ExecutionError(f"the base could not be asked: {base.error}", hint="try `onnxfp check` on it")
     manifest = fingerprint.manifest
-    usefulness = _usefulness(base, suite, data)
+    usefulness = _usefulness(seen["base"], suite, data)
     owner = tuple(ReferenceCount(r.digest, r.n_matches, manifest.n_examples) for r in manifest.references)
     pool = [
         ReferenceCount(observation.digest, observation.n_matches, fingerprint.n_examples)

@@ -6,12 +6,14 @@ Names are stable: a checkpoint, a record and a figure find a variant by them.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Literal
 
 import onnx
 
+from onnxfp.errors import ModelError
 from onnxfp.variants import channels, laundering, precision, pruning, quantisation, queries
 from onnxfp.variants.material import Material
 from onnxfp.variants.queries import Images
@@ -163,8 +165,11 @@ def _laundered() -> list[Variant]:
     family = "laundering"
 
     def thorough(material: Material) -> onnx.ModelProto:
-        permuted = channels.permute_channels(material.model, material.seed)
-        return laundering.rename(laundering.optimise(permuted, "basic"), material.seed, material.kept_names)
+        model = material.model
+        # Not every graph has channels that can be permuted; the rest of the laundering goes on without.
+        with suppress(ModelError):
+            model = channels.permute_channels(model, material.seed)
+        return laundering.rename(laundering.optimise(model, "basic"), material.seed, material.kept_names)
 
     return [
         Variant("launder-optimised", family, None, "quick", lambda m: laundering.optimise(m.model, "basic")),

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,21 +17,35 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from onnx import helper, numpy_helper
 
 import onnxfp as package
 from onnxfp import Evaluation, OnnxfpError
+from onnxfp.base.isolation import Limits
 from onnxfp.bundle.fingerprint import Fingerprint
-from onnxfp.errors import ParameterError
+from onnxfp.errors import ExecutionError, ParameterError
 from onnxfp.evaluation import examiner as examiner_module
 from onnxfp.evaluation import workers
+from onnxfp.evaluation.data import Data, read_data
 from onnxfp.evaluation.evaluate import EvaluationProgress
 from onnxfp.evaluation.examiner import Examiner, count_top
 from onnxfp.evaluation.observation import Task
 from onnxfp.evaluation.workers import Setup, run_tasks
+from onnxfp.examples.defaults import Choices
+from onnxfp.types import Bounds, InputGrid
 from onnxfp.variants.catalogue import list_queries, list_variants
 
 Run = Callable[..., Any]
 Maker = Callable[..., onnx.ModelProto]
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Compute on one thread: the tensors are so small that more only wait for each other."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture
@@ -185,14 +199,9 @@ def test_labelled_data_train_variants_that_the_standard_suite_lists(
     rng = np.random.default_rng(0)
     np.savez(tmp_path / "data.npz", images=rng.integers(0, 256, (100, 3, 8, 8)).astype(np.uint8),
              labels=rng.integers(0, 5, 100))  # fmt: skip
-    from onnxfp.evaluation.data import read_data
-
     data = read_data(tmp_path / "data.npz", fingerprint.manifest.base, fingerprint.manifest.grid)
     examiner = Examiner(base, fingerprint, "standard", data=data)
     trained = [v.name for v in list_variants("standard", has_labels=True) if v.needs_labels]
-    # More threads than one only wait for each other on tensors so small.
-    n_threads = torch.get_num_threads()
-    torch.set_num_threads(1)
     assert {"ftll-2", "ftal-2", "rtll-2", "rtal-2", "adversarial-1"} < set(trained)
     digests = set()
     for name in trained:
@@ -201,8 +210,60 @@ def test_labelled_data_train_variants_that_the_standard_suite_lists(
         assert seen.n_answered == 200
         digests.add(seen.digest)
     assert len(digests) == len(trained)
-    torch.set_num_threads(n_threads)
     assert examiner.observe(Task("x", "variant", "ftal-10")).error
+
+
+def tabular() -> onnx.ModelProto:
+    """A classifier of 20 features with a temperature as its second input."""
+    rng = np.random.default_rng(0)
+
+    def stored(name: str, *dims: int) -> onnx.TensorProto:
+        return numpy_helper.from_array((rng.normal(size=dims) / np.sqrt(dims[0])).astype(np.float32), name)
+
+    nodes = [
+        helper.make_node("Gemm", ["x", "a", "ab"], ["h"]),
+        helper.make_node("Relu", ["h"], ["r"]),
+        helper.make_node("Gemm", ["r", "b"], ["y0"]),
+        helper.make_node("Mul", ["y0", "t"], ["y"]),
+    ]
+    inputs = [helper.make_tensor_value_info("x", 1, ["N", 20]), helper.make_tensor_value_info("t", 1, [1])]
+    outputs = [helper.make_tensor_value_info("y", 1, ["N", 4])]
+    graph = helper.make_graph(nodes, "g", inputs, outputs, [stored("a", 20, 64), stored("ab", 64), stored("b", 64, 4)])
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+@pytest.mark.parametrize("form", ["fixed batch, probabilities", "float16", "features and a second input"])
+def test_models_of_other_forms(form: str, make_classifier: Maker, easy: Choices, tmp_path: Path) -> None:
+    forms: dict[str, tuple[onnx.ModelProto, dict[str, Any]]] = {
+        "fixed batch, probabilities": (make_classifier(batch=2, softmax=True), {"choices": easy}),
+        "float16": (make_classifier(element=onnx.TensorProto.FLOAT16), {"choices": easy}),
+        "features and a second input": (
+            tabular(),
+            {
+                "choices": Choices(kind="rc", epsilon=0.4, n_steps=30, step_size=0.1, noise=0.01),
+                "grid": InputGrid(Bounds(-3, 3), 65536),
+                "fixed": {"t": 5.0},
+            },
+        ),
+    }
+    model, arguments = forms[form]
+    base = tmp_path / "base.onnx"
+    base.write_bytes(model.SerializeToString())
+    fingerprint = package.generate(base, n_examples=20, limits=None, **arguments)
+    grid, rng = fingerprint.manifest.grid, np.random.default_rng(0)
+    levels = rng.integers(0, grid.n_levels, (120, *fingerprint.manifest.base.input.shape)).astype(grid.dtype)
+    data = Data(levels, rng.integers(0, 4, 120), "sha256:" + "ab" * 32)  # type: ignore[arg-type]
+    examiner = Examiner(base, fingerprint, "standard", data=data, fixed=arguments.get("fixed"))
+    for name in ("launder-all", "launder-folded", "float16", "int8-static", "int8-dynamic", "weight-bits-tensor-6"):
+        seen = examiner.observe(Task(name, "variant", name))
+        assert seen.error == "", name
+        assert seen.n_matches >= 17, name
+    for name in ("rtal-2", "prune-adaptive-0.3"):
+        seen = examiner.observe(Task(name, "variant", name))
+        assert (seen.error, seen.n_answered) == ("", 20), name
+    without = Examiner(base, fingerprint, "quick", fixed=arguments.get("fixed"))
+    assert without.observe(Task("base", "base", "base")).usefulness == 1.0
+    assert without.observe(Task("x", "variant", "int8-static")).error == ""
 
 
 def test_variants_of_a_trained_model_are_what_they_claim(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -230,6 +291,7 @@ def test_variants_of_a_trained_model_are_what_they_claim(models: Path, monkeypat
         (("--suite", "huge"), 2, "huge"),
         (("--reference", "missing.onnx"), 7, "missing.onnx does not exist"),
         (("--data", "missing.npz"), 7, "missing.npz does not exist"),
+        (("--json", "missing/out.json"), 7, "the folder of missing/out.json does not exist"),
         (("--no-isolation", "--max-memory", 1), 2, "leave out --no-isolation"),
         (("--public-key", "ab" * 32), 5, "key"),
     ],
@@ -256,6 +318,14 @@ def test_models_that_do_not_belong_are_refused(folders: tuple[Path, Path, Path])
         package.evaluate(base, bundle, suite="huge")  # type: ignore[arg-type]
     with pytest.raises(ParameterError, match="at least one process"):
         package.evaluate(base, bundle, jobs=0)
+
+
+def test_a_base_that_cannot_be_asked_ends_the_evaluation_at_once(folders: tuple[Path, Path, Path]) -> None:
+    base, bundle, _ = folders
+    seen: list[EvaluationProgress] = []
+    with pytest.raises(ExecutionError, match="the base could not be asked"):
+        package.evaluate(base, bundle, limits=Limits(memory_bytes=2**20), jobs=1, on_progress=seen.append)
+    assert [progress.n_done for progress in seen] == [0]
 
 
 def test_top_five_by_brute_force() -> None:
