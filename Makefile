@@ -1,5 +1,6 @@
 # make demo   what onnxfp does, on the models of this repository
-# make test   lint, types and the whole test suite
+# make test   lint, types, a minute of fuzzing and the whole test suite
+# make fuzz   fuzzing for SECONDS (default 600), and a hundred thousand mutated bundles
 #
 # Each sets itself up: a virtual environment in .venv with everything installed. On Linux the CPU build of torch is
 # taken where one is at hand, since nothing here needs a GPU.
@@ -9,7 +10,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint audit-install unit fuzz models imagenet benchmark benchmark-prior benchmark-defaults benchmark-coverage benchmark-speed clean readme
+.PHONY: demo test lint audit-install unit fuzz models imagenet benchmark benchmark-prior benchmark-defaults benchmark-coverage benchmark-speed clean readme fuzz-briefly
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -23,28 +24,40 @@ $(READY): pyproject.toml
 demo: $(READY)
 	$(BIN)/python models/demo.py
 
-test: lint audit-install unit
+test: lint audit-install fuzz-briefly unit
 
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# An auditor's installation, without torch: it must verify, and say so where torch is needed.
+# An auditor's installation, without torch: it must verify, and find the page's templates in the installed package.
 audit-install: $(READY)
 	$(PYTHON) -m venv --clear $(VENV)-audit
 	$(VENV)-audit/bin/python -m pip install --quiet --upgrade pip
 	$(VENV)-audit/bin/python -m pip install --quiet --group audit
 	$(VENV)-audit/bin/python -m pip install --quiet --no-deps .
 	! $(VENV)-audit/bin/python -c "import torch" 2>/dev/null
-	$(VENV)-audit/bin/onnxfp verify models/stolen/int8.onnx tests/golden/base-1.fp.npz >/dev/null
+	$(VENV)-audit/bin/onnxfp verify models/stolen/int8.onnx tests/golden/base-1.fp.npz \
+		--report $(VENV)-audit/report.html >/dev/null
 
 unit: $(READY)
 	$(BIN)/pytest
 
-# A hundred thousand mutated bundles instead of the few thousand of `make test`.
-fuzz: $(READY)
-	ONNXFP_MUTATIONS=100000 $(BIN)/pytest tests/hostile
+SECONDS ?= 600
+FUZZER := $(VENV)/.fuzzer
+
+# The coverage-guided fuzzer, where there is a wheel of it; elsewhere the driver says so, and the seeded one runs alone.
+$(FUZZER): $(READY)
+	$(BIN)/python -m pip install --quiet --only-binary atheris --group fuzz || echo "atheris cannot be installed here"
+	touch $(FUZZER)
+
+fuzz-briefly: $(FUZZER)
+	$(BIN)/python -m tests.fuzz.driver --seconds 45
+
+fuzz: $(FUZZER)
+	$(BIN)/python -m tests.fuzz.driver --seconds $(SECONDS)
+	ONNXFP_MUTATIONS=100000 $(BIN)/pytest -rP tests/fuzz tests/hostile/test_mutations.py
 
 models: $(READY)
 	$(BIN)/python -m pip install --quiet --group models
@@ -67,6 +80,10 @@ benchmark-defaults: $(READY)
 benchmark-coverage: $(READY)
 	$(BIN)/python -m pip install --quiet --group coverage
 	$(BIN)/python -m pip install --quiet --no-deps torchvision==0.28.0 timm
+	$(PYTHON) -m venv $(VENV)-origins
+	$(VENV)-origins/bin/python -m pip install --quiet --upgrade pip
+	$(VENV)-origins/bin/python -m pip install --quiet --group origins
+	$(VENV)-origins/bin/python benchmarks/export_origins.py .cache/origins
 	$(BIN)/python benchmarks/coverage.py
 
 # Against its peers, which ask for other versions of what is here, and so come without their dependencies.
@@ -76,7 +93,7 @@ benchmark-speed: imagenet
 	$(BIN)/python benchmarks/speed.py
 
 clean:
-	rm -rf $(VENV) $(VENV)-audit build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache demo
+	rm -rf $(VENV) $(VENV)-audit $(VENV)-origins build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache demo
 
 # Write the present output of every command that README.md shows into it.
 readme: $(READY)

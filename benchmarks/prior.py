@@ -30,8 +30,9 @@ from onnxfp.types import Kind
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "models"))
 
-import build  # noqa: E402 - models/build.py, which trains the siblings
 import onnx_files  # noqa: E402
+
+import build  # noqa: E402 - models/build.py, which trains the siblings
 
 SIBLINGS = ["base", "vgg_seed2", "vgg_seed3", *(f"vgg_seed{seed}" for seed in range(21, 38))]
 N_EXAMPLES = 100

@@ -21,6 +21,8 @@ __version__ = "0.1.0"
 __all__ = [
     "Attestation",
     "Bounds",
+    "Commitment",
+    "Evaluation",
     "Fingerprint",
     "OnnxfpError",
     "Policy",
@@ -29,24 +31,33 @@ __all__ = [
     "__version__",
     "attest",
     "check",
+    "commit",
+    "evaluate",
     "generate",
     "load",
     "load_attestation",
+    "timestamp",
     "verify",
 ]
 
 if TYPE_CHECKING:
     from onnxfp.api import attest, check, generate, load, load_attestation, verify
+    from onnxfp.bundle.commitment import Commitment
     from onnxfp.bundle.fingerprint import Fingerprint
     from onnxfp.errors import OnnxfpError
+    from onnxfp.evaluation.evaluate import evaluate
     from onnxfp.evidence.attestation import Attestation
+    from onnxfp.evidence.evaluation import Evaluation
     from onnxfp.evidence.report import Report
     from onnxfp.evidence.verdict import Policy, Verdict
+    from onnxfp.priority import commit, timestamp
     from onnxfp.types import Bounds
 
 _HOMES = {
     "Attestation": "onnxfp.evidence.attestation",
     "Bounds": "onnxfp.types",
+    "Evaluation": "onnxfp.evidence.evaluation",
+    "Commitment": "onnxfp.bundle.commitment",
     "Fingerprint": "onnxfp.bundle.fingerprint",
     "OnnxfpError": "onnxfp.errors",
     "Policy": "onnxfp.evidence.verdict",
@@ -54,9 +65,12 @@ _HOMES = {
     "Verdict": "onnxfp.evidence.verdict",
     "attest": "onnxfp.api",
     "check": "onnxfp.api",
+    "evaluate": "onnxfp.evaluation.evaluate",
+    "commit": "onnxfp.priority",
     "generate": "onnxfp.api",
     "load": "onnxfp.api",
     "load_attestation": "onnxfp.api",
+    "timestamp": "onnxfp.priority",
     "verify": "onnxfp.api",
 }
 

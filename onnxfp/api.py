@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -20,8 +21,9 @@ from onnxfp.base.isolation import Limits
 from onnxfp.base.onnx_file import OnnxFile, read_onnx
 from onnxfp.base.runtime import Provider
 from onnxfp.base.session import ModelSession, as_written
-from onnxfp.bundle.archive import read_bundle
+from onnxfp.bundle.checked import check_bundle
 from onnxfp.bundle.checkpoint import Checkpoint
+from onnxfp.bundle.commitment import Commitment
 from onnxfp.bundle.fingerprint import Fingerprint, sign_fingerprint
 from onnxfp.bundle.keys import Passphrase, default_key_path, generate_key_pair, load_signer
 from onnxfp.bundle.keys import signer_public_key as public_key_of
@@ -30,12 +32,15 @@ from onnxfp.bundle.signing import check_pinned
 from onnxfp.bundle.trust_store import find_public_key, name_of
 from onnxfp.errors import ContractError, FileError, ParameterError
 from onnxfp.evidence.attestation import ATTESTATION, Attestation, read_attestation, sign_report
+from onnxfp.evidence.checks import describe_checks, describe_untested
 from onnxfp.evidence.null import ReferenceCount, estimate_null, find_prior
-from onnxfp.evidence.report import CHECKS, NOT_TESTED, BundleRecord, Report, Signer, SuspectRecord
+from onnxfp.evidence.power import Power, measure_power, power_of
+from onnxfp.evidence.report import BundleRecord, Report, Signer, SuspectRecord
 from onnxfp.evidence.statistics import clopper_pearson, count_matches
 from onnxfp.evidence.verdict import Counts, Policy, decide
 from onnxfp.examples.defaults import Choices, choose_n_examples, choose_recipe
-from onnxfp.examples.derivation import DerivationContext, check_derivation, derive_seeds
+from onnxfp.examples.derivation import DerivationContext, derive_seeds
+from onnxfp.priority import check_priority
 from onnxfp.suspects.onnx_suspect import OnnxSuspect
 from onnxfp.types import Bounds, InputGrid, Labels, Levels
 
@@ -126,7 +131,7 @@ def generate(
         limits=limits,
     )
     base = _base_model(session)
-    grid = grid or default_grid(session)
+    grid = _grid_of(session, grid)
     n_examples = n_examples or choose_n_examples(base.n_classes)
     recipe = choose_recipe(choices or Choices(), grid, base.input.shape, base.spatial_axes, base.n_classes)
     signer = open_signer(key, passphrase)
@@ -134,6 +139,12 @@ def generate(
         public_key_of(signer), file.digest, base.input.shape, base.spatial_axes, base.n_classes, grid, recipe
     )
     pool = _open_pool(references, base, provider, limits)
+
+    prior = find_prior(recipe.kind, recipe.spectrum, recipe.epsilon_levels / (grid.n_levels - 1), base.n_classes)
+    expected = measure_power(
+        (), prior, Policy(), n_classes=base.n_classes, n_examples=n_examples, n_candidates=n_examples
+    )
+    _warn_of_power(expected)
 
     probes = grid.to_model_input(derive_seeds(context, range(N_PROBES)))
     from_copy = recipe.gradient == "copy"
@@ -176,13 +187,16 @@ def generate(
         copy_parity=None
         if parity is None
         else CopyParity(parity.max_abs_difference, parity.n_label_flips, parity.n_inputs),
-        versions=_versions(),
+        versions=versions(),
     )
     fingerprint = sign_fingerprint(crafted.levels, crafted.labels, crafted.indices, manifest, signer)
     if output is not None:
         fingerprint.save(output)
     if checkpoint:
         checkpoint.remove()
+    if not expected.obstacle:
+        # Candidates that were lost and references that match often may have cost what was enough before.
+        _warn_of_power(power_of(manifest, Policy()))
     return fingerprint
 
 
@@ -199,17 +213,9 @@ def load(path: str | Path, *, public_key: str | Path | None = None) -> Fingerpri
         BundleError: It is not a well-formed bundle.
         TrustError: Signature, key, digests or derivation are not what they claim to be.
     """
-    fingerprint = read_bundle(path)
-    manifest = fingerprint.manifest
+    fingerprint = check_bundle(path).fingerprint
     if public_key is not None:
-        check_pinned(manifest.public_key, find_public_key(public_key))
-    check_derivation(
-        manifest.derivation_context(),
-        fingerprint.levels,
-        fingerprint.labels,
-        fingerprint.indices,
-        manifest.n_candidates,
-    )
+        check_pinned(fingerprint.manifest.public_key, find_public_key(public_key))
     return fingerprint
 
 
@@ -226,13 +232,17 @@ def verify(
     input_shape: Sequence[int] | None = None,
     output_name: str | None = None,
     fixed: Mapping[str, ArrayLike] | None = None,
+    commitment: str | Path | Commitment | None = None,
+    opening: str | Path | None = None,
+    timestamp: str | Path | None = None,
+    tsa_certificate: str | Path | None = None,
     limits: Limits | None = DEFAULT_LIMITS,
 ) -> Report:
     """Ask a suspect the examples of a fingerprint and give a verdict.
 
     Args:
         suspect: The suspect's ONNX file.
-        fingerprint: The bundle file, or what :func:`load` returned.
+        fingerprint: The bundle file, or what :func:`load` returned; either is checked as :func:`load` does.
         public_key: The owner's public key that must have signed the bundle, as :func:`load` takes it; ``None`` accepts
             any and says so.
         references: The verifier's own unassociated models (files or folders).
@@ -243,6 +253,11 @@ def verify(
         input_shape: Shape of one example, where its graph leaves axes open.
         output_name: Its graph output with the classification, if there are several.
         fixed: Values for its other graph inputs.
+        commitment: The value that was published, or the opening of a commitment (its file, or what
+            :func:`onnxfp.commit` returned), which must be one to this bundle.
+        opening: The opening file of the value; ``None`` looks beside the bundle file.
+        timestamp: A time-stamp (``.tsr`` file) of the bundle or of the commitment.
+        tsa_certificate: The certificates of the authority that must have stamped (PEM), with their root.
         limits: What each model may take in a process of its own; ``None`` opens them in this one.
 
     Returns:
@@ -252,11 +267,19 @@ def verify(
         OnnxfpError: Of the class that fits; a negative verdict is no error.
     """
     policy = policy or Policy()
-    if not isinstance(fingerprint, Fingerprint):
-        fingerprint = load(fingerprint, public_key=public_key)
-    elif public_key is not None:
-        check_pinned(fingerprint.manifest.public_key, find_public_key(public_key))
-    manifest = fingerprint.manifest
+    checked = check_bundle(fingerprint)
+    path = None if isinstance(fingerprint, Fingerprint) else Path(fingerprint)
+    fingerprint, manifest = checked.fingerprint, checked.fingerprint.manifest
+    if public_key is not None:
+        check_pinned(manifest.public_key, find_public_key(public_key))
+    committed, stamped = check_priority(
+        fingerprint.digest,
+        path,
+        commitment=commitment,
+        opening=opening,
+        timestamp=timestamp,
+        tsa_certificate=tsa_certificate,
+    )
     base = manifest.base
     session = ModelSession(
         read_onnx(suspect),
@@ -285,7 +308,7 @@ def verify(
     transferability = sum(rates) / len(rates) if rates else None
     return Report(
         signer=Signer(manifest.public_key, public_key is not None, name_of(manifest.public_key)),
-        bundle=BundleRecord(fingerprint.digest, base.digest, manifest.recipe.kind, base.n_classes, manifest.created),
+        bundle=BundleRecord.of(fingerprint),
         suspect=SuspectRecord(
             session.model.digest, session.providers, session.holds, session.input.name, session.output.name
         ),
@@ -300,9 +323,13 @@ def verify(
         null=null.summarise(counts.n_matches),
         policy=policy,
         decision=decide(counts, null, len(own), policy),
-        checks=CHECKS,
-        not_tested=NOT_TESTED,
-        versions=_versions(),
+        commitment=committed,
+        timestamp=stamped,
+        checks=describe_checks(checked, is_pinned=public_key is not None, commitment=committed, timestamp=stamped),
+        not_tested=describe_untested(
+            commitment=committed, timestamp=stamped, asked_base=session.model.digest == base.digest
+        ),
+        versions=versions(),
     )
 
 
@@ -392,10 +419,17 @@ def check(
         limits=limits,
     )
     _base_model(session)
-    grid = grid or default_grid(session)
+    grid = _grid_of(session, grid)
     draw = np.random.default_rng(0).integers(0, grid.n_levels, (8, *session.input.shape))
     levels = draw.astype(np.uint8) if grid.n_levels == 256 else draw.astype(np.uint16)
     return check_model(file, as_written(session), grid.to_model_input(levels))
+
+
+def _grid_of(session: ModelSession, grid: InputGrid | None) -> InputGrid:
+    """Return the owner's grid, along the axis where this model has its channels, or the default."""
+    if grid is None:
+        return default_grid(session)
+    return replace(grid, channel_axis=channel_axis(session.input.layout))
 
 
 def default_grid(session: ModelSession) -> InputGrid:
@@ -448,14 +482,28 @@ def open_signer(key: str | Path | None = None, passphrase: Passphrase | None = N
     return load_signer(path, passphrase or _no_passphrase)
 
 
+def _warn_of_power(power: Power) -> None:
+    if power.obstacle:
+        _log.warning("%s", " ".join((power.obstacle, *power.remedies)))
+
+
 def _no_passphrase(path: Path) -> bytes:
     raise ParameterError(f"the private key {path} is encrypted, and no passphrase was given")
 
 
-def _model_files(models: Models) -> list[OnnxFile]:
+def model_files(models: Models) -> list[OnnxFile]:
+    """Return the models of files and folders, each content once.
+
+    Raises:
+        FileError: A file cannot be read, or a folder holds none.
+        ModelError: One is no safe ONNX model.
+    """
     files: dict[str, OnnxFile] = {}
     for model in map(Path, models):
-        paths = sorted(model.glob("*.onnx")) if model.is_dir() else [model]
+        try:
+            paths = sorted(model.glob("*.onnx")) if model.is_dir() else [model]
+        except OSError as error:
+            raise FileError(f"{model} cannot be read: {error.strerror}", hint="check its permissions") from error
         if not paths:
             raise FileError(f"the folder {model} holds no .onnx file", hint="give a folder of unassociated models")
         for file in map(read_onnx, paths):
@@ -466,7 +514,7 @@ def _model_files(models: Models) -> list[OnnxFile]:
 def _open_pool(models: Models, base: BaseModel, provider: Provider, limits: Limits | None) -> list[ModelSession]:
     """Open the references, so that one that does not fit is found before the long work and not after it."""
     pool = []
-    for file in _model_files(models):
+    for file in model_files(models):
         if file.digest == base.digest:
             raise ParameterError(
                 f"{file.path} is the base model itself; a reference must owe nothing to it",
@@ -495,7 +543,8 @@ def _batches(levels: Levels, size: int) -> Iterable[Levels]:
     return (levels[first : first + size] for first in range(0, len(levels), size))
 
 
-def _versions() -> tuple[tuple[str, str], ...]:
+def versions() -> tuple[tuple[str, str], ...]:
+    """Return name and version of the packages that results depend on, as installed."""
     found = [("onnxfp", onnxfp.__version__)]
     for package in _PACKAGES[1:]:
         try:

@@ -4,7 +4,8 @@ The library raises these and never prints or exits. The command line turns them 
 ``error: what (where)`` and ``hint: next step`` and leaves with the class's ``exit_code``.
 A negative verdict is a value (:class:`onnxfp.evidence.verdict.Verdict`), never an error.
 
-Exit codes: 2 usage, 3 model, 4 bundle or report, 5 trust, 6 execution, 7 files and keys. 1 is left to crashes.
+Exit codes: 2 usage, 3 model, 4 bundle, report or time-stamp, 5 trust, 6 execution, 7 files, keys and network. 1 is left
+to crashes.
 """
 
 from __future__ import annotations
@@ -89,6 +90,24 @@ class ReportVersionError(ReportError):
     """The report was written in a schema version that this release does not know."""
 
 
+class PriorityError(OnnxfpError):
+    """What shall show when a fingerprint existed cannot be read."""
+
+    exit_code = 4
+
+
+class CommitmentFormatError(PriorityError):
+    """The file is not the opening of a commitment in its one canonical form."""
+
+
+class CommitmentVersionError(PriorityError):
+    """The opening was written in a schema version that this release does not know."""
+
+
+class TimestampFormatError(PriorityError):
+    """The bytes are no granted RFC 3161 time-stamp."""
+
+
 class TrustError(OnnxfpError):
     """A bundle or an attestation is well formed, but must not be believed."""
 
@@ -109,6 +128,14 @@ class DigestError(TrustError):
 
 class DerivationError(TrustError):
     """Seeds, labels, epsilon ball or indices are not those that the signed context derives."""
+
+
+class CommitmentError(TrustError):
+    """The opening is good, but not of a commitment to this bundle, or not of the one that was published."""
+
+
+class TimestampError(TrustError):
+    """The time-stamp is about something else, or not by the authority that is trusted."""
 
 
 class ExecutionError(OnnxfpError):
@@ -137,3 +164,13 @@ class FileError(OnnxfpError):
 
 class KeyFileError(FileError):
     """A key file is missing, malformed, or its passphrase is wrong."""
+
+
+class CertificateError(FileError):
+    """A certificate file is missing, malformed, or holds no root to trust."""
+
+
+class AuthorityError(OnnxfpError):
+    """A time-stamp authority cannot be reached, refuses, or does not answer as RFC 3161 demands."""
+
+    exit_code = 7

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Mapping, Sequence
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from onnxfp.base.runtime import Tensor
 from onnxfp.errors import ContractError
-from onnxfp.types import InputSpec, Labels, Layout, OutputSpec, Scores
+from onnxfp.types import MAX_VALUES_PER_EXAMPLE, InputSpec, Labels, Layout, OutputSpec, Scores
 
 _DTYPES = {
     "tensor(float)": "float32",
@@ -24,6 +25,8 @@ _DTYPES = {
     "tensor(int64)": "int64",
 }
 _CHANNELS = (1, 3, 4)
+_MAX_VALUES_PER_BATCH = 2**27
+_MAX_LISTED = 20
 
 _log = logging.getLogger(__name__)
 
@@ -48,7 +51,7 @@ def choose_input(
         ContractError: There is not exactly one such input, its type holds no numbers, or its shape stays open.
     """
     free = [tensor for tensor in inputs if tensor.name not in fixed]
-    listing = "; ".join(map(str, inputs)) or "none"
+    listing = _listing(inputs)
     if name is not None:
         free = [tensor for tensor in free if tensor.name == name]
         if not free:
@@ -76,12 +79,19 @@ def choose_input(
             hint="give them, for example --input-shape 3,224,224",
         )
     example = tuple(int(axis) for axis in axes if axis is not None)
+    n_batch = batch if isinstance(batch, int) and batch > 0 else 1
+    if prod(example) > MAX_VALUES_PER_EXAMPLE or n_batch * prod(example) > _MAX_VALUES_PER_BATCH:
+        raise ContractError(
+            f"{path}: input {tensor} takes {prod(example)} values an example, {n_batch} at once; at most "
+            f"{MAX_VALUES_PER_EXAMPLE} and {_MAX_VALUES_PER_BATCH} in all are allowed",
+            hint="export the model with a smaller input or batch",
+        )
     return InputSpec(
         name=tensor.name,
         shape=example,
         dtype=_DTYPES[tensor.type],
         layout=_layout(example),
-        batch=batch if isinstance(batch, int) and batch > 0 else None,
+        batch=n_batch if isinstance(batch, int) and batch > 0 else None,
     )
 
 
@@ -98,15 +108,19 @@ def fixed_value(path: Path, inputs: Mapping[str, Tensor], name: str, value: Arra
         ContractError: There is no such input, or the numbers do not fill it.
     """
     if name not in inputs:
-        raise ContractError(f"{path}: there is no input {name!r} to fix; the model has {', '.join(inputs)}")
+        raise ContractError(
+            f"{path}: there is no input {name!r} to fix; the model has {_listing(list(inputs.values()))}"
+        )
     tensor = inputs[name]
     shape = [axis if isinstance(axis, int) and axis > 0 else 1 for axis in tensor.shape]
     dtype = np.dtype(bool) if tensor.type == "tensor(bool)" else np.dtype(_DTYPES.get(tensor.type, "float32"))
+    if prod(shape) > MAX_VALUES_PER_EXAMPLE:
+        raise ContractError(f"{path}: input {tensor} holds {prod(shape)} values; {MAX_VALUES_PER_EXAMPLE} can be fixed")
     array = np.asarray(value, dtype)
     if array.size == 1:
         return np.full(shape, array.reshape(()), dtype)
-    if array.size != int(np.prod(shape)):
-        raise ContractError(f"{path}: input {tensor} holds {int(np.prod(shape))} values; found {array.size}")
+    if array.size != prod(shape):
+        raise ContractError(f"{path}: input {tensor} holds {prod(shape)} values; found {array.size}")
     return array.reshape(shape)
 
 
@@ -133,7 +147,7 @@ def choose_output(
     Raises:
         ContractError: No output is a classification with that many classes.
     """
-    listing = "; ".join(map(str, outputs))
+    listing = _listing(outputs)
     if name is not None and name not in [tensor.name for tensor in outputs]:
         raise ContractError(f"{path}: there is no output {name!r}; the model has {listing}")
     specs = [
@@ -143,16 +157,16 @@ def choose_output(
     usable = [spec for spec in specs if spec and (name is None or spec.name == name)]
     fitting = [spec for spec in usable if n_classes is None or spec.n_classes in (None, n_classes)]
     if not fitting:
-        found = ", ".join(f"{spec.name} with {spec.n_classes}" for spec in usable) or "none"
+        found = _listing([f"{spec.name!a} with {spec.n_classes}" for spec in usable])
         wanted = "a classification" if n_classes is None else f"a classification with {n_classes} classes"
         raise ContractError(
             f"{path}: no output holds {wanted}; the model has {listing} (classifications: {found})",
-            hint="the model must answer the same question as the base; choose its output with --output",
+            hint="the model must answer the same question as the base; choose its output with --output-name",
         )
     # Several numbers say more than one, and any number more than a label.
     fitting.sort(key=lambda spec: ("scores", "logit", "probability", "labels").index(spec.kind))
     if len(fitting) > 1 and fitting[0].kind == fitting[1].kind:
-        _log.warning("%s has several classification outputs; %r is used (--output chooses)", path, fitting[0].name)
+        _log.warning("%s has several classification outputs; %r is used (--output-name chooses)", path, fitting[0].name)
     return fitting[0]
 
 
@@ -172,16 +186,18 @@ def read_answer(path: Path, output: OutputSpec, value: Any, n: int) -> tuple[Lab
         ContractError: The value's shape does not fit the batch.
     """
     if output.kind == "labels":
-        labels = np.asarray(value).reshape(-1)
-        if len(labels) != n:
-            raise ContractError(f"{path}: output {output.name!r} gave {len(labels)} labels for {n} examples")
-        return labels.astype(np.int64), None
+        if not isinstance(value, np.ndarray) or not np.issubdtype(value.dtype, np.integer) or value.size != n:
+            raise ContractError(f"{path}: output {output.name!r} gave {_kind(value)} for {n} labels")
+        return value.reshape(-1).astype(np.int64), None
     if isinstance(value, list):
-        # Maps from class to score, as scikit-learn's converter writes them; classes in ascending order.
-        value = [[scores[key] for key in sorted(scores)] for scores in value]
-    scores = np.asarray(value, np.float32)
+        value = _scores_of_maps(path, output, value)
+    if not isinstance(value, np.ndarray) or not np.issubdtype(value.dtype, np.floating) or not len(np.shape(value)):
+        raise ContractError(f"{path}: output {output.name!r} gave {_kind(value)} instead of scores")
+    # A number that is too large for float32 becomes infinite, and so no answer.
+    with np.errstate(all="ignore"):
+        scores = np.asarray(value, np.float32)
     if output.kind != "scores":
-        second = scores.reshape(len(scores), -1)
+        second = scores.reshape(-1, 1)
         first = -second if output.kind == "logit" else 1 - second
         scores = np.concatenate([first, second], axis=1)
     if scores.shape[:1] != (n,) or scores.size != n * (output.n_classes or 0):
@@ -195,13 +211,33 @@ def read_answer(path: Path, output: OutputSpec, value: Any, n: int) -> tuple[Lab
     return labels, scores
 
 
+def _scores_of_maps(path: Path, output: OutputSpec, value: list[Any]) -> NDArray[Any]:
+    """Return the scores in maps from class to score, as scikit-learn's converter writes them; classes ascending."""
+    try:
+        rows = [[float(scores[key]) for key in sorted(scores)] for scores in value]
+        return np.array(rows, np.float64)
+    except (TypeError, ValueError, KeyError, OverflowError) as error:
+        raise ContractError(f"{path}: output {output.name!r} gave maps that hold no scores: {error}") from error
+
+
+def _kind(value: Any) -> str:
+    """Return what a value that was not expected is, in few words."""
+    return f"{value.dtype} {value.shape}" if isinstance(value, np.ndarray) else f"a {type(value).__name__}"
+
+
+def _listing(tensors: Sequence[Tensor | str]) -> str:
+    more = ["..."] if len(tensors) > _MAX_LISTED else []
+    return "; ".join([*map(str, tensors[:_MAX_LISTED]), *more]) or "none"
+
+
 def _classify(tensor: Tensor, answer: Any, *, is_probability: bool) -> OutputSpec | None:
     """Return what a classification output looks like, or ``None`` for any other tensor."""
     if isinstance(answer, list) and answer and isinstance(answer[0], dict):
+        # Maps from class to score.
         return OutputSpec(tensor.name, "scores", len(answer[0])) if len(answer[0]) >= 2 else None
-    if not isinstance(answer, np.ndarray):
+    if not isinstance(answer, np.ndarray) or not answer.ndim or not answer.size:
         return None
-    if np.issubdtype(answer.dtype, np.floating) and answer.ndim >= 1 and answer.size == len(answer):
+    if np.issubdtype(answer.dtype, np.floating) and answer.size == len(answer):
         return OutputSpec(tensor.name, "probability" if is_probability else "logit", 2)
     if np.issubdtype(answer.dtype, np.floating):
         n_classes = int(np.prod(answer.shape[1:])) if answer.ndim >= 2 else 0
@@ -214,11 +250,19 @@ def _classify(tensor: Tensor, answer: Any, *, is_probability: bool) -> OutputSpe
 
 
 def _layout(shape: tuple[int, ...]) -> Layout:
-    if len(shape) == 3:
-        return "NHWC" if shape[2] in _CHANNELS and shape[0] not in _CHANNELS else "NCHW"
-    if len(shape) == 2:
-        return "NCL"
-    return "NC" if len(shape) == 1 else "OTHER"
+    is_last = shape[-1] in _CHANNELS and shape[0] not in _CHANNELS
+    match len(shape):
+        case 1:
+            return "NC"
+        case 2:
+            # A signal has more samples than channels.
+            return "NLC" if shape[1] < shape[0] else "NCL"
+        case 3:
+            return "NHWC" if is_last else "NCHW"
+        case 4:
+            return "NDHWC" if is_last else "NCDHW"
+        case _:
+            return "OTHER"
 
 
 def spatial_axes(layout: Layout) -> tuple[int, ...]:
@@ -227,13 +271,14 @@ def spatial_axes(layout: Layout) -> tuple[int, ...]:
     >>> spatial_axes("NCHW"), spatial_axes("NHWC"), spatial_axes("NC")
     ((1, 2), (0, 1), ())
     """
-    return {"NCHW": (1, 2), "NHWC": (0, 1), "NCL": (1,), "NC": (), "OTHER": ()}[layout]
+    letters = "" if layout == "OTHER" else layout[1:]
+    return tuple(axis for axis, letter in enumerate(letters) if letter in "DHWL")
 
 
 def channel_axis(layout: Layout) -> int:
     """Return the axis of one example that holds channels.
 
-    >>> channel_axis("NCHW"), channel_axis("NHWC")
-    (0, 2)
+    >>> channel_axis("NCHW"), channel_axis("NHWC"), channel_axis("OTHER")
+    (0, 2, 0)
     """
-    return 2 if layout == "NHWC" else 0
+    return max(layout.find("C") - 1, 0)

@@ -8,15 +8,20 @@ and sizes are checked before memory is taken.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from math import prod
 from typing import IO, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-MAX_HEAD_BYTES = 2**26
-MAX_VALUE_BYTES = 2**31
+MAX_HEAD_BYTES = 2**25
+MAX_VALUES_BYTES = 2**31
+MAX_AXES = 32
 _NUMBERS = "?bhilqBHILQefd"
+# NumPy's own reader of type names also takes lists, repetitions and Python literals.
+_DTYPE = re.compile(r"[<>|=]?(b1|[iu][1248]|f[248])")
 _PIECE = 2**20
 
 
@@ -47,8 +52,12 @@ def write_frame(stream: IO[bytes], head: dict[str, Any], values: Sequence[Any] =
     stream.flush()
 
 
-def read_frame(stream: IO[bytes]) -> tuple[dict[str, Any], list[Any]]:
+def read_frame(stream: IO[bytes], most: int = MAX_VALUES_BYTES) -> tuple[dict[str, Any], list[Any]]:
     """Read what :func:`write_frame` wrote.
+
+    Args:
+        stream: The pipe.
+        most: Most bytes of all its arrays together.
 
     Raises:
         EOFError: The other side has closed the pipe.
@@ -59,20 +68,26 @@ def read_frame(stream: IO[bytes]) -> tuple[dict[str, Any], list[Any]]:
         raise FrameError(f"a head of {length} bytes")
     try:
         frame = json.loads(_read(stream, length))
-        head, described = frame["head"], frame["values"]
-        return dict(head), [_read_value(stream, entry) for entry in described]
+        head, values = dict(frame["head"]), []
+        for entry in frame["values"]:
+            if "json" in entry:
+                values.append(_restored(entry["json"]))
+                continue
+            array = _read_array(stream, entry["dtype"], entry["shape"], most)
+            most -= array.nbytes
+            values.append(array)
+        return head, values
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise FrameError(str(error)) from error
 
 
-def _read_value(stream: IO[bytes], entry: dict[str, Any]) -> Any:
-    if "json" in entry:
-        return _restored(entry["json"])
-    dtype, shape = np.dtype(str(entry["dtype"])), tuple(int(axis) for axis in entry["shape"])
-    size = prod(shape) * dtype.itemsize
-    if dtype.char not in _NUMBERS or min(shape, default=0) < 0 or size > MAX_VALUE_BYTES:
+def _read_array(stream: IO[bytes], dtype: str, shape: list[int], most: int) -> NDArray[Any]:
+    if not _DTYPE.fullmatch(dtype) or len(shape) > MAX_AXES or any(type(axis) is not int or axis < 0 for axis in shape):
         raise FrameError(f"an array of {dtype} {shape}")
-    return np.frombuffer(_read(stream, size), dtype).reshape(shape)
+    # An axis of zero must not hide others that no array can have.
+    if prod(max(axis, 1) for axis in shape) * np.dtype(dtype).itemsize > most:
+        raise FrameError(f"arrays of more than {most} bytes")
+    return np.frombuffer(_read(stream, prod(shape) * np.dtype(dtype).itemsize), dtype).reshape(shape)
 
 
 def _read(stream: IO[bytes], size: int) -> bytearray:

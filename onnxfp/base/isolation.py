@@ -8,6 +8,7 @@ an environment that holds no secrets.
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import weakref
@@ -29,6 +30,11 @@ HOLDS = ("process", "time", "memory", "network")
 """What a model can be kept from: this process, endless time, all memory, the network."""
 
 _COPIES_OF_A_MODEL = 8
+_MAX_WORDS = 16
+# As onnxruntime, NumPy and the C++ library say it.
+_NO_MEMORY = re.compile(r"bad_alloc|bad array new length|allocate memory|[Uu]nable to allocate|MemoryError")
+# Scores of the largest batch; no classifier needs a hundredth of it.
+_MAX_ANSWER_BYTES = 2**30
 
 
 class LimitReachedError(RefusedError):
@@ -79,9 +85,7 @@ class IsolatedRuntime:
         self._memory_bytes = limits.memory_bytes + _COPIES_OF_A_MODEL * n_bytes
         # A GPU's driver maps more than any model needs, and checks who opens it.
         has_gpu = provider != "cpu" and may_have_gpu()
-        # A process without network is another user's, who may not read the external data.
-        is_offline = not has_gpu and isinstance(source, bytes)
-        child = take_child(*(["offline"] if is_offline else []))
+        child = take_child(*([] if has_gpu else ["confined"]))
         self._child = child.process
         self._pipe = ThreadPoolExecutor(1)
         self._end = weakref.finalize(self, _end, child, self._pipe)
@@ -95,9 +99,9 @@ class IsolatedRuntime:
         described, _ = self._exchange(head, [] if isinstance(source, str) else [_as_array(source)], "opening it")
         self.inputs = _tensors(described, "inputs")
         self.outputs = _tensors(described, "outputs")
-        self.providers = tuple(str(name) for name in described.get("providers", ()))
-        self.warning = str(described.get("warning", ""))
-        self.holds = tuple(word for word in HOLDS if word in described.get("holds", ()))
+        self.providers = _words(described, "providers")
+        self.warning = _printable(described.get("warning", ""))
+        self.holds = tuple(word for word in HOLDS if word in _words(described, "holds"))
 
     def run(self, names: Sequence[str], feeds: Mapping[str, NDArray[Any]]) -> list[Any]:
         """Return the values of the outputs ``names``."""
@@ -121,7 +125,7 @@ class IsolatedRuntime:
 
         def exchange() -> tuple[dict[str, Any], list[Any]]:
             write_frame(requests, head, values)
-            return read_frame(answers)
+            return read_frame(answers, _MAX_ANSWER_BYTES)
 
         future = self._pipe.submit(exchange)
         try:
@@ -143,7 +147,13 @@ class IsolatedRuntime:
         if "error" in answer:
             if answer["error"] == NoCudaError.__name__:
                 raise NoCudaError(_printable(answer.get("message")))
-            raise RefusedError(_printable(answer.get("message")))
+            message = _printable(answer.get("message"))
+            if _NO_MEMORY.search(message):
+                allowed = f"{self._memory_bytes / 2**30:.1f} GiB of memory are allowed"
+                raise LimitReachedError(
+                    f"{doing} took more memory than there is, or than may be: {allowed} ({message})"
+                )
+            raise RefusedError(message)
         return answer, results
 
     def _cause_of_death(self) -> str:
@@ -182,6 +192,11 @@ def _tensors(described: Mapping[str, Any], side: str) -> tuple[Tensor, ...]:
         )
     except (KeyError, TypeError, ValueError) as error:
         raise RefusedError("its process described no inputs and outputs") from error
+
+
+def _words(described: Mapping[str, Any], name: str) -> tuple[str, ...]:
+    words = described.get(name)
+    return tuple(map(_printable, words[:_MAX_WORDS])) if isinstance(words, list) else ()
 
 
 def _printable(message: object) -> str:

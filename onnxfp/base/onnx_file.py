@@ -7,17 +7,18 @@ before onnxruntime sees it. The digest covers the file and its external data.
 from __future__ import annotations
 
 import hashlib
-import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING
 
+from onnxfp.base.model_walk import all_nodes, all_tensors, check_functions
+from onnxfp.base.wire import check_wire
 from onnxfp.errors import FileError, ModelFormatError, UnsafeModelError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     import onnx
 
 MAX_FILE_BYTES = 2**31 - 1
@@ -26,11 +27,14 @@ MAX_FILE_BYTES = 2**31 - 1
 MAX_EXTERNAL_BYTES = 2**36
 """Largest total of external data that is read (64 GiB)."""
 
+MAX_READS = 8
+"""How often tensors may read external data on average; some share theirs."""
+
 KNOWN_DOMAINS = frozenset(
     {"", "ai.onnx", "ai.onnx.ml", "ai.onnx.training", "ai.onnx.preview.training", "com.microsoft"}
 )
 
-_log = logging.getLogger(__name__)
+_MAX_SHOWN = 100
 
 
 @dataclass(frozen=True, slots=False, eq=False)
@@ -95,19 +99,25 @@ def read_onnx(path: str | Path) -> OnnxFile:
     model = _parse(path, content)
     if not model.graph.node:
         raise ModelFormatError(f"{path} holds no graph", hint="give the .onnx file of a classifier")
+    with _named(path):
+        check_functions(model)
     _check_domains(path, model)
     external = _external_files(path, model)
+    return OnnxFile(path, content, external, _digest(content, external))
+
+
+def _digest(content: bytes, external: tuple[Path, ...]) -> str:
     digest = hashlib.sha256(content)
     if external:
         digest = hashlib.sha256(b"onnxfp/external/1" + digest.digest())
         for file in external:
-            with file.open("rb") as stream:
+            with _readable(file), file.open("rb") as stream:
                 digest.update(hashlib.file_digest(stream, "sha256").digest())
-    return OnnxFile(path, content, external, f"sha256:{digest.hexdigest()}")
+    return f"sha256:{digest.hexdigest()}"
 
 
 def _read_bytes(path: Path) -> bytes:
-    try:
+    with _readable(path):
         if not path.is_file():
             reason = (
                 "is a folder" if path.is_dir() else "does not exist" if not path.exists() else "is not a plain file"
@@ -119,9 +129,21 @@ def _read_bytes(path: Path) -> bytes:
                 f"{path} has {size} bytes; an ONNX file has at most {MAX_FILE_BYTES}",
                 hint="keep the weights in external data files beside it",
             )
-        return path.read_bytes()
-    except OSError as error:
-        raise FileError(f"{path} cannot be read: {error.strerror}", hint="check the file's permissions") from error
+        with path.open("rb") as stream:
+            # Some files of the system have no length and never end.
+            content = stream.read(size + 1)
+        if len(content) != size:
+            raise FileError(f"{path} has another length than its folder says", hint="wait until it is written")
+        return content
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise FileError(f"{path} cannot be read: {reason}", hint="check the file's permissions") from error
 
 
 def _parse(path: Path, content: bytes) -> onnx.ModelProto:
@@ -133,6 +155,8 @@ def _parse(path: Path, content: bytes) -> onnx.ModelProto:
             f"{path} is in onnxruntime's own .ort format, which cannot be checked",
             hint="give the .onnx file that it was made from",
         )
+    with _named(path):
+        check_wire(content)
     model = onnx.ModelProto()
     try:
         model.ParseFromString(content)
@@ -143,13 +167,22 @@ def _parse(path: Path, content: bytes) -> onnx.ModelProto:
     return model
 
 
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Put the file's name before the complaints of functions that know only its content."""
+    try:
+        yield
+    except ModelFormatError as error:
+        raise ModelFormatError(f"{path} {error}", hint=error.hint) from error
+
+
 def _check_domains(path: Path, model: onnx.ModelProto) -> None:
-    known = KNOWN_DOMAINS | {function.domain for function in model.functions}
-    for node in _nodes(model):
-        if node.domain not in known:
+    functions = {(function.domain, function.name) for function in model.functions}
+    for node in all_nodes(model):
+        if node.domain not in KNOWN_DOMAINS and (node.domain, node.op_type) not in functions:
             raise UnsafeModelError(
-                f"{path}: node {node.name or node.op_type!r} needs operator {node.domain}::{node.op_type} of a custom "
-                "library, which is never loaded",
+                f"{path}: node {_shown(node.name or node.op_type)} needs operator "
+                f"{_shown(f'{node.domain}::{node.op_type}')} of a custom library, which is never loaded",
                 hint="export the model with standard ONNX operators",
             )
 
@@ -157,70 +190,65 @@ def _check_domains(path: Path, model: onnx.ModelProto) -> None:
 def _external_files(path: Path, model: onnx.ModelProto) -> tuple[Path, ...]:
     import onnx
 
-    locations: set[str] = set()
-    for tensor in _tensors(model):
+    # Length of every piece that is read, by location; 0 is the whole file.
+    locations: dict[str, list[int]] = {}
+    for tensor in all_tensors(model):
         if tensor.data_location == onnx.TensorProto.EXTERNAL:
-            location = next((entry.value for entry in tensor.external_data if entry.key == "location"), "")
-            locations.add(location)
+            length = next((_number(path, e.value) for e in tensor.external_data if e.key == "length"), 0)
+            # Of several, runtimes differ in which they take.
+            for location in {e.value for e in tensor.external_data if e.key == "location"} or {""}:
+                locations.setdefault(location, []).append(length)
     folder = path.resolve().parent
-    files: list[Path] = []
+    # One file under two spellings is one file.
+    files: dict[Path, int] = {}
+    n_read = 0
     for location in sorted(locations):
-        # Both flavours, since a model made on one system may attack another.
-        posix, windows = PurePosixPath(location), PureWindowsPath(location)
-        leaves = not location or posix.is_absolute() or windows.anchor or ".." in posix.parts + windows.parts
         file = folder / location
-        if leaves or file.is_symlink() or not file.resolve().is_relative_to(folder):
+        if _leaves(folder, location):
             raise UnsafeModelError(
-                f"{path}: external data {location!r} lies outside the model's folder, or is a link",
+                f"{path}: external data {_shown(location)} lies outside the model's folder, or behind a link",
                 hint="copy the data file beside the model and save the model again",
             )
-        if not file.is_file():
-            raise FileError(
-                f"{path}: its external data file {location!r} is missing", hint="put it beside the .onnx file"
-            )
-        files.append(file)
-    total = sum(file.stat().st_size for file in files)
-    if total > MAX_EXTERNAL_BYTES:
-        raise ModelFormatError(f"{path}: external data of {total} bytes exceeds the limit of {MAX_EXTERNAL_BYTES}")
+        with _readable(file):
+            if not file.is_file():
+                raise FileError(
+                    f"{path}: its external data file {_shown(location)} is missing", hint="put it beside the .onnx file"
+                )
+            files[file] = file.stat().st_size
+        n_read += sum(length or files[file] for length in locations[location])
+    if n_read > MAX_READS * sum(files.values()):
+        raise ModelFormatError(
+            f"{path}: its tensors read {n_read} bytes out of external data of {sum(files.values())}",
+            hint="the same data stand for many tensors: save the model again, each tensor with its own",
+        )
+    if sum(files.values()) > MAX_EXTERNAL_BYTES:
+        raise ModelFormatError(
+            f"{path}: external data of {sum(files.values())} bytes exceed the limit of {MAX_EXTERNAL_BYTES}",
+            hint="is it the right model?",
+        )
     return tuple(files)
 
 
-def _graphs(model: onnx.ModelProto) -> Iterator[onnx.GraphProto]:
-    pending = [model.graph]
-    while pending:
-        graph = pending.pop()
-        yield graph
-        pending += [sub for node in graph.node for sub in _subgraphs(node)]
-    for function in model.functions:
-        pending += [sub for node in function.node for sub in _subgraphs(node)]
-    while pending:
-        graph = pending.pop()
-        yield graph
-        pending += [sub for node in graph.node for sub in _subgraphs(node)]
+def _number(path: Path, text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 20):
+        raise ModelFormatError(
+            f"{path}: external data of length {_shown(text)}", hint="save the model again with onnx.save_model"
+        )
+    return int(text)
 
 
-def _subgraphs(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
-    for attribute in node.attribute:
-        if attribute.HasField("g"):
-            yield attribute.g
-        yield from attribute.graphs
+def _leaves(folder: Path, location: str) -> bool:
+    """Whether a location is outside the folder, or may be by the time that it is opened."""
+    # Both flavours, since a model made on one system may attack another.
+    posix, windows = PurePosixPath(location), PureWindowsPath(location)
+    if not location.isprintable() or not posix.parts or posix.is_absolute() or windows.anchor:
+        return True
+    if ".." in posix.parts + windows.parts:
+        return True
+    with _readable(folder / location):
+        return any((folder / part).is_symlink() for part in (posix, *posix.parents))
 
 
-def _nodes(model: onnx.ModelProto) -> Iterator[onnx.NodeProto]:
-    for graph in _graphs(model):
-        yield from graph.node
-    for function in model.functions:
-        yield from function.node
-
-
-def _tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
-    for graph in _graphs(model):
-        yield from graph.initializer
-        for sparse in graph.sparse_initializer:
-            yield sparse.values
-            yield sparse.indices
-    for node in _nodes(model):
-        for attribute in node.attribute:
-            if attribute.HasField("t"):
-                yield attribute.t
-            yield from attribute.tensors
+def _shown(name: str) -> str:
+    """Return a stranger's text as it can be printed: escaped, and not long."""
+    return ascii(name) if len(name) <= _MAX_SHOWN else f"{name[:_MAX_SHOWN]!a}..."

@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     import onnxruntime
 
+_MAX_SHOWN = 200
+
 Provider = Literal["auto", "cpu", "cuda"]
 CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
 
@@ -42,7 +44,9 @@ class Tensor:
     shape: tuple[int | str | None, ...]
 
     def __str__(self) -> str:
-        return f"{self.name} {self.type}{list(self.shape)}"
+        # The words are the model's, and go into messages.
+        text = f"{self.name} {self.type}{list(self.shape)}"
+        return (text if text.isprintable() else ascii(text))[:_MAX_SHOWN]
 
 
 class Runtime(Protocol):

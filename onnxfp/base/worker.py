@@ -2,20 +2,19 @@
 
 It takes requests on stdin and answers on stdout, in the frames of :mod:`onnxfp.base.frames`. Before it reads
 a model it gives up what a model never needs: more memory than its share, writing files, core dumps, new privileges,
-and, where Linux lets an ordinary user do so, the network.
+and, on Linux, the network and other processes (:mod:`onnxfp.base.sandbox`).
 """
 
 from __future__ import annotations
 
-import ctypes
 import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import IO, Any
 
-_NEW_NETWORK, _NEW_USER = 0x40000000, 0x10000000
-_SET_DEATH_SIGNAL, _SET_NO_NEW_PRIVILEGES, _SIGKILL = 1, 38, 9
+from onnxfp.base.sandbox import confine, tie_to_parent
+
 # What is mapped but not written, libraries above all, beyond the limit on memory.
 _MAPPED_BYTES = 2**36
 
@@ -24,11 +23,12 @@ def main(words: Sequence[str]) -> None:
     """Open the model of the first frame, then answer until stdin closes.
 
     Args:
-        words: ``offline`` if the network shall be given up.
+        words: ``confined`` if everything shall be given up; a GPU's driver needs some of it.
     """
     requests, answers = _own_streams()
-    # Before NumPy is imported, which starts threads: Linux takes the network from a single thread only.
-    holds = ["process", "time", *_leave(is_offline="offline" in words)]
+    tie_to_parent()
+    # Before NumPy is imported, which starts threads: what one thread gives up, others keep.
+    holds = ["process", "time", *(confine() if "confined" in words else [])]
     from onnxfp.base.frames import read_frame, write_frame
     from onnxfp.base.runtime import LocalRuntime, NoCudaError, RefusedError, load_onnxruntime
 
@@ -69,16 +69,6 @@ def _own_streams() -> tuple[IO[bytes], IO[bytes]]:
     os.dup2(null, 1)
     os.dup2(null, 2)
     return sys.stdin.buffer, answers
-
-
-def _leave(*, is_offline: bool) -> list[str]:
-    """Give up privileges and, where asked, the network; return what now holds, one word each."""
-    if sys.platform != "linux":
-        return []
-    libc = ctypes.CDLL(None)
-    libc.prctl(_SET_DEATH_SIGNAL, _SIGKILL, 0, 0, 0)
-    libc.prctl(_SET_NO_NEW_PRIVILEGES, 1, 0, 0, 0)
-    return ["network"] if is_offline and libc.unshare(_NEW_USER | _NEW_NETWORK) == 0 else []
 
 
 def _restrict(head: dict[str, Any]) -> list[str]:

@@ -11,7 +11,7 @@ import logging
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import BinaryIO, Self
 
 import numpy as np
 
@@ -25,6 +25,7 @@ SUFFIX = ".partial"
 # A state is written when at least so many times as much time has passed as the last one took.
 _WAIT = 50
 _MAGIC = b"onnxfp/checkpoint/1\n"
+_MAX_HEAD_BYTES = 2**12
 
 _log = logging.getLogger(__name__)
 
@@ -95,8 +96,9 @@ class Checkpoint:
         if not self.path.is_file():
             return None
         try:
-            crafted = self._parse(self.path.read_bytes())
-        except (OSError, BundleError, DerivationError, ParameterError) as error:
+            with self.path.open("rb") as stream:
+                crafted = self._parse(stream, self.path.stat().st_size)
+        except (OSError, MemoryError, BundleError, DerivationError, ParameterError) as error:
             _log.warning("%s does not belong to this generation and is ignored (%s)", self.path, error)
             return None
         _log.info("going on from %s: %d examples", self.path, len(crafted.labels))
@@ -107,12 +109,15 @@ class Checkpoint:
         with contextlib.suppress(OSError):
             self.path.unlink(missing_ok=True)
 
-    def _parse(self, content: bytes) -> Crafted:
+    def _parse(self, stream: BinaryIO, n_bytes: int) -> Crafted:
         start = len(_MAGIC) + 4
-        if not content.startswith(_MAGIC):
+        beginning = stream.read(start)
+        if not beginning.startswith(_MAGIC):
             raise BundleFormatError("it is no checkpoint")
-        length = int.from_bytes(content[len(_MAGIC) : start], "little")
-        head = canonical_json.load(content[start : start + length], "the checkpoint")
+        length = int.from_bytes(beginning[len(_MAGIC) :], "little")
+        if length > _MAX_HEAD_BYTES:
+            raise BundleFormatError("its head is malformed")
+        head = canonical_json.load(stream.read(length), "the checkpoint")
         match head:
             case {"context": str(digest), "n_kept": int(n), "n_candidates": int(m), "noise": int() | float() as noise}:
                 if digest != self.context.digest().hex():
@@ -122,15 +127,16 @@ class Checkpoint:
         # The noise is only ever lowered while examples are crafted.
         if not (0 <= n <= m < 2**63 and 0 <= noise <= self.context.recipe.noise):
             raise BundleFormatError("a number is out of range")
-        rest = content[start + length :]
         integer = np.dtype(np.int64)
-        arrays = []
-        for dtype, shape in ((self.context.grid.dtype, (n, *self.context.shape)), (integer, (n,)), (integer, (n,))):
-            n_bytes = npy.size(dtype, shape)
-            arrays.append(npy.load(rest[:n_bytes], dtype, shape, "the checkpoint"))
-            rest = rest[n_bytes:]
-        if rest:
-            raise BundleFormatError("something follows its arrays")
+        parts = ((self.context.grid.dtype, (n, *self.context.shape)), (integer, (n,)), (integer, (n,)))
+        sizes = [npy.size(dtype, shape) for dtype, shape in parts]
+        # Before anything is read: a file may be longer than any memory.
+        if n_bytes != start + length + sum(sizes):
+            raise BundleFormatError("its length is not that of its arrays")
+        arrays = [
+            npy.load(stream.read(size), dtype, shape, "the checkpoint")
+            for size, (dtype, shape) in zip(sizes, parts, strict=True)
+        ]
         crafted = Crafted(arrays[0], arrays[1], arrays[2], m, float(noise))
         if n:
             check_derivation(self.context, crafted.levels, crafted.labels, crafted.indices, crafted.n_candidates)

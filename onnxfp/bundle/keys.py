@@ -126,9 +126,20 @@ def load_signer(path: Path, passphrase: Passphrase) -> CryptoSigner:
 
     pem, mode = _read_key(path)
     key = _load_private(path, pem, passphrase)
-    if os.name == "posix" and stat.S_ISREG(mode) and mode & 0o077:
-        _log.warning("the private key %s can be read by other users; run: chmod 600 %s", path, path)
+    warn_if_shared("the private key", path, mode)
     return CryptoSigner(key)
+
+
+def warn_if_shared(what: str, path: Path, mode: int) -> None:
+    """Warn of a secret that other users of the machine can reach; Windows tells nothing about that in its modes.
+
+    Args:
+        what: What it is, for the message.
+        path: The file.
+        mode: Its mode, as ``stat`` gives it.
+    """
+    if os.name == "posix" and stat.S_ISREG(mode) and mode & 0o077:
+        _log.warning("%s %s can be read by other users; run: chmod 600 %s", what, path, path)
 
 
 def signer_public_key(signer: CryptoSigner) -> str:

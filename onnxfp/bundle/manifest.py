@@ -13,15 +13,14 @@ from onnxfp.bundle.records import build, is_digest, is_key, is_time
 from onnxfp.errors import BundleFormatError, BundleVersionError, ParameterError
 from onnxfp.examples.derivation import DerivationContext
 from onnxfp.examples.recipe import Recipe
-from onnxfp.types import InputGrid, InputSpec, OutputSpec
+from onnxfp.types import MAX_VALUES_PER_EXAMPLE, InputGrid, InputSpec, OutputSpec
 
 SCHEMA = "onnxfp/bundle/1"
 
 # What deriving seeds and labels again may cost the verifier of a stranger's manifest.
-MAX_VALUES_PER_EXAMPLE = 2**24
 MAX_AXES = 8
 MAX_SPATIAL_AXES = 3
-MAX_CLASSES = 2**20
+MAX_CLASSES = 2**18
 MAX_CANDIDATES_PER_EXAMPLE = 100
 
 _NUMBERS = re.compile(r"float(16|32|64)|u?int(8|16|32|64)")

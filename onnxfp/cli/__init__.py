@@ -13,10 +13,13 @@ import click
 
 import onnxfp
 from onnxfp.cli.check import check
+from onnxfp.cli.commit import commit
+from onnxfp.cli.evaluate import evaluate
 from onnxfp.cli.generate import generate
 from onnxfp.cli.inspect import inspect
 from onnxfp.cli.keygen import keygen
 from onnxfp.cli.keys import keys
+from onnxfp.cli.timestamp import timestamp
 from onnxfp.cli.verify import verify
 from onnxfp.errors import OnnxfpError
 
@@ -32,19 +35,21 @@ def cli(verbose: bool) -> None:
 
     The owner makes a fingerprint of an ONNX model with `onnxfp generate`; anyone asks a suspect with `onnxfp verify`.
 
-    Exit codes: 0 done or MATCH, 10 NO_MATCH, 11 INCONCLUSIVE, 2 usage, 3 model, 4 bundle or attestation, 5 trust,
-    6 execution, 7 files and keys, 130 interrupted, 1 a bug in onnxfp.
+    Exit codes: 0 done or MATCH, 10 NO_MATCH, 11 INCONCLUSIVE, 2 usage, 3 model, 4 bundle, attestation or time-stamp,
+    5 trust, 6 execution, 7 files, keys and network, 130 interrupted, 1 a bug in onnxfp.
     """
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("%(levelname_lower)s: %(message)s"))
-    handler.addFilter(_lower_level_name)
+    handler.addFilter(_make_plain)
     logger = logging.getLogger("onnxfp")
     logger.handlers = [handler]
     logger.propagate = False
     logger.setLevel(logging.INFO if verbose else logging.WARNING)
+    # It would speak of its font cache, which is nobody's concern.
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
 
 
-for _command in (check, generate, verify, inspect, keygen, keys):
+for _command in (check, generate, verify, evaluate, inspect, keygen, keys, commit, timestamp):
     cli.add_command(_command)
 
 
@@ -66,15 +71,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
         click.echo("interrupted", err=True)
         return INTERRUPTED
     except OnnxfpError as error:
-        click.echo(f"error: {error}", err=True)
+        # Messages repeat names out of strangers' files, which must not steer the terminal.
+        click.echo(f"error: {printable(str(error))}", err=True)
         if error.hint:
-            click.echo(f"hint: {error.hint}", err=True)
+            click.echo(f"hint: {printable(error.hint)}", err=True)
         return error.exit_code
     return code if isinstance(code, int) else 0
 
 
-def _lower_level_name(record: logging.LogRecord) -> bool:
+def printable(text: str) -> str:
+    """Return text without what could steer a terminal: such characters are escaped, lines stay."""
+    return "".join(
+        letter if letter.isprintable() or letter == "\n" else letter.encode("unicode_escape").decode()
+        for letter in text
+    )
+
+
+def _make_plain(record: logging.LogRecord) -> bool:
     record.levelname_lower = record.levelname.lower()
+    record.msg, record.args = printable(record.getMessage()), None
     return True
 
 

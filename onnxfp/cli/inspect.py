@@ -37,7 +37,7 @@ def inspect(file: Path, public_key: str | None, image: Path | None, as_json: boo
         return
     loaded = onnxfp.load(file, public_key=public_key)
     if image is not None:
-        from onnxfp.cli.contact_sheet import write_contact_sheet
+        from onnxfp.page.contact_sheet import write_contact_sheet
 
         write_contact_sheet(loaded, image)
     key = loaded.manifest.public_key

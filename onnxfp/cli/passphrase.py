@@ -41,9 +41,13 @@ def _given(file: Path | None) -> bytes:
     if file is None:
         return os.environ.get(VARIABLE, "").encode()
     try:
-        passphrase = file.read_bytes().rstrip(b"\r\n")
+        with file.open("rb") as stream:
+            passphrase, mode = stream.read().rstrip(b"\r\n"), os.fstat(stream.fileno()).st_mode
     except OSError as error:
         raise KeyFileError(f"the passphrase file {file} cannot be read: {error.strerror}") from error
+    from onnxfp.bundle.keys import warn_if_shared
+
+    warn_if_shared("the passphrase file", file, mode)
     if not passphrase:
         raise KeyFileError(f"the passphrase file {file} is empty", hint="put the passphrase on its first line")
     return passphrase

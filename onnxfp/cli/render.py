@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from onnxfp.bundle.fingerprint import Fingerprint
     from onnxfp.evidence.attestation import Attestation
     from onnxfp.evidence.null import NullRate
+    from onnxfp.evidence.power import Power
     from onnxfp.evidence.report import Report, Signer, SuspectRecord
 
 _COLOURS = {"MATCH": "red", "NO_MATCH": "green", "INCONCLUSIVE": "yellow"}
@@ -83,6 +84,7 @@ def print_report(report: Report, suspect: Path, *, as_json: bool, attested: Atte
             ("margin", "unknown without references" if report.margin is None else f"{report.margin:+.1%}"),
             ("null", _describe_null(null)),
             ("p-value", f"{decision.p_value:.2g}, significance {report.policy.alpha:g}"),
+            *_describe_priority(report),
         ),
     )
     click.secho(decision.verdict.value, fg=_COLOURS[decision.verdict.value], bold=True)
@@ -127,12 +129,14 @@ def print_fingerprint(
         image: The contact sheet that was written, if any.
         signer: What the reader knows of the key; ``None`` says nothing about it.
     """
-    from onnxfp.evidence.null import ENOUGH_REFERENCES, ReferenceCount, estimate_null, find_prior
+    from onnxfp.evidence.null import ReferenceCount, estimate_null, find_prior
+    from onnxfp.evidence.power import power_of
     from onnxfp.evidence.verdict import Policy
 
     manifest = fingerprint.manifest
+    power = power_of(manifest, Policy())
     if as_json:
-        record = {"digest": fingerprint.digest, "manifest": asdict(manifest)}
+        record = {"digest": fingerprint.digest, "manifest": asdict(manifest), "power": asdict(power)}
         if signer is not None:
             record["signer"] = asdict(signer)
         click.echo(json.dumps(record, sort_keys=True, indent=2))
@@ -141,9 +145,6 @@ def print_fingerprint(
     owner = [ReferenceCount(r.digest, r.n_matches, manifest.n_examples) for r in manifest.references]
     prior = find_prior(recipe.kind, recipe.spectrum, manifest.epsilon_share, base.n_classes)
     null = estimate_null(owner, [], prior, n_classes=base.n_classes, n_candidates=manifest.n_candidates)
-    policy = Policy()
-    least = null.least_matches(policy.alpha)
-    can_convict = least is not None and least <= manifest.n_examples
     step = (grid.bounds.upper - grid.bounds.lower) / (grid.n_levels - 1)
     noise = f", weight noise {recipe.noise:g} x {recipe.n_draws}" if recipe.noise else ""
     cutoff = f", lowest {recipe.cutoff} frequencies removed from the {recipe.filtered}" if recipe.cutoff else ""
@@ -166,8 +167,7 @@ def print_fingerprint(
         ("gradients", gradients),
         ("references", ", ".join(f"{r.n_matches / manifest.n_examples:.0%}" for r in manifest.references) or "none"),
         ("null", _describe_null(null.summarise(manifest.n_examples))),
-        ("power", f"{least} of {manifest.n_examples} matches are a MATCH at {policy.alpha:g}" if can_convict
-                  else f"no count is a MATCH without {ENOUGH_REFERENCES} references of the verifier"),
+        ("power", _describe_power(power)),
     ]  # fmt: skip
     if image is not None:
         rows.append(("image", str(image)))
@@ -201,7 +201,12 @@ def print_check(found: ModelCheck, path: Path, *, as_json: bool) -> None:
     if parity is not None:
         rows += [
             ("scores", _describe_parity(parity)),
-            ("gradient", f"differs from onnxruntime's finite differences by {found.gradient_error:.1%}"),
+            (
+                "gradient",
+                "the scores are too flat, on noise, to compare it"
+                if found.gradient_error is None
+                else f"differs from onnxruntime's finite differences by {found.gradient_error:.1%}",
+            ),
             ("speed", f"{found.milliseconds:.1f} ms for a forward and backward pass of one example"),
         ]
     if found.computes_in_float32:
@@ -209,6 +214,19 @@ def print_check(found: ModelCheck, path: Path, *, as_json: bool) -> None:
     if found.problem:
         rows.append(("problem", found.problem))
     _print_table(f"{path.name}: {'cannot be fingerprinted' if found.problem else 'can be fingerprinted'}", rows)
+
+
+def _describe_priority(report: Report) -> list[tuple[str, str]]:
+    rows, commitment, timestamp = [], report.commitment, report.timestamp
+    if commitment is not None:
+        is_dated = timestamp is not None and timestamp.subject == "commitment"
+        known = "time-stamped" if is_dated else "NOT COMPARED with a published value"
+        known = "the published value" if commitment.is_demanded else known
+        rows.append(("commitment", f"{commitment.value}\nopens to this bundle; {known}"))
+    if timestamp is not None:
+        said = f"the {timestamp.subject} existed before {timestamp.existed_before}"
+        rows.append(("time-stamp", f"{said}\nby {timestamp.authority}"))
+    return rows
 
 
 def _describe_signer(signer: Signer | None) -> str:
@@ -234,6 +252,17 @@ def _describe_run(suspect: SuspectRecord) -> str:
 
 def _describe_null(null: NullRate) -> str:
     return f"an unassociated model matches {null.rate:.1%}, one in a hundred {null.upper:.0%}\n{null.source}"
+
+
+def _describe_power(power: Power) -> str:
+    if power.least_matches is None or power.least_rate is None:
+        needed = f"no match rate is a MATCH at {power.alpha:g}"
+    else:
+        needed = (
+            f"a variant needs a match rate of {power.least_rate:.1%} for MATCH at {power.alpha:g}: "
+            f"{power.least_matches} of {power.n_examples}"
+        )
+    return "\n".join(filter(None, (needed, power.obstacle, *power.remedies)))
 
 
 def _print_table(title: str, rows: Iterable[tuple[str, str]]) -> None:

@@ -18,6 +18,7 @@ from onnxfp.cli.options import (
     passphrase_options,
     public_key_option,
 )
+from onnxfp.cli.page import report_option
 
 EXIT_CODES = {"MATCH": 0, "NO_MATCH": 10, "INCONCLUSIVE": 11}
 
@@ -36,9 +37,22 @@ EXIT_CODES = {"MATCH": 0, "NO_MATCH": 10, "INCONCLUSIVE": 11}
 @click.option("--alpha", type=float, default=None, help="Largest p-value that is a MATCH [default: 1e-6].")
 @click.option("--need-references", is_flag=True, help="Without references of your own, INCONCLUSIVE.")
 @click.option("--provider", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@click.option(
+    "--commitment",
+    metavar="VALUE|FILE",
+    default=None,
+    help="The published value of a commitment, which must be one to this bundle; or its opening, to show the value.",
+)
+@click.option("--opening", type=FILE, default=None, help="Opening of the value [default: beside the bundle].")
+@click.option("--timestamp", type=FILE, default=None, help="RFC 3161 time-stamp of the bundle or of the commitment.")
+@click.option(
+    "--tsa-certificate", type=FILE, default=None, help="Certificates of the time-stamp authority (PEM), with its root."
+)
+@click.option("--explain", is_flag=True, help="Say what was checked, what was found, and what that rules out.")
 @click.option("--attest", type=FILE, default=None, help="Write the report, signed, to this file.")
 @click.option("--key", type=FILE, default=None, help="Private key for --attest [default: yours, made on first use].")
 @passphrase_options
+@report_option
 @input_options
 @limit_options
 @json_option
@@ -53,11 +67,17 @@ def verify(context: click.Context, /, suspect: Path, fingerprint: Path, as_json:
     if not options["no_isolation"]:
         from onnxfp.base.child import may_have_gpu, start_ahead
 
-        start_ahead(*([] if options["provider"] != "cpu" and may_have_gpu() else ["offline"]))
+        start_ahead(*([] if options["provider"] != "cpu" and may_have_gpu() else ["confined"]))
     import onnxfp
     from onnxfp.cli.attestation import attestation_writer
+    from onnxfp.cli.explain import print_explanation
+    from onnxfp.cli.page import check_page_path, write_page
     from onnxfp.cli.render import print_report
 
+    page, attest = options["page"], options["attest"]
+    names = ("public_key", "key", "passphrase_file", "commitment", "opening", "timestamp", "tsa_certificate")
+    others = (options[name] for name in names)
+    check_page_path(page, (suspect, fingerprint, *options["references"], *others), attest)
     write_attestation = attestation_writer(options, suspect, fingerprint)
     default = onnxfp.Policy()
     alpha = default.alpha if options["alpha"] is None else options["alpha"]
@@ -73,10 +93,24 @@ def verify(context: click.Context, /, suspect: Path, fingerprint: Path, as_json:
         input_shape=options["input_shape"],
         output_name=options["output_name"],
         fixed=dict(options["fixed"]),
+        commitment=options["commitment"],
+        opening=options["opening"],
+        timestamp=options["timestamp"],
+        tsa_certificate=options["tsa_certificate"],
         limits=limits_of(options),
     )
     write_attestation(report)
+    if page is not None:
+        from onnxfp.page.verification import render_verification
+
+        # The page refuses another bundle than the one of the report.
+        loaded = onnxfp.load(fingerprint)
+        write_page(page, render_verification(report, loaded, suspect.name, fingerprint.name))
     print_report(report, suspect, as_json=as_json)
-    if options["attest"] and not as_json:
-        click.echo(f"attested in {options['attest']}")
+    if options["explain"] and not as_json:
+        print_explanation(report)
+    if not as_json:
+        for words, path in (("attested in", attest), ("shown in", page)):
+            if path is not None:
+                click.echo(f"{words} {path}")
     context.exit(EXIT_CODES[report.verdict.value])

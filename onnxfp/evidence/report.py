@@ -9,20 +9,17 @@ from typing import Any
 
 from onnxfp.base.isolation import HOLDS
 from onnxfp.bundle.canonical_json import Json, load_any_layout
+from onnxfp.bundle.fingerprint import Fingerprint
 from onnxfp.bundle.records import MAX_TEXT, build, is_digest, is_key, is_time
+from onnxfp.bundle.timestamp import Timestamp
 from onnxfp.bundle.trust_store import is_name
 from onnxfp.errors import BundleFormatError, ReportFormatError, ReportVersionError
+from onnxfp.evidence.checks import Check, CommitmentRecord, find_contradiction
 from onnxfp.evidence.null import NullRate, ReferenceCount
 from onnxfp.evidence.statistics import Interval
 from onnxfp.evidence.verdict import Counts, Decision, Policy, Verdict
 
 SCHEMA = "onnxfp/verification/1"
-
-NOT_TESTED = (
-    "Who trained first: a match says that one model derives from the other, not which.",
-    "When the fingerprint was made: the time in the bundle is its signer's claim.",
-    "Whether a mismatching suspect was stolen and then changed beyond recognition.",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +74,8 @@ class BundleRecord:
         base_digest: ``sha256:<hex>`` of the base model's file.
         kind: Kind of its examples.
         n_classes: Number of classes.
+        epsilon_levels: Largest distance of an example from its seed, in grid levels.
+        n_levels: Number of levels of the grid, 256 or 65536.
         created: Time of generation that the signer claims.
     """
 
@@ -84,29 +83,23 @@ class BundleRecord:
     base_digest: str
     kind: str
     n_classes: int
+    epsilon_levels: int
+    n_levels: int
     created: str
 
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One thing that was checked before the suspect was asked.
-
-    Attributes:
-        name: What was checked.
-        rules_out: The deceit that it rules out.
-    """
-
-    name: str
-    rules_out: str
-
-
-CHECKS = (
-    Check("file", "a damaged, bloated or ambiguous bundle file"),
-    Check("signature", "a bundle altered after it was signed"),
-    Check("labels", "labels chosen so that independent models agree with them"),
-    Check("seeds", "inputs chosen at will: each lies within epsilon of the seed that the key and base model derive"),
-    Check("selection", "keeping the lucky ones of many candidates: all candidates count in the p-value"),
-)
+    @classmethod
+    def of(cls, fingerprint: Fingerprint) -> BundleRecord:
+        """Return what a record says of a fingerprint."""
+        manifest = fingerprint.manifest
+        return cls(
+            fingerprint.digest,
+            manifest.base.digest,
+            manifest.recipe.kind,
+            manifest.base.n_classes,
+            manifest.recipe.epsilon_levels,
+            manifest.grid.n_levels,
+            manifest.created,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +121,8 @@ class Report:
         null: What an unassociated model may match, under the distribution that decided.
         policy: What was demanded.
         decision: Verdict, p-value and reasons.
+        commitment: The commitment to the bundle that was opened, or ``None`` where none was given.
+        timestamp: The time-stamp of the bundle or of the commitment, or ``None`` where none was given.
         checks: What was checked before; each passed, or there would be no report.
         not_tested: What the verdict says nothing about.
         versions: Name and version of the software that verified, by name.
@@ -147,6 +142,8 @@ class Report:
     null: NullRate
     policy: Policy
     decision: Decision
+    commitment: CommitmentRecord | None
+    timestamp: Timestamp | None
     checks: tuple[Check, ...]
     not_tested: tuple[str, ...]
     versions: tuple[tuple[str, str], ...]
@@ -228,6 +225,9 @@ class Report:
             "bundle.digest is not a SHA-256 digest": is_digest(bundle.digest),
             "bundle.base_digest is not a SHA-256 digest": is_digest(bundle.base_digest),
             "bundle.n_classes is out of range": bundle.n_classes >= 2,
+            "bundle.epsilon_levels contradicts bundle.n_levels": (
+                bundle.n_levels in (256, 65536) and 1 <= bundle.epsilon_levels < bundle.n_levels
+            ),
             "bundle.created is not a UTC time": is_time(bundle.created),
             "suspect.digest is not a SHA-256 digest": is_digest(self.suspect.digest),
             "match_rate contradicts counts": _is_same(self.match_rate, self.counts.n_matches / n_asked),
@@ -251,9 +251,20 @@ class Report:
                 Verdict.INCONCLUSIVE: True,
             }[self.verdict],
         }
-        for complaint, holds in claims.items():
-            if not holds:
-                raise ReportFormatError(f"report: {complaint}", hint=_HINT)
+        complaints = [complaint for complaint, holds in claims.items() if not holds]
+        complaints += filter(None, [self._find_contradiction()])
+        if complaints:
+            raise ReportFormatError(f"report: {complaints[0]}", hint=_HINT)
+
+    def _find_contradiction(self) -> str:
+        return find_contradiction(
+            self.checks,
+            self.commitment,
+            self.timestamp,
+            bundle=self.bundle.digest,
+            n_asked=self.counts.n_asked,
+            is_pinned=self.signer.is_pinned,
+        )
 
 
 def _is_same(found: float | None, expected: float | None) -> bool:

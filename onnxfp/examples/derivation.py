@@ -64,6 +64,19 @@ class DerivationContext:
         return hashlib.sha256(text.encode()).digest()
 
 
+@dataclass(frozen=True, slots=True)
+class Derivation:
+    """What a derivation check compared, and how near the limits it came.
+
+    Attributes:
+        n_examples: Number of labels and of seeds that were derived again.
+        farthest: Largest distance of a level of an example from its seed, in levels.
+    """
+
+    n_examples: int
+    farthest: int
+
+
 def derive_labels(context: DerivationContext, indices: Sequence[int] | NDArray[np.int64]) -> Labels:
     """Return the label that each candidate must reach.
 
@@ -117,7 +130,7 @@ def derive_seeds(context: DerivationContext, indices: Sequence[int] | NDArray[np
 
 def check_derivation(
     context: DerivationContext, levels: Levels, labels: Labels, indices: NDArray[np.int64], n_candidates: int
-) -> None:
+) -> Derivation:
     """Derive seeds and labels again and compare.
 
     Args:
@@ -126,6 +139,9 @@ def check_derivation(
         labels: ``(n,)`` recorded labels.
         indices: ``(n,)`` candidate indices of the kept examples.
         n_candidates: Number of candidates m that were tried; the p-value is computed against all of them.
+
+    Returns:
+        What was compared.
 
     Raises:
         ShapeError: The arrays differ in length, or an example has another shape or type than the context's.
@@ -154,12 +170,14 @@ def check_derivation(
             hint="the labels were chosen by somebody: this bundle is no evidence",
         )
     chunk = max(1, 2**22 // max(1, prod(context.shape)))
+    most = 0
     for first in range(0, n_examples, chunk):
         part = slice(first, first + chunk)
         found, seeds = levels[part], derive_seeds(context, indices[part])
         # Unsigned, without a wider copy: the larger one minus the smaller one.
         distance = np.maximum(found, seeds) - np.minimum(found, seeds)
         farthest = distance.reshape(len(distance), -1).max(axis=1)
+        most = max(most, int(farthest.max()))
         outside = np.flatnonzero(farthest > context.recipe.epsilon_levels)
         if len(outside):
             example = first + int(outside[0])
@@ -168,6 +186,7 @@ def check_derivation(
                 f"seed; {context.recipe.epsilon_levels} are allowed",
                 hint="the example was not crafted from the seed that the key derives: this bundle is no evidence",
             )
+    return Derivation(n_examples, most)
 
 
 def _stream_start(digest: bytes, purpose: bytes, index: int) -> bytes:

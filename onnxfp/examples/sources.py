@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 
 import torch
 
+from onnxfp.base.gradient import measure_gradient
 from onnxfp.base.parity import Parity, check_parity, measure_parity
 from onnxfp.base.session import ModelSession
 from onnxfp.base.torch_copy import build_torch_copy
@@ -16,6 +18,14 @@ from onnxfp.types import ModelInput
 
 MOST_AT_ONCE = 256
 """Examples in one pass; more gain nothing."""
+N_GRADIENT_PROBES = 8
+"""Probes on which the copy's gradient is compared with finite differences."""
+
+SUSPICIOUS_GRADIENT = 0.5
+"""Relative difference from which on the owner is warned. Kinks disturb finite differences, so no copy is refused for
+it: an example counts only when onnxruntime gives it its label, whatever the gradient was."""
+
+_log = logging.getLogger(__name__)
 
 
 class CopySource:
@@ -45,6 +55,13 @@ class CopySource:
         self._copy.adapt(session.output.kind, session.input.batch, tried)
         self.passes = find_pass_size(self._copy.score, tried, MOST_AT_ONCE)
         self._before = check_parity(self._copy, plain, probes)
+        error = measure_gradient(self._copy, plain, probes[:N_GRADIENT_PROBES])
+        if error is not None and error > SUSPICIOUS_GRADIENT:
+            _log.warning(
+                "the torch copy's gradient differs from onnxruntime's finite differences by %.0f%%: examples may not "
+                "reach their labels",
+                100 * error,
+            )
 
     def gradient(self, context: DerivationContext, *, gives_probabilities: bool) -> CopyGradient:
         """Return the gradient for a recipe; kind ``c`` leaves the weights alone."""

@@ -2,19 +2,25 @@
 
 ``derived-1.fp.npz`` is what the test key signs in memory, byte for byte; ``base-1.fp.npz`` is a fingerprint of
 ``models/base.onnx`` as generated, ``report-1.json`` a report on ``models/stolen/int8.onnx``, and ``attestation-1.json``
-that report attested with the test key. A schema that is added
-gets files of its own beside these; these never change.
+that report attested with the test key. ``base-1.fp.commitment.json`` opens a commitment to ``base-1.fp.npz``, the
+``.tsr`` beside it is the commitment's time-stamp by an authority under ``tsa.pem`` whose key nobody has, and
+``report-1-dated.json`` the report with both. A schema that is added gets files of its own beside these; these never
+change.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import onnxfp
 from onnxfp import Report, Verdict
+from onnxfp.bundle.commitment import read_opening
 from onnxfp.bundle.packing import pack
+from onnxfp.bundle.timestamp import check_token, load_authority, read_token
 
 HERE = Path(__file__).parent
 
@@ -62,3 +68,28 @@ def test_an_attestation_of_the_first_release_is_still_believed() -> None:
     attestation = onnxfp.load_attestation(HERE / "attestation-1.json", public_key=HERE / "test-key.pub.pem")
     assert attestation.report == Report.from_json((HERE / "report-1.json").read_text(encoding="utf-8"))
     assert (attestation.suspect_name, attestation.bundle_name) == ("int8.onnx", "base-1.fp.npz")
+
+
+def test_a_commitment_of_the_first_release_still_opens(models: Path) -> None:
+    path = HERE / "base-1.fp.commitment.json"
+    recorded = Report.from_json((HERE / "report-1-dated.json").read_text(encoding="utf-8"))
+    assert recorded.commitment is not None
+    # As anybody checks it, without this package.
+    assert recorded.commitment.value == "sha256:" + hashlib.sha256(path.read_bytes()).hexdigest()
+    report = onnxfp.verify(
+        models / "base.onnx", HERE / "base-1.fp.npz", commitment=recorded.commitment.value, opening=path
+    )
+    assert report.commitment == recorded.commitment
+
+
+def test_a_time_stamp_of_the_first_release_is_still_believed() -> None:
+    recorded = Report.from_json((HERE / "report-1-dated.json").read_text(encoding="utf-8"))
+    found = check_token(
+        read_token(HERE / "base-1.fp.commitment.json.tsr"),
+        [("commitment", read_opening(HERE / "base-1.fp.commitment.json").value)],
+        load_authority(HERE / "tsa.pem"),
+        # Long after the certificates ran out.
+        now=datetime(2100, 1, 1, tzinfo=UTC),
+    )
+    assert found == recorded.timestamp
+    assert json.loads(recorded.to_json())["timestamp"]["subject"] == "commitment"

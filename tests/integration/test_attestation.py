@@ -64,6 +64,7 @@ def test_every_verdict_can_be_attested(onnxfp: Run, crafted: tuple[Path, Path], 
     base, bundle = crafted
     out, secret, key = tmp_path / "out.json", tmp_path / "secret", tmp_path / "auditor.pem"
     secret.write_text("horse\n")
+    secret.chmod(0o600)
     generate_key_pair(key, passphrase=b"horse")
     words = ("verify", base, bundle, "--need-references", "--attest", out, "--key", key, "--passphrase-file", secret)
     made = onnxfp(*words, "--json")

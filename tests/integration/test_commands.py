@@ -28,8 +28,10 @@ def test_generate_verify_and_inspect_from_one_end_to_the_other(onnxfp: Run, base
     assert "made your default key pair" in made.err
     bundle = base_path.with_suffix(".fp.npz")
     match = onnxfp("verify", base_path, bundle)
-    assert (match.code, match.err) == (0, "")
-    assert "base.onnx: MATCH" in match.out
+    # With some keys so many candidates are lost that no count is a MATCH; then, and only then, it was said before.
+    was_warned = "warning: Not even 200 matches of 200" in made.err
+    assert (match.code, match.err) == (11 if was_warned else 0, "")
+    assert f"base.onnx: {'INCONCLUSIVE' if was_warned else 'MATCH'}" in match.out
     assert "NOT PINNED" in match.out
     stranger = onnxfp("verify", other_path, bundle)
     assert stranger.code in (10, 11)
@@ -75,7 +77,11 @@ def test_a_key_pair_with_a_passphrase_signs_and_is_pinned(onnxfp: Run, base_path
     common = ("generate", base_path, "-n", 20, *EASY, "-o", bundle, "--key", key)
     assert onnxfp(*common, ONNXFP_PASSPHRASE="wrong").code == 7
     assert not bundle.exists()
-    assert onnxfp(*common, "--passphrase-file", secret).code == 0
+    secret.chmod(0o644)
+    signed = onnxfp(*common, "--passphrase-file", secret)
+    assert signed.code == 0
+    assert f"warning: the passphrase file {secret} can be read by other users" in signed.err
+    assert "correct horse" not in signed.out + signed.err
     pinned = onnxfp("verify", base_path, bundle, "--public-key", tmp_path / "k.pub.pem")
     assert pinned.code in (0, 11)
     assert "the key you demanded" in pinned.out
@@ -195,5 +201,5 @@ def test_help_names_every_command_and_exit_code(onnxfp: Run) -> None:
     text = onnxfp("--help").out
     for word in ("check", "generate", "verify", "inspect", "keygen", "keys", "MATCH", "10 NO_MATCH", "11 INCONCLUSIVE"):
         assert word in text
-    for command in ("generate", "verify", "inspect", "keygen", "keys"):
+    for command in ("generate", "verify", "inspect", "keygen", "keys", "commit", "timestamp"):
         assert onnxfp(command, "--help").out.startswith(f"Usage: onnxfp {command}")

@@ -117,3 +117,58 @@ def test_a_folder_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(FileError, match="cannot be made") as raised:
         generate_key_pair(tmp_path / "file" / "my.pem")
     assert "ONNXFP_HOME" in raised.value.hint
+
+
+@pytest.mark.skipif(os.name != "posix", reason="permissions are POSIX's")
+@pytest.mark.parametrize("mode", [0o604, 0o640, 0o620, 0o666])
+def test_a_key_that_others_can_reach_is_warned_about_in_every_use(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, mode: int
+) -> None:
+    path = tmp_path / "my.pem"
+    generate_key_pair(path, passphrase=b"horse")
+    path.chmod(mode)
+    with caplog.at_level(logging.DEBUG):
+        load_signer(path, lambda _: b"horse")
+    (record,) = (r for r in caplog.records if "private key" in r.getMessage())
+    assert record.levelname == "WARNING"
+    assert f"chmod 600 {path}" in record.getMessage()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="permissions are POSIX's")
+def test_no_umask_opens_a_new_key_to_others(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        generate_key_pair(tmp_path / "folder" / "my.pem")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "folder" / "my.pem").stat().st_mode) == 0o600
+    assert stat.S_IMODE((tmp_path / "folder").stat().st_mode) == 0o700
+
+
+def test_nothing_of_a_key_or_passphrase_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "my.pem"
+    with caplog.at_level(logging.DEBUG):
+        generate_key_pair(path, passphrase=b"correct horse")
+        path.chmod(0o644)
+        load_signer(path, lambda _: b"correct horse")
+        with pytest.raises(KeyFileError):
+            load_signer(path, lambda _: b"battery staple")
+    for secret in ("correct horse", "battery staple", *path.read_text().splitlines()[1:-1]):
+        assert secret not in caplog.text
+
+
+def test_no_option_takes_a_passphrase_or_a_key_itself() -> None:
+    # Whatever is in a process's arguments, everybody on the machine can see.
+    import click
+
+    from onnxfp.cli import cli
+
+    def options(command: click.Command) -> list[click.Parameter]:
+        nested = command.commands.values() if isinstance(command, click.Group) else ()
+        return [*command.params, *(option for inner in nested for option in options(inner))]
+
+    secret = [o for o in options(cli) if o.name and ("passphrase" in o.name or o.name == "key")]
+    assert len(secret) >= 4
+    for option in secret:
+        # The argument of `keys add` is a public key.
+        assert isinstance(option.type, click.Path) or isinstance(option, click.Argument), option.name

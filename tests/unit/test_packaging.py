@@ -40,6 +40,15 @@ def test_onnxruntime_comes_in_exactly_one_flavour_on_every_platform(project: dic
         assert chosen == [expected], place
 
 
+def test_what_is_no_python_is_installed_with_the_package(project: dict[str, Any], repository: Path) -> None:
+    patterns = project["tool"]["setuptools"]["package-data"]["onnxfp"]
+    package = repository / "onnxfp"
+    installed = {path for pattern in patterns for path in package.glob(pattern)}
+    others = {path for path in package.rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")}
+    assert others == installed
+    assert package / "page" / "templates" / "page.css" in installed
+
+
 def test_the_changelog_knows_this_version(repository: Path) -> None:
     assert f"## {onnxfp.__version__}" in (repository / "CHANGELOG.md").read_text(encoding="utf-8")
 

@@ -90,7 +90,15 @@ def test_layout_does_not_matter(record: dict[str, Any]) -> None:
         ("decision.verdict", "NO_MATCH", "verdict contradicts"),
         ("decision.verdict", "GUILTY", "report.decision.verdict must be Verdict"),
         ("decision.reasons", ["\x1b[1;1H"], "cannot be printed"),
-        ("checks", [{"name": "file"}], r"report.checks\[0\].rules_out is missing"),
+        ("checks", [{"name": "file"}], r"report.checks\[0\].found is missing"),
+        ("checks", [], "checks are not those of a verification"),
+        ("bundle.epsilon_levels", 0, "bundle.epsilon_levels contradicts"),
+        ("bundle.epsilon_levels", 256, "bundle.epsilon_levels contradicts"),
+        ("bundle.n_levels", 100, "bundle.epsilon_levels contradicts"),
+        ("signer.is_pinned", True, "a check contradicts counts or signer"),
+        ("commitment", {"value": "sha256:" + "0" * 64, "is_demanded": True}, "checks are not those"),
+        ("commitment", {"value": "sha256:" + "0" * 64}, "report.commitment.is_demanded is missing"),
+        ("timestamp", 5, "report.timestamp must be"),
         ("not_tested", [5], r"report.not_tested\[0\] must be str"),
         ("versions", [["onnxfp", "0.1.0"]], "report.versions must be an object"),
         ("versions", {"onnxfp": 1}, "report.versions"),
@@ -147,3 +155,58 @@ def test_no_suspect_can_make_its_report_unreadable(record: dict[str, Any]) -> No
         assert suspect.input.isprintable()
         hostile = replace(report, suspect=suspect)
         assert Report.from_json(hostile.to_json()) == hostile
+
+
+DATED = Path(__file__).parents[1] / "golden" / "report-1-dated.json"
+
+
+@pytest.fixture
+def dated() -> dict[str, Any]:
+    value: dict[str, Any] = json.loads(DATED.read_text(encoding="utf-8"))
+    return value
+
+
+@pytest.mark.parametrize(
+    ("path", "new", "complaint"),
+    [
+        ("commitment", None, "checks are not those"),
+        ("commitment.value", "sha256:" + "0" * 64, "timestamp is about something else"),
+        ("commitment.value", "0" * 64, "commitment.value is not a SHA-256 digest"),
+        ("commitment.is_demanded", 1, "report.commitment.is_demanded must be bool"),
+        ("timestamp", None, "checks are not those"),
+        ("timestamp.subject", "bundle", "timestamp is about something else"),
+        ("timestamp.subject", "suspect", "report.timestamp.subject must be"),
+        ("timestamp.digest", "sha256:" + "0" * 64, "timestamp is about something else"),
+        ("timestamp.existed_before", "yesterday", "timestamp is malformed"),
+        ("timestamp.certificate", "sha1:0", "timestamp is malformed"),
+        ("timestamp.authority", "\x1b[2J", "cannot be printed"),
+        ("timestamp.extra", 1, "report.timestamp.extra is unknown"),
+    ],
+)
+def test_what_shows_the_age_agrees_with_the_rest(dated: dict[str, Any], path: str, new: object, complaint: str) -> None:
+    put(dated, path, new)
+    with pytest.raises(ReportFormatError, match=complaint) as raised:
+        Report.from_json(json.dumps(dated))
+    assert raised.value.hint
+
+
+@pytest.mark.parametrize(
+    ("name", "n_checked"), [("labels", 199), ("seeds", 0), ("selection", 1), ("key", 1), ("file", 0)]
+)
+def test_a_check_that_was_not_made_of_everything_is_found(record: dict[str, Any], name: str, n_checked: int) -> None:
+    next(check for check in record["checks"] if check["name"] == name)["n_checked"] = n_checked
+    with pytest.raises(ReportFormatError, match="a check contradicts"):
+        Report.from_dict(record)
+
+
+def test_a_check_left_out_or_made_up_is_found(record: dict[str, Any]) -> None:
+    for edit in (
+        lambda checks: checks.pop(),
+        lambda checks: checks.append(checks[0]),
+        lambda checks: checks.reverse(),
+        lambda checks: checks[4].update(name="labels of the owner"),
+    ):
+        changed = json.loads(json.dumps(record))
+        edit(changed["checks"])
+        with pytest.raises(ReportFormatError, match="checks are not those"):
+            Report.from_dict(changed)

@@ -1,0 +1,39 @@
+"""``onnxfp commit``: publish today that a fingerprint exists, without giving it away."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from onnxfp.cli.options import FILE, json_option
+
+
+@click.command()
+@click.argument("fingerprint", type=FILE)
+@click.option(
+    "-o", "--output", type=FILE, default=None, help="Where the opening goes [default: beside, .commitment.json]."
+)
+@json_option
+def commit(fingerprint: Path, output: Path | None, as_json: bool) -> None:
+    """Commit to FINGERPRINT: print a value to publish today, and write the opening that proves later what it meant.
+
+    The value gives nothing of the fingerprint away. Whoever gets both files later checks them with `verify --commitment
+    VALUE`.
+    """
+    import json
+
+    import onnxfp
+    from onnxfp.bundle.commitment import opening_path
+
+    path = output or opening_path(fingerprint)
+    opening = onnxfp.commit(fingerprint, output=path)
+    if as_json:
+        record = {"commitment": opening.value, "opening_file": str(path), "fingerprint_file": str(fingerprint)}
+        click.echo(json.dumps(record, sort_keys=True, indent=2))
+        return
+    click.echo(f"commitment  {opening.value}")
+    click.echo("publish     this value, where its date can be shown later; it gives nothing of the fingerprint away.")
+    click.echo(f"            Or have its date signed: onnxfp timestamp {path} --tsa URL")
+    click.echo(f"keep        {path} and {fingerprint}")
+    click.echo("            secret until you need them, and unchanged to the byte: the value proves nothing alone")

@@ -1,0 +1,132 @@
+"""Power: which match rate a variant needs for a MATCH, and what would make it less.
+
+It is known before any suspect is asked: the null and the policy fix the number of matches. A fingerprint that could not
+convict even a faithful copy is better found out by its owner than in court.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from onnxfp.bundle.manifest import Manifest
+from onnxfp.errors import ParameterError
+from onnxfp.evidence.null import ENOUGH_REFERENCES, Null, Prior, ReferenceCount, estimate_null, find_prior
+from onnxfp.evidence.verdict import Policy
+
+PLAUSIBLE_RATE = 0.98
+"""Match rate that a copy may be expected to reach after it was pruned and retrained: with recipes like the default such
+copies matched 96 to 100 of 100 (benchmarks/DEFAULTS.md). What demands more convicts little but a plain copy."""
+
+_STEPS = (20, 30, 40, 50, 75, 100, 150, 200, 300, 400, 600, 800, 1000)
+
+
+@dataclass(frozen=True, slots=True)
+class Power:
+    """What it takes to convict.
+
+    Attributes:
+        n_examples: Number n of examples.
+        n_candidates: Number m of candidates from which they were selected.
+        alpha: The policy's significance.
+        least_matches: Fewest matches that are a MATCH; ``None`` if no count is one.
+        least_rate: The same as a match rate, in [0, 1].
+        obstacle: Why no count is a MATCH, or why this one is hardly reached; empty where nothing is in the way.
+        remedies: What would make a MATCH easier, one sentence each.
+    """
+
+    n_examples: int
+    n_candidates: int
+    alpha: float
+    least_matches: int | None
+    least_rate: float | None
+    obstacle: str
+    remedies: tuple[str, ...]
+
+
+def power_of(manifest: Manifest, policy: Policy) -> Power:
+    """Return what it takes to convict with a fingerprint, where the verifier brings no references."""
+    recipe, n_classes = manifest.recipe, manifest.base.n_classes
+    return measure_power(
+        [ReferenceCount(r.digest, r.n_matches, manifest.n_examples) for r in manifest.references],
+        find_prior(recipe.kind, recipe.spectrum, manifest.epsilon_share, n_classes),
+        policy,
+        n_classes=n_classes,
+        n_examples=manifest.n_examples,
+        n_candidates=manifest.n_candidates,
+    )
+
+
+def measure_power(
+    owner: Sequence[ReferenceCount],
+    prior: Prior,
+    policy: Policy,
+    *,
+    n_classes: int,
+    n_examples: int,
+    n_candidates: int,
+) -> Power:
+    """Return what it takes to convict with a fingerprint, where the verifier brings no references.
+
+    Args:
+        owner: The owner's pool, as the bundle records it.
+        prior: What is known of siblings.
+        policy: What a verdict demands.
+        n_classes: Number of classes K.
+        n_examples: Number n of examples.
+        n_candidates: Number m of candidates.
+
+    Raises:
+        ParameterError: A number lies outside its range.
+    """
+    if not 1 <= n_examples <= n_candidates:
+        raise ParameterError(f"1 <= examples <= candidates must hold; found {n_examples} of {n_candidates}")
+    ratio = n_candidates / n_examples
+
+    def find_least(n: int, *, verifier: Sequence[ReferenceCount] = ()) -> int | None:
+        scaled = [ReferenceCount(r.digest, round(r.rate * n), n) for r in owner] if n != n_examples else owner
+        m = n_candidates if n == n_examples else round(n * ratio)
+        null = estimate_null(scaled, verifier, prior, n_classes=n_classes, n_candidates=m)
+        return least_matches(null, policy, n)
+
+    least = find_least(n_examples)
+    rate = None if least is None else least / n_examples
+    obstacle = _find_obstacle(least, n_examples, n_candidates, policy)
+    remedies: list[str] = []
+    if obstacle:
+        for n in (n for n in _STEPS if n > n_examples):
+            better = find_least(n)
+            if better is not None and better / n <= PLAUSIBLE_RATE:
+                remedies.append(f"{n} examples (-n {n}) would take {better} matches, {better / n:.1%}.")
+                break
+        # As references do that know nothing of the base.
+        strangers = [ReferenceCount("", round(n_examples / n_classes), n_examples)] * ENOUGH_REFERENCES
+        better = find_least(n_examples, verifier=strangers)
+        if better is not None and (least is None or better < least):
+            remedies.append(
+                f"{ENOUGH_REFERENCES} references of the verifier's own that match no more than chance would take "
+                f"{better} matches, {better / n_examples:.1%}."
+            )
+        remedies = remedies or ["Neither more examples nor references of the verifier's own would be enough."]
+    return Power(n_examples, n_candidates, policy.alpha, least, rate, obstacle, tuple(remedies))
+
+
+def least_matches(null: Null, policy: Policy, n_examples: int) -> int | None:
+    """Return the fewest matches of ``n_examples`` that are a MATCH, or ``None`` if no count is one."""
+    least = null.least_matches(policy.alpha)
+    return least if least is not None and least <= n_examples >= policy.least_examples else None
+
+
+def _find_obstacle(least: int | None, n_examples: int, n_candidates: int, policy: Policy) -> str:
+    lost = n_candidates - n_examples
+    counted = f", with {lost} lost candidates that count as mismatches" if lost else ""
+    if n_examples < policy.least_examples:
+        return f"{n_examples} examples are fewer than the {policy.least_examples} that the policy demands."
+    if least is None:
+        return f"Not even {n_examples} matches of {n_examples} are a MATCH at {policy.alpha:g}{counted}."
+    if least / n_examples > PLAUSIBLE_RATE:
+        return (
+            f"A MATCH at {policy.alpha:g} takes {least} matches of {n_examples}, {least / n_examples:.1%}{counted}: "
+            "hardly less than a plain copy gives."
+        )
+    return ""

@@ -1,0 +1,180 @@
+"""Hidden channels in another order: the same function, no weight tensor alike.
+
+Values of the graph whose channels must stand in one order form a group: a convolution's output with whatever passes it
+on channel by channel, and both sides of an addition. A group may be permuted if everything that reads or writes it is
+understood; any other node pins the groups that it touches, as do the graph's inputs and outputs.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import numpy_helper
+
+from onnxfp.errors import ModelError
+from onnxfp.variants.weights import normalise, use_counts, used_names, with_weights
+
+# Operators that treat every channel alike and for itself, in their first input.
+_CHANNELWISE = {
+    *("AveragePool", "BatchNormalization", "Clip", "Dropout", "Elu", "Erf", "GlobalAveragePool", "GlobalMaxPool"),
+    *("HardSigmoid", "HardSwish", "Identity", "LeakyRelu", "MaxPool", "Relu", "Selu", "Sigmoid", "Softplus", "Tanh"),
+}
+_JOINING = {"Add", "Mul", "Sub", "Div", "Max", "Min"}
+_MEANS = {"ReduceMean", "ReduceMax"}
+
+_Axes = list[tuple[int, str]]
+
+
+class _Groups:
+    """Disjoint sets of value names, some of them pinned.
+
+    Attributes:
+        flat: Values in which the pixels of a channel stand side by side, one channel after the other.
+    """
+
+    def __init__(self) -> None:
+        self._parents: dict[str, str] = {}
+        self._pinned: set[str] = set()
+        self.flat: set[str] = set()
+
+    def of(self, name: str) -> str:
+        while (parent := self._parents.get(name, name)) != name:
+            name = parent
+        return name
+
+    def join(self, *names: str) -> None:
+        first, *others = map(self.of, names)
+        for other in others:
+            if other != first:
+                self._parents[other] = first
+                if other in self._pinned:
+                    self._pinned.add(first)
+
+    def pass_on(self, given: str, made: str) -> None:
+        self.join(given, made)
+        if given in self.flat:
+            self.flat.add(made)
+
+    def pin(self, *names: str) -> None:
+        self._pinned.update(map(self.of, names))
+
+    def is_pinned(self, name: str) -> bool:
+        return self.of(name) in self._pinned
+
+
+def permute_channels(model: onnx.ModelProto, seed: int) -> onnx.ModelProto:
+    """Return a copy that computes the same, with its hidden channels in another order.
+
+    Args:
+        model: The base.
+        seed: Seeds the orders.
+
+    Raises:
+        ModelError: No group of channels can be permuted soundly.
+    """
+    model = normalise(model)
+    tensors = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
+    uses = use_counts(model)
+    groups = _Groups()
+    groups.pin(*(value.name for value in (*model.graph.input, *model.graph.output)))
+    # Which axes of which stored tensors follow which value's channels.
+    followers: dict[str, _Axes] = {}
+    for node in model.graph.node:
+        found = _followers(node, tensors, groups)
+        stored = [name for axes in found.values() for _, name in axes] if found is not None else []
+        if found is None or any(uses[name] > 1 for name in stored):
+            subs = [g for a in node.attribute for g in (*([a.g] if a.HasField("g") else []), *a.graphs)]
+            captured = [name for sub in subs for name in used_names(sub)]
+            groups.pin(*(name for name in (*node.input, *node.output, *captured) if name and name not in tensors))
+            continue
+        for name, axes in found.items():
+            followers.setdefault(name, []).extend(axes)
+    rng = np.random.default_rng(seed)
+    free = {value: axes for value, axes in followers.items() if not groups.is_pinned(value)}
+    orders: dict[str, NDArray[np.int64]] = {}
+    for value, axes in free.items():
+        for axis, name in axes:
+            if value not in groups.flat and groups.of(value) not in orders:
+                orders[groups.of(value)] = rng.permutation(tensors[name].shape[axis])
+    changed: dict[str, NDArray[np.generic]] = {}
+    for value, axes in free.items():
+        order = orders.get(groups.of(value))
+        if order is None:
+            continue
+        for axis, name in axes:
+            array = changed.get(name, tensors[name])
+            changed[name] = np.take(array, _spread(order, array.shape[axis]), axis)
+    if not any(len(order) > 1 for order in orders.values()):
+        raise ModelError("the model has no hidden channels that can be permuted soundly")
+    return with_weights(model, changed)
+
+
+def _spread(order: NDArray[np.int64], length: int) -> NDArray[np.int64]:
+    """Return the order of ``length`` features that are the pixels of channels in that order."""
+    n_pixels = length // len(order)
+    return (order[:, None] * n_pixels + np.arange(n_pixels)).reshape(-1)
+
+
+def _followers(
+    node: onnx.NodeProto, tensors: dict[str, NDArray[np.generic]], groups: _Groups
+) -> dict[str, _Axes] | None:
+    """Return which axes of which tensors follow the channels of which value, or ``None`` where that is not known."""
+    inputs, outputs = list(node.input), [name for name in node.output if name]
+    kind, attributes = node.op_type, {a.name: a for a in node.attribute}
+    if node.domain not in ("", "ai.onnx") or len(outputs) != 1 or not inputs or inputs[0] in tensors:
+        return None
+    given, made = inputs[0], outputs[0]
+    rest = [name for name in inputs[1:] if name]
+    if kind == "Conv":
+        if any(name not in tensors for name in rest):
+            return None
+        n_groups = attributes["group"].i if "group" in attributes else 1
+        of_output = [(0, name) for name in rest]
+        if n_groups == 1:
+            return {given: [(1, rest[0])], made: of_output}
+        if n_groups == tensors[rest[0]].shape[0] and tensors[rest[0]].shape[1] == 1:
+            groups.pass_on(given, made)
+            return {made: of_output}
+        return None
+    if kind == "Flatten" or (kind == "Reshape" and rest and tensors.get(rest[0], np.empty(0)).tolist() == [0, -1]):
+        if "axis" in attributes and attributes["axis"].i != 1:
+            return None
+        groups.join(given, made)
+        groups.flat.add(made)
+        return {}
+    if kind == "Gemm":
+        if any(name not in tensors for name in rest) or ("transA" in attributes and attributes["transA"].i):
+            return None
+        is_transposed = "transB" in attributes and bool(attributes["transB"].i)
+        if len(rest) > 1 and tensors[rest[1]].ndim != 1:
+            return None
+        bias = [(0, name) for name in rest[1:] if tensors[name].size > 1]
+        return {given: [(1 if is_transposed else 0, rest[0])], made: [(0 if is_transposed else 1, rest[0]), *bias]}
+    if kind in _CHANNELWISE:
+        groups.pass_on(given, made)
+        if kind == "BatchNormalization":
+            return {made: [(0, name) for name in rest]} if all(name in tensors for name in rest) else None
+        return {} if all(name in tensors and tensors[name].size == 1 for name in rest) else None
+    if kind in _JOINING and len(inputs) == 2:
+        if inputs[1] in tensors:
+            groups.pass_on(given, made)
+            return {} if tensors[inputs[1]].size == 1 else None
+        if (given in groups.flat) != (inputs[1] in groups.flat):
+            return None
+        groups.pass_on(given, made)
+        groups.join(inputs[1], made)
+        return {}
+    if kind in _MEANS:
+        axes = (
+            list(attributes["axes"].ints)
+            if "axes" in attributes
+            else tensors[rest[0]].tolist()
+            if rest and rest[0] in tensors
+            else []
+        )
+        # Over height and width alone, counted from the front: the channels' axis stays where it is.
+        if sorted(axes) in ([2, 3], [2]):
+            groups.join(given, made)
+            return {}
+    return None

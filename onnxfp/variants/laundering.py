@@ -1,0 +1,169 @@
+"""Copies that compute the same function and look otherwise. For permuted channels see ``variants/channels.py``."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Collection
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import onnx
+from onnx import numpy_helper
+
+from onnxfp.errors import ModelError
+from onnxfp.variants.weights import normalise, used_names
+
+Level = Literal["basic", "extended"]
+
+_RANDOM = {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Bernoulli", "Multinomial"}
+
+
+def optimise(model: onnx.ModelProto, level: Level) -> onnx.ModelProto:
+    """Return the graph as onnxruntime rewrites it before it runs.
+
+    Args:
+        model: The base.
+        level: ``basic`` folds constants, fuses batch normalisations and drops what is not needed; ``extended`` also
+            fuses nodes into onnxruntime's own operators.
+
+    Raises:
+        ModelError: onnxruntime refuses the model.
+    """
+    import onnxruntime
+    from onnxruntime.capi import onnxruntime_pybind11_state as state
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    levels = onnxruntime.GraphOptimizationLevel
+    options.graph_optimization_level = levels.ORT_ENABLE_BASIC if level == "basic" else levels.ORT_ENABLE_EXTENDED
+    with tempfile.TemporaryDirectory(prefix="onnxfp-") as folder:
+        path = Path(folder) / "optimised.onnx"
+        options.optimized_model_filepath = str(path)
+        try:
+            onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        except (state.Fail, state.InvalidGraph, state.NotImplemented, RuntimeError, ValueError) as error:
+            raise ModelError(f"onnxruntime does not optimise the model: {error}") from error
+        return onnx.load(path)
+
+
+def fold_constants(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return a copy in which whatever depends on constants alone is a stored tensor.
+
+    Raises:
+        ModelError: onnxruntime does not compute the constants.
+    """
+    import onnxruntime
+
+    model = normalise(model)
+    constants = {tensor.name for tensor in model.graph.initializer}
+    foldable = []
+    for node in model.graph.node:
+        is_pure = node.op_type not in _RANDOM and not any(a.HasField("g") or a.graphs for a in node.attribute)
+        if is_pure and node.output and all(name in constants for name in node.input if name):
+            foldable.append(node)
+            constants.update(node.output)
+    if not foldable:
+        return model
+    wanted = sorted({name for node in foldable for name in node.output if name} & set(used_names(model.graph)))
+    part = onnx.ModelProto()
+    part.CopyFrom(model)
+    for field in (part.graph.node, part.graph.input, part.graph.output):
+        del field[:]
+    part.graph.node.extend(foldable)
+    part.graph.output.extend(onnx.ValueInfoProto(name=name) for name in wanted)
+    try:
+        session = onnxruntime.InferenceSession(part.SerializeToString(), providers=["CPUExecutionProvider"])
+        values = session.run(wanted, {})
+    except (RuntimeError, ValueError) as error:
+        raise ModelError(f"onnxruntime does not compute the model's constants: {error}") from error
+    done = {name for node in foldable for name in node.output}
+    kept = [onnx.NodeProto.FromString(n.SerializeToString()) for n in model.graph.node if not set(n.output) & done]
+    del model.graph.node[:]
+    model.graph.node.extend(kept)
+    model.graph.initializer.extend(
+        numpy_helper.from_array(value, name) for name, value in zip(wanted, values, strict=True)
+    )
+    return model
+
+
+def change_opset(model: onnx.ModelProto) -> tuple[onnx.ModelProto, int]:
+    """Return a copy in another opset of ONNX's own operators, and that opset.
+
+    The nearest older one is taken, else the nearest newer one to which ONNX's converter leads.
+
+    Raises:
+        ModelError: It leads nowhere.
+    """
+    from onnx import version_converter
+
+    model = normalise(model)
+    present = next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
+    for target in (*range(present - 1, max(present - 6, 6), -1), *range(present + 1, present + 4)):
+        try:
+            converted = version_converter.convert_version(model, target)
+            onnx.checker.check_model(converted, full_check=True)
+        except (RuntimeError, ValueError, onnx.checker.ValidationError, onnx.shape_inference.InferenceError):
+            continue
+        return converted, target
+    raise ModelError(f"ONNX's converter leads from opset {present} to no other")
+
+
+def rename(model: onnx.ModelProto, seed: int, keep: Collection[str] = ()) -> onnx.ModelProto:
+    """Return a copy with other names for everything, and nodes and weights in another order.
+
+    Args:
+        model: The base.
+        seed: Seeds the orders.
+        keep: Names of inputs and outputs that stay.
+    """
+    model = normalise(model)
+    graph, rng = model.graph, np.random.default_rng(seed)
+    nodes = _shuffled(list(graph.node), {value.name for value in graph.input}, rng)
+    names = {"": "", **{name: name for name in keep}}
+    n_nodes = 0
+
+    def new(name: str) -> str:
+        return names.setdefault(name, f"t{len(names):03d}")
+
+    def visit(graph: onnx.GraphProto, nodes: list[onnx.NodeProto]) -> None:
+        nonlocal n_nodes
+        graph.name = "g"
+        for value in (*graph.initializer, *graph.input, *graph.output, *graph.value_info):
+            value.name = new(value.name)
+        for sparse in graph.sparse_initializer:
+            sparse.values.name = new(sparse.values.name)
+        for node in nodes:
+            node.name, n_nodes = f"op{n_nodes:03d}", n_nodes + 1
+            node.input[:] = [new(name) for name in node.input]
+            node.output[:] = [new(name) for name in node.output]
+            for attribute in node.attribute:
+                for sub in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
+                    visit(sub, list(sub.node))
+
+    ordered = [onnx.NodeProto.FromString(node.SerializeToString()) for node in nodes]
+    visit(graph, ordered)
+    tensors = [onnx.TensorProto.FromString(tensor.SerializeToString()) for tensor in graph.initializer]
+    del graph.node[:], graph.initializer[:]
+    graph.node.extend(ordered)
+    graph.initializer.extend(tensors[i] for i in rng.permutation(len(tensors)))
+    model.producer_name, model.producer_version = "", ""
+    return model
+
+
+def _shuffled(nodes: list[onnx.NodeProto], inputs: Collection[str], rng: np.random.Generator) -> list[onnx.NodeProto]:
+    """Return the nodes in a random one of the orders in which each comes after what it needs."""
+    produced = {name for node in nodes for name in node.output if name}
+    needs = []
+    for node in nodes:
+        subs = [g for a in node.attribute for g in (*([a.g] if a.HasField("g") else []), *a.graphs)]
+        names = {*node.input, *(name for sub in subs for name in used_names(sub))}
+        needs.append((names & produced) - set(inputs) - set(node.output))
+    ordered, done, left = [], set[str](), list(range(len(nodes)))
+    while left:
+        ready = [i for i in left if needs[i] <= done]
+        chosen = int(rng.choice(ready))
+        left.remove(chosen)
+        ordered.append(nodes[chosen])
+        done.update(nodes[chosen].output)
+    return ordered

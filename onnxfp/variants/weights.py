@@ -1,0 +1,163 @@
+"""The trained weights of an ONNX graph: where they are, along which axis their output channels lie, and new values.
+
+Graphs are first brought into one form (:func:`normalise`): model-local functions inlined, constants as initializers.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import numpy_helper
+
+from onnxfp.errors import ModelError
+
+Array = NDArray[np.float32]
+
+_FLOATS = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE, onnx.TensorProto.BFLOAT16)
+
+# Inputs of operators that hold weights of two axes or more, by position.
+_POSITIONS: dict[str, tuple[int, ...]] = {
+    "Conv": (1,),
+    "ConvTranspose": (1,),
+    "FusedConv": (1,),
+    "FusedGemm": (0, 1),
+    "FusedMatMul": (0, 1),
+    "GRU": (1, 2),
+    "Gemm": (0, 1),
+    "LSTM": (1, 2),
+    "MatMul": (0, 1),
+    "RNN": (1, 2),
+}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Weight:
+    """One weight tensor of a layer.
+
+    Attributes:
+        name: Name of its initializer.
+        values: Its values, float32, whatever the graph stores.
+        node: The layer.
+        channel_axis: Axis of ``values`` along which output channels lie, or ``None`` where there is no such axis.
+    """
+
+    name: str
+    values: Array
+    node: onnx.NodeProto
+    channel_axis: int | None
+
+
+def normalise(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return a copy without model-local functions, in which constants of the main graph are initializers."""
+    if model.functions:
+        from onnx import inliner
+
+        model = inliner.inline_local_functions(model)
+    copied = onnx.ModelProto()
+    copied.CopyFrom(model)
+    kept = []
+    for node in copied.graph.node:
+        value = next((a.t for a in node.attribute if a.name == "value"), None) if node.op_type == "Constant" else None
+        if value is None:
+            kept.append(node)
+            continue
+        tensor = copied.graph.initializer.add()
+        tensor.CopyFrom(value)
+        tensor.name = node.output[0]
+    if len(kept) < len(copied.graph.node):
+        nodes = [onnx.NodeProto.FromString(node.SerializeToString()) for node in kept]
+        del copied.graph.node[:]
+        copied.graph.node.extend(nodes)
+    return copied
+
+
+def find_weights(model: onnx.ModelProto) -> list[Weight]:
+    """Return the weight tensors of convolutions, linear and recurrent layers, in the order of their layers.
+
+    Args:
+        model: A model in the form of :func:`normalise`.
+
+    Raises:
+        ModelError: There are none in floating point: a quantised model, or none of layers.
+    """
+    tensors = {t.name: t for t in model.graph.initializer if t.data_type in _FLOATS and len(t.dims) >= 2}
+    found: dict[str, Weight] = {}
+    for node in model.graph.node:
+        for position in _POSITIONS.get(node.op_type, ()):
+            name = node.input[position] if position < len(node.input) else ""
+            if name in tensors and name not in found:
+                values = numpy_helper.to_array(tensors[name]).astype(np.float32)
+                found[name] = Weight(name, values, node, _channel_axis(node, position, values.ndim))
+    if not found:
+        raise ModelError(
+            "the model has no floating-point weights to modify", hint="evaluate the model before it is quantised"
+        )
+    return list(found.values())
+
+
+def with_weights(model: onnx.ModelProto, values: dict[str, NDArray[Any]]) -> onnx.ModelProto:
+    """Return a copy of a model in which some stored tensors have other values.
+
+    A tensor that the graph computes from constants is stored in place of its computation.
+
+    Args:
+        model: A model in the form of :func:`normalise`.
+        values: New values by name, in the old shape; stored in the old element type.
+    """
+    changed = onnx.ModelProto()
+    changed.CopyFrom(model)
+    left = dict(values)
+    for tensor in changed.graph.initializer:
+        if tensor.name in left:
+            dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type)
+            array = np.ascontiguousarray(left.pop(tensor.name)).astype(dtype)
+            tensor.CopyFrom(numpy_helper.from_array(array, tensor.name))
+    if left:
+        kept = [node for node in changed.graph.node if not set(node.output) & set(left)]
+        nodes = [onnx.NodeProto.FromString(node.SerializeToString()) for node in kept]
+        del changed.graph.node[:]
+        changed.graph.node.extend(nodes)
+        arrays = ((np.ascontiguousarray(array), name) for name, array in left.items())
+        changed.graph.initializer.extend(numpy_helper.from_array(array, name) for array, name in arrays)
+    return changed
+
+
+def change_weights(model: onnx.ModelProto, change: Callable[[Weight], Array]) -> onnx.ModelProto:
+    """Return a copy of a model in which every weight tensor is what ``change`` makes of it."""
+    model = normalise(model)
+    return with_weights(model, {weight.name: change(weight) for weight in find_weights(model)})
+
+
+def used_names(graph: onnx.GraphProto) -> Iterator[str]:
+    """Yield the name of every value that a node of the graph or of its subgraphs takes, and of every output."""
+    for node in graph.node:
+        yield from node.input
+        for attribute in node.attribute:
+            for sub in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
+                yield from used_names(sub)
+    yield from (value.name for value in graph.output)
+
+
+def use_counts(model: onnx.ModelProto) -> Counter[str]:
+    """Return how often each value of the main graph is used."""
+    return Counter(used_names(model.graph))
+
+
+def _channel_axis(node: onnx.NodeProto, position: int, n_axes: int) -> int | None:
+    if node.op_type in ("Conv", "FusedConv"):
+        return 0
+    if node.op_type == "ConvTranspose":
+        return 1
+    if position == 1 and node.op_type in ("Gemm", "FusedGemm"):
+        is_transposed = any(a.name == "transB" and a.i for a in node.attribute)
+        return 0 if is_transposed else 1
+    if position == 1 and node.op_type in ("MatMul", "FusedMatMul"):
+        is_transposed = any(a.name == "transB" and a.i for a in node.attribute)
+        return n_axes - 2 if is_transposed else n_axes - 1
+    return None

@@ -1,0 +1,74 @@
+"""Model-local functions that call themselves, or unfold to more nodes than any memory holds."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import onnx
+import pytest
+from onnx import helper
+
+from onnxfp.base.onnx_file import read_onnx
+from onnxfp.errors import ModelFormatError
+
+
+def write(path: Path, bodies: dict[str, list[str]]) -> Path:
+    """Write a model whose functions call those that are listed; the graph calls the first."""
+
+    def call(name: str) -> onnx.NodeProto:
+        return helper.make_node(name, ["x"], ["y"], domain="own" if name in bodies else "")
+
+    value = helper.make_tensor_value_info
+    graph = helper.make_graph([call(next(iter(bodies)))], "g", [value("x", 1, [1, 2])], [value("y", 1, [1, 2])])
+    model = helper.make_model(graph)
+    opsets = [helper.make_opsetid("own", 1), helper.make_opsetid("", 17)]
+    for name, callees in bodies.items():
+        model.functions.append(helper.make_function("own", name, ["x"], ["y"], list(map(call, callees)), opsets))
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
+@pytest.mark.parametrize(
+    "bodies",
+    [
+        {"f": ["f"]},
+        {"f": ["g"], "g": ["h"], "h": ["Relu", "f"]},
+        {"f": ["Relu"], "g": ["g"]},
+    ],
+    ids=["itself", "each other", "never called"],
+)
+def test_a_circle_is_refused(tmp_path: Path, bodies: dict[str, list[str]]) -> None:
+    with pytest.raises(ModelFormatError, match="calls itself, 'own::"):
+        read_onnx(write(tmp_path / "evil.onnx", bodies))
+
+
+def test_a_circle_through_a_subgraph_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path / "evil.onnx", {"f": ["If"]})
+    model = onnx.load(path)
+    branch = model.functions[0].node[0].attribute.add(name="then_branch", type=5).g
+    branch.node.append(helper.make_node("f", ["x"], ["y"], domain="own"))
+    path.write_bytes(model.SerializeToString())
+    with pytest.raises(ModelFormatError, match="calls itself"):
+        read_onnx(path)
+
+
+@pytest.mark.parametrize("times", [2, 500])
+def test_doubling_over_and_over_is_refused_at_once(tmp_path: Path, times: int) -> None:
+    bodies = {f"f{i}": [f"f{i + 1}"] * times for i in range(60)} | {"f60": ["Relu"]}
+    path = write(tmp_path / "evil.onnx", bodies)
+    began = time.process_time()
+    with pytest.raises(ModelFormatError, match="unfolds to more than 1048576 nodes"):
+        read_onnx(path)
+    assert time.process_time() - began < 1
+
+
+def test_a_long_chain_is_refused(tmp_path: Path) -> None:
+    bodies = {f"f{i}": [f"f{i + 1}"] for i in range(5000)} | {"f5000": ["Relu"]}
+    with pytest.raises(ModelFormatError, match="more than 64 deep"):
+        read_onnx(write(tmp_path / "evil.onnx", bodies))
+
+
+def test_functions_that_share_others_are_taken(tmp_path: Path) -> None:
+    bodies = {f"f{i}": [f"f{i + 1}"] * 2 for i in range(10)} | {"f10": ["Relu"]}
+    read_onnx(write(tmp_path / "good.onnx", bodies))

@@ -1,0 +1,132 @@
+"""Variants that are trained: what changes, what must not, and that the ONNX file is what was trained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from onnxfp.base.torch_copy import build_torch_copy
+from onnxfp.errors import ModelError, ParameterError
+from onnxfp.types import InputSpec, OutputSpec
+from onnxfp.variants.material import Material
+from onnxfp.variants.pruning import prune_globally
+from onnxfp.variants.training import Training, train_copy
+from onnxfp.variants.weights import find_weights
+
+Maker = Callable[..., onnx.ModelProto]
+
+
+def scores(model: onnx.ModelProto, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    return np.asarray(session.run(None, {"image": inputs})[0])
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Compute on one thread: the tensors are so small that more only wait for each other."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def material(make_classifier: Maker) -> Material:
+    """A small base, and images of which the brightest channel is the class."""
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 3, 256)
+    images = rng.random((256, 3, 8, 8), np.float32) * 0.6
+    images[np.arange(256), labels] += 0.4
+    base = make_classifier(seed=0)
+    spec = InputSpec("image", (3, 8, 8), "float32", "NCHW", None)
+    return Material(base, spec, OutputSpec("logits", "scores", 5), images, labels)
+
+
+def accuracy(model: onnx.ModelProto, material: Material) -> float:
+    return float((scores(model, material.inputs).argmax(1) == material.labels).mean())
+
+
+def changed(model: onnx.ModelProto, material: Material) -> set[str]:
+    before = {t.name: onnx.numpy_helper.to_array(t) for t in material.model.graph.initializer}
+    after = {t.name: onnx.numpy_helper.to_array(t) for t in model.graph.initializer}
+    assert set(before) == set(after)
+    return {name for name in before if not np.array_equal(before[name], after[name])}
+
+
+def test_fine_tuning_learns_and_touches_the_layers_it_is_told_to(material: Material) -> None:
+    last = train_copy(material, Training(layers="last", epochs=4, learning_rate=0.003))
+    everything = train_copy(material, Training(layers="all", epochs=4, learning_rate=0.003))
+    assert changed(last, material) == {"w2", "b2"}
+    assert changed(everything, material) == {"w1", "w2", "b2"}
+    start = accuracy(material.model, material)
+    # Three classes of five: chance is a fifth for the base, which was never trained on them.
+    assert accuracy(last, material) > start + 0.3
+    assert accuracy(everything, material) > start + 0.3
+
+
+def test_training_repeats_for_a_seed(material: Material) -> None:
+    how = Training(epochs=0.5, learning_rate=0.003, redone="last")
+    one, again = train_copy(material, how), train_copy(material, how)
+    assert one.SerializeToString(deterministic=True) == again.SerializeToString(deterministic=True)
+    other = train_copy(replace(material, seed=1), how)
+    assert not np.array_equal(scores(one, material.inputs[:4]), scores(other, material.inputs[:4]))
+
+
+def test_the_file_computes_what_was_trained(material: Material) -> None:
+    trained = train_copy(material, Training(epochs=1, learning_rate=0.003))
+    onnx.checker.check_model(trained, full_check=True)
+    copy = build_torch_copy(trained)
+    with torch.no_grad():
+        expected = copy(torch.from_numpy(material.inputs[:16])).numpy()
+    assert np.allclose(scores(trained, material.inputs[:16]), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_pruned_weights_stay_pruned(material: Material) -> None:
+    start = prune_globally(material.model, 0.6)
+    trained = train_copy(material, Training(epochs=2, learning_rate=0.003, keep_zeros=True), start)
+    for before, after in zip(find_weights(start), find_weights(trained), strict=True):
+        assert np.array_equal(before.values == 0, after.values == 0)
+    assert accuracy(trained, material) > accuracy(start, material)
+
+
+@pytest.mark.parametrize("teacher", ["hard labels", "soft labels"])
+def test_a_student_that_begins_anew_learns_to_agree_with_the_base(material: Material, teacher: str) -> None:
+    how = Training(redone="all", teacher=teacher, epochs=10, learning_rate=0.01)  # type: ignore[arg-type]
+    student = train_copy(material, how)
+    untrained = train_copy(material, replace(how, epochs=0.0, learning_rate=1e-9))
+    base = scores(material.model, material.inputs).argmax(1)
+    agreement = (scores(student, material.inputs).argmax(1) == base).mean()
+    assert agreement > (scores(untrained, material.inputs).argmax(1) == base).mean() + 0.15
+    weights = {w.name: w.values for w in find_weights(student)}
+    for weight in find_weights(material.model):
+        correlation = np.corrcoef(weight.values.ravel(), weights[weight.name].ravel())[0, 1]
+        # Hundreds of weights: five standard deviations of the correlation of independent ones.
+        assert abs(correlation) < 5 / np.sqrt(weight.values.size)
+
+
+def test_adversarial_training_resists_what_the_base_does_not(material: Material) -> None:
+    plain = train_copy(material, Training(epochs=4, learning_rate=0.003))
+    hardened = train_copy(material, Training(epochs=4, learning_rate=0.003, adversarial=0.1))
+
+    def attacked(model: onnx.ModelProto) -> float:
+        copy, x = build_torch_copy(model), torch.from_numpy(material.inputs).requires_grad_(True)
+        y = torch.from_numpy(np.asarray(material.labels))
+        (gradient,) = torch.autograd.grad(torch.nn.functional.cross_entropy(copy(x), y), x)
+        moved = (x + 0.1 * gradient.sign()).detach().numpy()
+        return float((scores(model, moved).argmax(1) == material.labels).mean())
+
+    assert attacked(hardened) > attacked(plain)
+
+
+def test_no_labels_and_runaway_training_are_said(material: Material) -> None:
+    with pytest.raises(ParameterError, match="labelled data"):
+        train_copy(replace(material, labels=None), Training())
+    with pytest.raises(ModelError, match="finite"):
+        train_copy(material, Training(epochs=3, learning_rate=1e30))
