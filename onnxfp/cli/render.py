@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
-import sys
-import textwrap
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
@@ -266,15 +263,18 @@ def _describe_power(power: Power) -> str:
 
 
 def _print_table(title: str, rows: Iterable[tuple[str, str]]) -> None:
-    # rich could do this, but its import takes as long as a verification's own work.
-    rows = list(rows)
-    indent = max((len(name) for name, _ in rows), default=0) + 2
-    # A fixed width where no terminal says otherwise, so that output in files and tests is the same everywhere.
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else _WIDTH
-    click.echo(click.style(title, italic=True))
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left", show_header=False, box=None, pad_edge=False)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
     for name, value in rows:
-        label = click.style(name, bold=True) + " " * (indent - len(name))
-        for line in value.splitlines():
-            for part in textwrap.wrap(line, max(width - indent, 20)) or [""]:
-                click.echo((label + part).rstrip())
-                label = " " * indent
+        table.add_row(name, value)
+    # A fixed width where no terminal says otherwise, so that output in files and tests is the same everywhere.
+    console = Console(highlight=False, markup=False)
+    console = console if console.is_terminal else Console(highlight=False, markup=False, width=_WIDTH)
+    with console.capture() as capture:
+        console.print(table)
+    for line in capture.get().splitlines():
+        click.echo(line.rstrip())

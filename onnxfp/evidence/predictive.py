@@ -24,13 +24,11 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from math import lgamma
 
 import numpy as np
 from numpy.typing import NDArray
 
 from onnxfp.errors import ParameterError
-from onnxfp.evidence.statistics import log_gamma
 
 WIDEST_SPREAD = 0.15
 """Correlation ``rho`` up to which the prior is flat. At a mean rate of 20 %: a standard deviation of 15 points."""
@@ -75,39 +73,31 @@ def predict_matches(pool: Sequence[tuple[int, int]], n_examples: int) -> Predict
     alpha, beta, log_weight = _grid()
     log_weight = log_weight.copy()
     for (matches, asked), times in Counter(pool).items():
-        log_weight += times * _log_probability(matches, asked, alpha, beta)
+        log_weight += times * _log_probability(np.array([matches]), asked, alpha, beta)[:, 0]
     weight = np.exp(log_weight - log_weight.max())
     weight /= weight.sum()
     kept = weight > _NEGLIGIBLE
     weight, alpha, beta = weight[kept], alpha[kept], beta[kept]
+    counts = np.arange(n_examples + 1)
     probability = np.zeros(n_examples + 1)
-    step = max(1, _CHUNK // (n_examples + 1))
+    step = max(1, _CHUNK // len(counts))
     for first in range(0, len(weight), step):
         part = slice(first, first + step)
-        probability += weight[part] @ np.exp(_log_probabilities(n_examples, alpha[part], beta[part]))
+        probability += weight[part] @ np.exp(_log_probability(counts, n_examples, alpha[part], beta[part]))
     tail = np.minimum(probability[::-1].cumsum()[::-1], 1.0)
     tail[0] = 1.0
     return Prediction(tail, float(weight @ (alpha / (alpha + beta))))
 
 
-def _log_probability(count: int, n: int, alpha: NDArray[np.float64], beta: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the logarithm of the beta-binomial probability of one count, for each ``alpha`` and ``beta``."""
-    choices = lgamma(n + 1) - lgamma(count + 1) - lgamma(n - count + 1)
-    among = log_gamma(count + alpha) + log_gamma(n - count + beta) - log_gamma(n + alpha + beta)
-    return np.asarray(choices + among - (log_gamma(alpha) + log_gamma(beta) - log_gamma(alpha + beta)))
+def _log_probability(
+    counts: NDArray[np.int64], n: int, alpha: NDArray[np.float64], beta: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return ``(len(alpha), len(counts))`` logarithms of the beta-binomial probabilities."""
+    from scipy.special import betaln, gammaln
 
-
-def _log_probabilities(n: int, alpha: NDArray[np.float64], beta: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return ``(len(alpha), n + 1)`` logarithms of the beta-binomial probabilities of ``0`` to ``n``.
-
-    Each from the one before: a logarithm of a ratio is several times cheaper than gamma functions.
-    """
-    count = np.arange(n, dtype=np.float64)
-    left = n - count
-    found = np.empty((len(alpha), n + 1))
-    found[:, 0] = _log_probability(0, n, alpha, beta)
-    np.log((left * (count + alpha[:, None])) / ((count + 1) * (left - 1 + beta[:, None])), out=found[:, 1:])
-    return np.cumsum(found, axis=1, out=found)
+    choices = gammaln(n + 1) - gammaln(counts + 1) - gammaln(n - counts + 1)
+    a, b = alpha[:, None], beta[:, None]
+    return np.asarray(choices + betaln(counts + a, n - counts + b) - betaln(a, b))
 
 
 @cache
