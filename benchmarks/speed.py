@@ -220,6 +220,20 @@ SECTIONS: dict[str, tuple[str, Callable[[torch.device], list[Row]]]] = {
 }
 
 
+def write(measured: dict[str, Any]) -> None:
+    """Write SPEED.md from the rows of every section that was measured, and print the table."""
+    versions = f"onnxfp {onnxfp.__version__}, torch {torch.__version__}, onnxruntime {onnxruntime.__version__}"
+    machine = f"{os.cpu_count()} cores, {torch.get_num_threads()} thread(s) of torch"
+    lines = [f"Written by `make benchmark-speed` ({versions}, numpy {np.__version__}; {machine})."]
+    for name, (title, _) in SECTIONS.items():
+        if name in measured:
+            lines += ["", f"## {title} ({measured[name]['device']})", "", "| what | figure | target | sizes |"]
+            lines += ["|---|---|---|---|", *("| " + " | ".join(row) + " |" for row in measured[name]["rows"])]
+    text = (HERE / "speed_text.md").read_text(encoding="utf-8")
+    (HERE / "SPEED.md").write_text(text.replace("{table}", "\n".join(lines)), encoding="utf-8")
+    print("\n".join(lines))
+
+
 def main() -> None:
     """Measure, and write the table."""
     parser = argparse.ArgumentParser()
@@ -236,16 +250,7 @@ def main() -> None:
         measured[name] = {"device": arguments.device, "rows": rows}
         NUMBERS.parent.mkdir(parents=True, exist_ok=True)
         NUMBERS.write_text(json.dumps(measured))
-    versions = f"onnxfp {onnxfp.__version__}, torch {torch.__version__}, onnxruntime {onnxruntime.__version__}"
-    machine = f"{os.cpu_count()} cores, {torch.get_num_threads()} thread(s) of torch"
-    lines = [f"Written by `make benchmark-speed` ({versions}, numpy {np.__version__}; {machine})."]
-    for name, (title, _) in SECTIONS.items():
-        if name in measured:
-            lines += ["", f"## {title} ({measured[name]['device']})", "", "| what | figure | target | sizes |"]
-            lines += ["|---|---|---|---|", *("| " + " | ".join(row) + " |" for row in measured[name]["rows"])]
-    text = (HERE / "speed_text.md").read_text(encoding="utf-8")
-    (HERE / "SPEED.md").write_text(text.replace("{table}", "\n".join(lines)), encoding="utf-8")
-    print("\n".join(lines))
+    write(measured)
 
 
 if __name__ == "__main__":

@@ -24,8 +24,9 @@ def peers(network: nn.Module, images: Tensor, labels: Tensor, *, epsilon: float,
 
 def _foolbox(network: nn.Module, images: Tensor, labels: Tensor, epsilon: float, step: float, steps: int) -> Attack:
     import foolbox
+    from foolbox.models.pytorch import PyTorchModel
 
-    model = foolbox.PyTorchModel(network, bounds=(0, 1), device=images.device)
+    model = PyTorchModel(network, bounds=(0, 1), device=images.device)
     attack = foolbox.attacks.LinfPGD(abs_stepsize=step, steps=steps, random_start=False)
     return lambda: attack(model, images, foolbox.criteria.TargetedMisclassification(labels), epsilons=epsilon)
 

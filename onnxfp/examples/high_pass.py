@@ -40,9 +40,7 @@ class HighPass:
                     f"cutoff {cutoff} removes every frequency of an axis of length {shape[axis]}",
                     hint="half of the resolution is a high value already",
                 )
-        self._projections = [
-            (axis + 1, _low_projection(shape[axis], cutoff).to(device)) for axis in spatial_axes if cutoff
-        ]
+        self._projections = [(axis + 1, _low_rows(shape[axis], cutoff).to(device)) for axis in spatial_axes if cutoff]
 
     def __call__(self, signal: torch.Tensor) -> torch.Tensor:
         """Return ``signal`` without its low frequencies.
@@ -66,7 +64,7 @@ def low_pass(
         spatial_axes: Axes of one example to filter along.
         cutoff: Number of low coefficients kept along each axis; all of them where an axis is not longer.
     """
-    projections = [(axis + 1, _low_projection(shape[axis], min(cutoff, shape[axis]))) for axis in spatial_axes]
+    projections = [(axis + 1, _low_rows(shape[axis], min(cutoff, shape[axis]))) for axis in spatial_axes]
 
     def apply(signal: torch.Tensor) -> torch.Tensor:
         return _project(signal, [(axis, matrix.to(signal.device)) for axis, matrix in projections])
@@ -75,14 +73,19 @@ def low_pass(
 
 
 def _project(signal: torch.Tensor, projections: Iterable[tuple[int, torch.Tensor]]) -> torch.Tensor:
-    for axis, projection in projections:
-        signal = torch.movedim(torch.movedim(signal, axis, -1) @ projection, -1, axis)
+    # To the few coefficients of every axis first, and back: their number is small beside the length.
+    projections = list(projections)
+    for axis, rows in projections:
+        signal = torch.movedim(torch.movedim(signal, axis, -1) @ rows.T, -1, axis)
+    for axis, rows in reversed(projections):
+        signal = torch.movedim(torch.movedim(signal, axis, -1) @ rows, -1, axis)
     return signal
 
 
-def _low_projection(length: int, cutoff: int) -> torch.Tensor:
+def _low_rows(length: int, cutoff: int) -> torch.Tensor:
+    """Return the first rows of the orthonormal DCT-II matrix, ``(cutoff, length)`` float32."""
     position = torch.arange(length, dtype=torch.float64) + 0.5
     frequency = torch.arange(cutoff, dtype=torch.float64)[:, None]
     rows = torch.cos(pi / length * frequency * position) * sqrt(2.0 / length)
     rows[:1] /= sqrt(2.0)
-    return (rows.T @ rows).to(torch.float32)
+    return rows.to(torch.float32)
