@@ -39,7 +39,7 @@ def test_an_interval_contains_its_estimate(count: tuple[int, int], confidence: f
 @given(st.integers(1, 300), rates, rates)
 def test_a_tail_falls_with_the_count_and_grows_with_the_rate(n: int, a: float, b: float) -> None:
     low, high = sorted((a, b))
-    assert (binomial_tails(n, low) <= binomial_tails(n, high) + 1e-12).all()
+    assert (binomial_tails(n, low) <= binomial_tails(n, high) + 1e-15).all()
     assert (np.diff(binomial_tails(n, low)) <= 0).all()
 
 
