@@ -102,7 +102,7 @@ def _summary(evaluation: Evaluation) -> Table:
         table.add_row(name, text if at_worst is None else f"{text}; worst {at_worst.value:.1%}")
     table.add_row("AUC", _describe(summary.auc, summary.confidence, as_share=False))
     table.add_row("ARUC", _describe(summary.aruc, summary.confidence, as_share=False))
-    table.add_row("true matches", f"{_describe(summary.true_match_rate, summary.confidence)} at zero false matches")
+    table.add_row("true matches", _describe(summary.true_match_rate, summary.confidence, note=" at zero false matches"))
     least = "no count" if evaluation.least_matches is None else f"{evaluation.least_matches} matches or more"
     n_asked = next((row.outcome.counts.n_asked for row in evaluation.rows if row.outcome), 0)
     table.add_row(
@@ -115,12 +115,12 @@ def _summary(evaluation: Evaluation) -> Table:
     return table
 
 
-def _describe(estimate: Estimate | None, confidence: float, *, as_share: bool = True) -> str:
+def _describe(estimate: Estimate | None, confidence: float, *, as_share: bool = True, note: str = "") -> str:
     if estimate is None:
-        return "unknown without variants and references"
+        return "unknown without variants and references to compare"
     value, lower, upper = estimate.value, estimate.interval.lower, estimate.interval.upper
     if as_share:
-        return f"{value:.1%}, {confidence:.0%} interval {lower:.1%} to {upper:.1%}"
+        return f"{value:.1%}{note}, {confidence:.0%} interval {lower:.1%} to {upper:.1%}"
     return f"{value:.3f}, {confidence:.0%} interval {lower:.3f} to {upper:.3f}"
 
 

@@ -223,7 +223,7 @@ def _trained() -> list[Variant]:
     found += [pruned(share, SUITES[1], 2.0) for share in (0.5, 0.8)]
     found += [pruned(0.9, SUITES[2], 10.0)]
     found += [
-        trained(f"adversarial-{epochs:g}", "adversarial fine-tuning", epochs, suite, adversarial=4 / 255, epochs=epochs)
+        trained(f"adversarial-{epochs:g}", "adversarial fine-tuning", epochs, suite, adversarial=2 / 255, epochs=epochs)
         for suite, epochs in ((SUITES[1], 1.0), (SUITES[2], 5.0))
     ]
     for suite, epochs in ((SUITES[1], 10.0), (SUITES[2], 60.0)):

@@ -124,9 +124,10 @@ def _descend(
     for batch in _batches(n, size, n_steps, generator):
         x = _augment(torch.from_numpy(material.inputs[batch.numpy()]), material.input.layout, generator)
         x, y = x.to(student.device), targets[batch.to(targets.device)]
-        if training.adversarial:
-            x = _adversarial(loss, x, y, training.adversarial * span)
         value = loss(x, y)
+        if training.adversarial:
+            # Half of each: on adversarial inputs alone a network that never saw any forgets the others first.
+            value = (value + loss(_adversarial(loss, x, y, training.adversarial * span), y)) / 2
         optimiser.zero_grad()
         torch.autograd.backward(value)
         torch.nn.utils.clip_grad_norm_(trained, 5.0)
