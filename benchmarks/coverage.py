@@ -2,9 +2,10 @@
 
     make benchmark-coverage
 
-Every model has random weights and is exported by PyTorch's present exporter at several opsets and by its older one. The
-torch copy's scores are compared with onnxruntime's (optimisations off), its input gradient with that of the native
-network. Results are kept in .cache/coverage.jsonl as they come, so an interrupted run goes on.
+Every PyTorch model has random weights and is exported by PyTorch's present exporter at several opsets and by its older
+one. The torch copy's scores are compared with onnxruntime's (optimisations off), its input gradient with that of the
+native network. What other frameworks export (export_origins.py) is compared with onnxruntime alone, and really
+fingerprinted. Results are kept in .cache/coverage.jsonl as they come, so an interrupted run goes on.
 """
 
 from __future__ import annotations
@@ -26,11 +27,15 @@ import onnxruntime
 import torch
 from torch import nn
 
+import onnxfp
+from onnxfp.base.gradient import measure_gradient
 from onnxfp.base.onnx_file import read_onnx
 from onnxfp.base.parity import measure_parity
 from onnxfp.base.session import ModelSession
 from onnxfp.base.torch_copy import build_torch_copy
 from onnxfp.errors import OnnxfpError
+from onnxfp.examples.defaults import Choices
+from onnxfp.types import Bounds, InputGrid
 
 HERE = Path(__file__).parent
 # A CPU build of torch beside torchvision's CUDA build lacks the schema of these operators, which no classifier needs.
@@ -40,6 +45,7 @@ for _name in ("nms", "qnms"):
         _LIBRARY.define(f"{_name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
 
 CACHE = HERE.parent / ".cache" / "coverage.jsonl"
+ORIGINS = HERE.parent / ".cache" / "origins"
 
 TORCHVISION = (
     *("alexnet", "vgg11_bn", "resnet18", "squeezenet1_1", "densenet121", "googlenet", "inception_v3", "mobilenet_v2"),
@@ -65,6 +71,19 @@ TIMM = (
 EXPORTERS = (("dynamo", 18), ("dynamo", None), ("dynamo", 23), ("torchscript", 13), ("torchscript", 17))
 MAX_SCORE_DIFFERENCE, MAX_GRADIENT_DIFFERENCE = 1e-4, 1e-3
 N_ROUNDINGS = 8
+N_FINGERPRINTED = 10
+# What the files of other frameworks leave to their user: values of inputs that tf2onnx adds for captured constants, and
+# the size of images.
+ORIGIN_OPTIONS: dict[str, dict[str, Any]] = {
+    "keras-EfficientNetV2B0": {"fixed_parts": {"Sub/y": (0.485, 0.456, 0.406), "Sqrt/x": (0.229, 0.224, 0.225)}},
+    "keras-MobileNetV3Small": {"input_shape": (224, 224, 3)},
+}
+ORIGINS_TEXT = """\
+*Scores* as above. *Gradient*: median difference between the copy's gradient and finite differences of onnxruntime's
+own scores, which kinks of the network disturb by some percents; empty where saturated probabilities leave nothing to
+compare. *Fingerprint*: match rate of the very file with its own fingerprint of {n} examples, and the candidates that
+it took. scikit-learn's models are trained on its digits; Keras's have random weights.
+"""
 TEXT = """\
 # Which architectures can be fingerprinted
 
@@ -163,6 +182,46 @@ def measure(network: nn.Module, size: int, exporter: str, opset: int | None) -> 
     return row
 
 
+def measure_origin(path: Path) -> dict[str, Any]:
+    """Return one row of the table of other frameworks."""
+    stem = path.stem.rsplit("-", 1)[0]
+    options = dict(ORIGIN_OPTIONS.get(stem, {}))
+    try:
+        file = read_onnx(path)
+        parts = options.pop("fixed_parts", {})
+        names = [value.name for value in file.proto.graph.input]
+        fixed = {name: value for name in names for part, value in parts.items() if part in name}
+        if fixed:
+            options |= {"fixed": fixed, "input_name": next(name for name in names if name not in fixed)}
+        session = ModelSession(file, provider="cpu", optimise=False, **options)
+        is_image = len(session.input.shape) == 3
+        upper = 16.0 if stem.startswith("sklearn") else 1.0
+        grid = InputGrid(Bounds(0.0, upper), 256 if is_image else 65536)
+        inputs = np.random.default_rng(0).random((4, *session.input.shape)).astype(np.float32) * np.float32(upper)
+        copy = build_torch_copy(
+            file.load_proto(),
+            input_name=session.input.name,
+            output_name=session.output.name,
+            fixed=session.fixed,
+        )
+        copy.adapt(session.output.kind, session.input.batch, torch.from_numpy(inputs))
+        parity = measure_parity(copy, session, inputs)
+        gradient = measure_gradient(copy, session, inputs)
+        # A ball that lets random weights and features reach any label: here the way through matters, not the strength.
+        choices = Choices(epsilon=upper / 3, n_steps=20, step_size=upper / 50)
+        fingerprint = onnxfp.generate(
+            path, n_examples=N_FINGERPRINTED, choices=choices, grid=grid, device="cpu", **options
+        )
+        report = onnxfp.verify(path, fingerprint, provider="cpu", **options)
+    except OnnxfpError as error:
+        return {"result": "failed", "why": str(error)[:300]}
+    shown = f"{session.input.layout} {session.input.shape}"
+    found = f"{report.match_rate:.0%} of {report.counts.n_asked}, {report.counts.n_candidates} candidates"
+    is_good = parity.max_rel_difference < MAX_SCORE_DIFFERENCE and report.match_rate == 1.0
+    row = {"result": "good" if is_good else "differs", "scores": parity.max_rel_difference, "fingerprint": found}
+    return {**row, "input": shown, "fixed": list(fixed)} | ({} if gradient is None else {"gradient": gradient})
+
+
 def rounding_floor(network: nn.Module, x: torch.Tensor) -> tuple[float, float]:
     """Return how far rounding to single precision moves the native network's own scores and gradient.
 
@@ -210,6 +269,19 @@ def write_table(rows: list[dict[str, Any]]) -> None:
             ]
             lines.append("| " + " | ".join(cells) + " |")
         lines.append("")
+    origins = [row for row in rows if row["source"] == "origins"]
+    n_good = sum(row["result"] == "good" for row in origins)
+    lines += [f"## Keras (tf2onnx) and scikit-learn (skl2onnx): {n_good} of {len(origins)}", ""]
+    lines += [*ORIGINS_TEXT.format(n=N_FINGERPRINTED).splitlines(), ""]
+    lines += ["| file | input | result | scores | gradient | fingerprint |", "|---" * 6 + "|"]
+    for row in origins:
+        why = f": {row['why']}".replace("|", "/") if "why" in row else ""
+        scores = f"{row['scores']:.1e}" if "scores" in row else ""
+        gradient = f"{row['gradient']:.1%}" if "gradient" in row else ""
+        note = ", `--fix`" if row.get("fixed") else ""
+        cells = [row["name"], row.get("input", "") + note, row["result"] + why, scores, gradient]
+        lines.append("| " + " | ".join([*cells, row.get("fingerprint", "")]) + " |")
+    lines.append("")
     (HERE / "COVERAGE.md").write_text("\n".join(lines), encoding="utf-8")
 
 
@@ -241,6 +313,16 @@ def main() -> None:
             rows.append(row)
             with CACHE.open("a", encoding="utf-8") as stream:
                 stream.write(json.dumps(row) + "\n")
+    for path in sorted(ORIGINS.glob("*.onnx")):
+        if ("origins", path.stem) in {(row["source"], row["name"]) for row in rows}:
+            continue
+        if arguments.only and arguments.only not in path.stem:
+            continue
+        row = {"source": "origins", "name": path.stem, "exporter": None, "opset": None, **measure_origin(path)}
+        print(json.dumps(row), file=sys.stderr, flush=True)
+        rows.append(row)
+        with CACHE.open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps(row) + "\n")
     write_table(rows)
 
 

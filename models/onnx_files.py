@@ -18,16 +18,17 @@ from networks import Classifier
 from torch import Tensor, nn
 
 
-def export(network: Classifier, path: Path, *, half: bool = False) -> None:
+def export(network: nn.Module, path: Path, *, shape: tuple[int, ...] = (3, 32, 32), half: bool = False) -> None:
     """Write ``network`` as an ONNX file with a dynamic batch, input ``image`` and output ``logits``.
 
     Args:
         network: The trained network.
         path: The file to write.
+        shape: Shape of one image.
         half: Whether weights, input and output become float16.
     """
     network = copy.deepcopy(network).eval()
-    example = torch.rand(2, 3, 32, 32)
+    example = torch.rand(2, *shape)
     if half:
         network, example = network.half(), example.half()
     with warnings.catch_warnings():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -119,7 +120,7 @@ def generate(
         limits=limits,
     )
     base = _base_model(session)
-    grid = grid or default_grid(session)
+    grid = _grid_of(session, grid)
     n_examples = n_examples or choose_n_examples(base.n_classes)
     recipe = choose_recipe(choices or Choices(), grid, base.input.shape, base.spatial_axes, base.n_classes)
     signer = open_signer(key, passphrase)
@@ -384,10 +385,17 @@ def check(
         limits=limits,
     )
     _base_model(session)
-    grid = grid or default_grid(session)
+    grid = _grid_of(session, grid)
     draw = np.random.default_rng(0).integers(0, grid.n_levels, (8, *session.input.shape))
     levels = draw.astype(np.uint8) if grid.n_levels == 256 else draw.astype(np.uint16)
     return check_model(file, as_written(session), grid.to_model_input(levels))
+
+
+def _grid_of(session: ModelSession, grid: InputGrid | None) -> InputGrid:
+    """Return the owner's grid, along the axis where this model has its channels, or the default."""
+    if grid is None:
+        return default_grid(session)
+    return replace(grid, channel_axis=channel_axis(session.input.layout))
 
 
 def default_grid(session: ModelSession) -> InputGrid:

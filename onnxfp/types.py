@@ -25,7 +25,7 @@ Scores = NDArray[np.float32]
 
 Kind = Literal["c", "rc", "ltrc"]
 Spectrum = Literal["white", "pink"]
-Layout = Literal["NCHW", "NHWC", "NCL", "NC", "OTHER"]
+Layout = Literal["NCHW", "NHWC", "NCL", "NLC", "NCDHW", "NDHWC", "NC", "OTHER"]
 OutputKind = Literal["scores", "logit", "probability", "labels"]
 
 

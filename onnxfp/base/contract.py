@@ -147,12 +147,12 @@ def choose_output(
         wanted = "a classification" if n_classes is None else f"a classification with {n_classes} classes"
         raise ContractError(
             f"{path}: no output holds {wanted}; the model has {listing} (classifications: {found})",
-            hint="the model must answer the same question as the base; choose its output with --output",
+            hint="the model must answer the same question as the base; choose its output with --output-name",
         )
     # Several numbers say more than one, and any number more than a label.
     fitting.sort(key=lambda spec: ("scores", "logit", "probability", "labels").index(spec.kind))
     if len(fitting) > 1 and fitting[0].kind == fitting[1].kind:
-        _log.warning("%s has several classification outputs; %r is used (--output chooses)", path, fitting[0].name)
+        _log.warning("%s has several classification outputs; %r is used (--output-name chooses)", path, fitting[0].name)
     return fitting[0]
 
 
@@ -214,11 +214,19 @@ def _classify(tensor: Tensor, answer: Any, *, is_probability: bool) -> OutputSpe
 
 
 def _layout(shape: tuple[int, ...]) -> Layout:
-    if len(shape) == 3:
-        return "NHWC" if shape[2] in _CHANNELS and shape[0] not in _CHANNELS else "NCHW"
-    if len(shape) == 2:
-        return "NCL"
-    return "NC" if len(shape) == 1 else "OTHER"
+    is_last = shape[-1] in _CHANNELS and shape[0] not in _CHANNELS
+    match len(shape):
+        case 1:
+            return "NC"
+        case 2:
+            # A signal has more samples than channels.
+            return "NLC" if shape[1] < shape[0] else "NCL"
+        case 3:
+            return "NHWC" if is_last else "NCHW"
+        case 4:
+            return "NDHWC" if is_last else "NCDHW"
+        case _:
+            return "OTHER"
 
 
 def spatial_axes(layout: Layout) -> tuple[int, ...]:
@@ -227,13 +235,14 @@ def spatial_axes(layout: Layout) -> tuple[int, ...]:
     >>> spatial_axes("NCHW"), spatial_axes("NHWC"), spatial_axes("NC")
     ((1, 2), (0, 1), ())
     """
-    return {"NCHW": (1, 2), "NHWC": (0, 1), "NCL": (1,), "NC": (), "OTHER": ()}[layout]
+    letters = "" if layout == "OTHER" else layout[1:]
+    return tuple(axis for axis, letter in enumerate(letters) if letter in "DHWL")
 
 
 def channel_axis(layout: Layout) -> int:
     """Return the axis of one example that holds channels.
 
-    >>> channel_axis("NCHW"), channel_axis("NHWC")
-    (0, 2)
+    >>> channel_axis("NCHW"), channel_axis("NHWC"), channel_axis("OTHER")
+    (0, 2, 0)
     """
-    return 2 if layout == "NHWC" else 0
+    return max(layout.find("C") - 1, 0)

@@ -12,8 +12,11 @@ from onnxfp.types import ModelInput
 
 _STEP = 1e-3
 
+# A sum of scores moves by rounding alone, by a few units of its last place; what is not larger says nothing.
+_ROUNDINGS = 16
 
-def measure_gradient(copy: TorchCopy, session: ModelSession, inputs: ModelInput, seed: int = 0) -> float:
+
+def measure_gradient(copy: TorchCopy, session: ModelSession, inputs: ModelInput, seed: int = 0) -> float | None:
     """Return how far the copy's gradient is from a finite difference of onnxruntime's scores.
 
     A random sum of the scores is followed along the sign of its gradient, the direction in which examples are
@@ -27,7 +30,8 @@ def measure_gradient(copy: TorchCopy, session: ModelSession, inputs: ModelInput,
         seed: Seeds the random sum.
 
     Returns:
-        Median of ``|difference - gradient| / |gradient|``; infinite where the gradient is zero or not finite.
+        Median of ``|difference - gradient| / |gradient|`` over the inputs where the two can be told from rounding;
+        ``None`` where they nowhere can (saturated probabilities, say), infinite where the gradient is not finite.
     """
     span = float(np.ptp(inputs)) or 1.0
     step = np.float32(_STEP * span)
@@ -43,6 +47,11 @@ def measure_gradient(copy: TorchCopy, session: ModelSession, inputs: ModelInput,
         raise ParityError(f"output {session.output.name!r} holds labels only, which have no gradient")
     moved = (ahead.astype(np.float64) - behind) @ mix
     predicted = 2.0 * float(step) * np.abs(slopes.astype(np.float64)).reshape(len(slopes), -1).sum(axis=1)
-    if not np.isfinite(predicted).all() or not predicted.all():
+    if not np.isfinite(predicted).all():
         return float("inf")
-    return float(np.median(np.abs(moved - predicted) / predicted))
+    rounding = _ROUNDINGS * np.finfo(np.float32).eps * (np.abs(ahead) @ np.abs(mix)).astype(np.float64)
+    larger = np.maximum(np.abs(moved), predicted)
+    can_tell = larger > rounding
+    if not can_tell.any():
+        return None
+    return float(np.median(np.abs(moved - predicted)[can_tell] / np.maximum(predicted, rounding)[can_tell]))

@@ -48,7 +48,8 @@ class ModelCheck:
         opsets: Opset that the model imports, by domain.
         operators: Every operator in the graph.
         parity: Agreement with onnxruntime, or ``None`` where the model could not be converted.
-        gradient_error: See :func:`~onnxfp.base.gradient.measure_gradient`, or ``None``.
+        gradient_error: See :func:`~onnxfp.base.gradient.measure_gradient`; ``None`` without a copy, or where the scores
+            are too flat to tell.
         computes_in_float32: Whether half-precision parts are computed in float32.
         milliseconds: Time of one forward and backward pass per example, or ``None``.
         problem: Why the model cannot be fingerprinted, or empty.
@@ -115,7 +116,7 @@ def list_operators(model: onnx.ModelProto) -> tuple[OperatorUse, ...]:
         for node in pending.pop().node:
             version = schema_version(node.op_type, node.domain, opsets.get(node.domain, 1))
             counts[node.domain, node.op_type, version] += 1
-            pending += [a.g for a in node.attribute if a.HasField("g")]
+            pending += [graph for a in node.attribute for graph in (a.g, *a.graphs)]
     return tuple(
         OperatorUse(f"{domain}::{name}" if domain else name, version, n, find(domain, name, version) is not None)
         for (domain, name, version), n in counts.most_common()

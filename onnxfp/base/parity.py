@@ -149,7 +149,7 @@ def _intermediate_values(session: ModelSession, inputs: ModelInput, names: list[
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.log_severity_level = 4
     probe = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    values = probe.run(names, {session.input.name: inputs.astype(session.input.dtype)})
+    values = probe.run(names, session.feeds(inputs.astype(session.input.dtype)))
     return {name: value for name, value in zip(names, values, strict=True) if isinstance(value, np.ndarray)}
 
 

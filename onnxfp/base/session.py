@@ -144,10 +144,14 @@ class ModelSession:
             return False
         return bool((scores >= 0).all() and np.allclose(scores.sum(axis=1), 1.0, atol=1e-2))
 
+    def feeds(self, batch: NDArray[Any]) -> dict[str, NDArray[Any]]:
+        """Return what every graph input is fed for a batch of the chosen input's own element type."""
+        others = {name: self._for_batch(name, value, len(batch)) for name, value in self.fixed.items()}
+        return {self.input.name: batch, **others}
+
     def _run(self, names: list[str], batch: NDArray[Any]) -> list[Any]:
         try:
-            others = {name: self._for_batch(name, value, len(batch)) for name, value in self.fixed.items()}
-            return self._runtime.run(names, {self.input.name: batch, **others})
+            return self._runtime.run(names, self.feeds(batch))
         except RefusedError as error:
             raise SuspectError(
                 f"{self.model.path} failed on a batch of shape {batch.shape}: {error}",

@@ -198,7 +198,12 @@ def print_check(found: ModelCheck, path: Path, *, as_json: bool) -> None:
     if parity is not None:
         rows += [
             ("scores", _describe_parity(parity)),
-            ("gradient", f"differs from onnxruntime's finite differences by {found.gradient_error:.1%}"),
+            (
+                "gradient",
+                "the scores are too flat, on noise, to compare it"
+                if found.gradient_error is None
+                else f"differs from onnxruntime's finite differences by {found.gradient_error:.1%}",
+            ),
             ("speed", f"{found.milliseconds:.1f} ms for a forward and backward pass of one example"),
         ]
     if found.computes_in_float32:

@@ -64,7 +64,8 @@ class Descent:
     def _update(self, examples: Tensor, gradient: Tensor, seeds: Tensor) -> Tensor:
         if self._recipe.filtered == "gradient":
             gradient = self._high_pass(gradient)
-        moved = examples - self._step_size * gradient.sign()
+        # Where a graph overflows on its way (a sigmoid spelled with Exp), the gradient is not a number: no step there.
+        moved = examples - self._step_size * gradient.nan_to_num().sign()
         if self._recipe.filtered == "perturbation":
             moved = seeds + self._high_pass(moved - seeds)
         return moved

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import logging
+
 import torch
 
+from onnxfp.base.gradient import measure_gradient
 from onnxfp.base.parity import Parity, check_parity, measure_parity
 from onnxfp.base.session import ModelSession
 from onnxfp.base.torch_copy import build_torch_copy
 from onnxfp.examples.derivation import DerivationContext
 from onnxfp.examples.gradients import CopyGradient, QueryGradient, affine_tensors
 from onnxfp.types import ModelInput
+
+N_GRADIENT_PROBES = 8
+"""Probes on which the copy's gradient is compared with finite differences."""
+
+SUSPICIOUS_GRADIENT = 0.5
+"""Relative difference from which on the owner is warned. Kinks disturb finite differences, so no copy is refused for
+it: an example counts only when onnxruntime gives it its label, whatever the gradient was."""
+
+_log = logging.getLogger(__name__)
 
 
 class CopySource:
@@ -37,6 +49,13 @@ class CopySource:
         self._copy.to(device)
         self._copy.adapt(session.output.kind, session.input.batch, torch.from_numpy(probes).to(device))
         self._before = check_parity(self._copy, plain, probes)
+        error = measure_gradient(self._copy, plain, probes[:N_GRADIENT_PROBES])
+        if error is not None and error > SUSPICIOUS_GRADIENT:
+            _log.warning(
+                "the torch copy's gradient differs from onnxruntime's finite differences by %.0f%%: examples may not "
+                "reach their labels",
+                100 * error,
+            )
 
     def gradient(self, context: DerivationContext, *, gives_probabilities: bool) -> CopyGradient:
         """Return the gradient for a recipe; kind ``c`` leaves the weights alone."""

@@ -9,7 +9,7 @@ import numpy as np
 from onnxfp.base.contract import channel_axis
 from onnxfp.base.session import Answers, ModelSession
 from onnxfp.errors import ContractError
-from onnxfp.types import InputGrid, InputSpec, Layout, Levels, ModelInput
+from onnxfp.types import InputGrid, InputSpec, Levels, ModelInput
 
 
 class OnnxSuspect:
@@ -34,7 +34,8 @@ class OnnxSuspect:
     ) -> None:
         self.session = session
         self._axes = _axes_between(session, base_input)
-        self._grid = suspect_grid or _natural_grid(session.input, base_input, grid)
+        own = suspect_grid or _natural_grid(session.input, base_input, grid)
+        self._grid = replace(own, channel_axis=channel_axis(session.input.layout))
 
     def answer(self, levels: Levels) -> Answers:
         """Ask the suspect.
@@ -61,11 +62,9 @@ def _axes_between(session: ModelSession, base: InputSpec) -> tuple[int, ...]:
     same = tuple(range(len(base.shape)))
     if own.shape == base.shape:
         return same
-    transposed: dict[tuple[Layout, Layout], tuple[int, ...]] = {
-        ("NCHW", "NHWC"): (1, 2, 0),
-        ("NHWC", "NCHW"): (2, 0, 1),
-    }
-    axes = transposed.get((base.layout, own.layout), same)
+    axes = same
+    if sorted(own.layout) == sorted(base.layout):
+        axes = tuple(base.layout.index(letter) - 1 for letter in own.layout[1:])
     if len(own.shape) != len(base.shape) or tuple(base.shape[axis] for axis in axes) != own.shape:
         raise ContractError(
             f"{session.model.path}: input {own.name!r} takes examples of shape {own.shape}, the fingerprint's have "
@@ -77,8 +76,7 @@ def _axes_between(session: ModelSession, base: InputSpec) -> tuple[int, ...]:
 
 def _natural_grid(own: InputSpec, base: InputSpec, grid: InputGrid) -> InputGrid:
     """Return the grid that the suspect's element type suggests: an image model that takes bytes takes [0, 255]."""
-    axis = channel_axis(own.layout)
     takes_bytes = own.dtype == "uint8" and grid.n_levels == 256
     if takes_bytes and base.dtype != "uint8":
-        return InputGrid(replace(grid.bounds, lower=0.0, upper=255.0), grid.n_levels, channel_axis=axis)
-    return replace(grid, channel_axis=axis)
+        return InputGrid(replace(grid.bounds, lower=0.0, upper=255.0), grid.n_levels)
+    return grid

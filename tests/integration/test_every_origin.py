@@ -66,6 +66,17 @@ def test_images_as_bytes(tmp_path: Path, make_classifier: Callable[..., onnx.Mod
     succeeds(path, Choices(kind="rc", epsilon=128, n_steps=30, step_size=12, noise=0.01))
 
 
+def test_channels_last_with_a_number_a_channel(tmp_path: Path, make_classifier: Callable[..., onnx.ModelProto]) -> None:
+    model = make_classifier()
+    nodes = [helper.make_node("Transpose", ["pixels"], ["image"], perm=[0, 3, 1, 2]), *model.graph.node]
+    del model.graph.node[:], model.graph.input[:]
+    model.graph.node.extend(nodes)
+    model.graph.input.append(helper.make_tensor_value_info("pixels", TensorProto.FLOAT, ["N", 8, 8, 3]))
+    path = tmp_path / "m.onnx"
+    path.write_bytes(model.SerializeToString())
+    succeeds(path, grid=InputGrid(mean=(0.4, 0.5, 0.6), std=(0.2, 0.3, 0.4)))
+
+
 @pytest.mark.parametrize(("n_outputs", "last"), [(4, ""), (4, "Softmax"), (1, ""), (1, "Sigmoid")])
 def test_features_and_single_numbers(tmp_path: Path, n_outputs: int, last: str) -> None:
     path = tmp_path / "m.onnx"

@@ -154,7 +154,7 @@ def test_a_batch_of_one_that_is_baked_in(tmp_path: Path, maker: Callable[[], nn.
     copy, session = convert(tmp_path / "m.onnx")
     assert session.input.batch == 1
     assert check_parity(copy, session, IMAGES).n_label_flips == 0
-    assert measure_gradient(copy, session, IMAGES) < 0.2
+    assert (measure_gradient(copy, session, IMAGES) or 1) < 0.2
 
 
 @pytest.mark.parametrize("level", ["BASIC", "EXTENDED"])
@@ -244,7 +244,7 @@ def test_channels_last_as_tensorflow_writes_it(tmp_path: Path) -> None:
     copy, session = convert(path, images)
     assert session.input.layout == "NHWC"
     check_parity(copy, session, images)
-    assert measure_gradient(copy, session, images) < 0.2
+    assert (measure_gradient(copy, session, images) or 1) < 0.2
 
 
 @pytest.mark.parametrize("n_classes", [2, 4])
@@ -284,7 +284,7 @@ def test_scikit_learns_linear_classifier(tmp_path: Path, n_classes: int, zipped:
     assert session.output.n_classes == n_classes
     assert session.output.kind == "scores"
     assert check_parity(copy, session, features).max_rel_difference < 1e-5
-    assert measure_gradient(copy, session, features) < 0.01
+    assert (measure_gradient(copy, session, features) or 1) < 0.01
 
 
 @pytest.mark.parametrize("sigmoid", [True, False])

@@ -72,6 +72,22 @@ def test_layout_bytes_and_normalisation_are_adapted(
         helper.make_tensor_value_info("raw", TensorProto.FLOAT, ["N", 3, 8, 8]),
     )
     assert (ask(as_255, InputGrid(Bounds(0, 255))) == expected).all()
+    statistics = {"mean": (0.1, 0.2, 0.3), "std": (0.5, 0.6, 0.7)}
+    restore = [
+        helper.make_node("Constant", [], [name], value=helper.make_tensor(name, 1, [3], values))
+        for name, values in statistics.items()
+    ]
+    normalised_outside = in_front(
+        model,
+        [
+            *restore,
+            helper.make_node("Mul", ["raw", "std"], ["scaled"]),
+            helper.make_node("Add", ["scaled", "mean"], ["last"]),
+            helper.make_node("Transpose", ["last"], ["image"], perm=[0, 3, 1, 2]),
+        ],
+        helper.make_tensor_value_info("raw", TensorProto.FLOAT, ["N", 8, 8, 3]),
+    )
+    assert (ask(normalised_outside, InputGrid(**statistics)) == expected).all()
 
 
 @pytest.mark.parametrize("shape", [(3, 9, 8), (1, 8, 8), (3, 8)])

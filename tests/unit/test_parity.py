@@ -10,6 +10,7 @@ import onnx
 import pytest
 import torch
 
+from onnxfp.base.gradient import measure_gradient
 from onnxfp.base.onnx_file import read_onnx
 from onnxfp.base.parity import check_parity, first_divergence, measure_parity
 from onnxfp.base.session import ModelSession
@@ -48,6 +49,37 @@ def test_a_copy_that_differs_is_refused_and_the_node_named(base_path: Path) -> N
     with torch.no_grad():
         copy.weights()["w1"].mul_(1.1)
     assert first_divergence(copy, session, INPUTS, 1e-3) == "node 'conv1' (Conv)"
+
+
+def test_the_node_is_named_beside_fixed_inputs_too(
+    tmp_path: Path, make_classifier: Callable[..., onnx.ModelProto]
+) -> None:
+    model = make_classifier()
+    model.graph.node[-1].output[0] = "cold"
+    model.graph.node.append(onnx.helper.make_node("Mul", ["cold", "heat"], ["logits"], name="warm"))
+    model.graph.input.append(onnx.helper.make_tensor_value_info("heat", onnx.TensorProto.FLOAT, ["N", 1]))
+    path = tmp_path / "m.onnx"
+    path.write_bytes(model.SerializeToString())
+    session = ModelSession(read_onnx(path), optimise=False, input_name="image", fixed={"heat": 2.0})
+    copy = build_torch_copy(session.model.load_proto(), input_name="image", fixed={"heat": np.float32([[3.0]])})
+    with pytest.raises(ParityError, match=r"node 'warm' \(Mul\)"):
+        check_parity(copy, session, INPUTS)
+
+
+def test_a_gradient_is_measured_where_scores_move(
+    tmp_path: Path, make_classifier: Callable[..., onnx.ModelProto]
+) -> None:
+    path = tmp_path / "m.onnx"
+    for last, expected in ((None, True), ("Sign", False)):
+        model = make_classifier()
+        if last:
+            model.graph.node[-1].output[0] = "scores"
+            model.graph.node.append(onnx.helper.make_node(last, ["scores"], ["logits"]))
+        path.write_bytes(model.SerializeToString())
+        session = ModelSession(read_onnx(path), optimise=False)
+        error = measure_gradient(build_torch_copy(session.model.load_proto()), session, INPUTS)
+        assert (error is not None) == expected
+        assert error is None or error < 0.1
 
 
 def test_a_copy_that_is_not_a_number_is_refused(base_path: Path) -> None:
