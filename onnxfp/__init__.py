@@ -21,6 +21,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Attestation",
     "Bounds",
+    "Evaluation",
     "Fingerprint",
     "OnnxfpError",
     "Policy",
@@ -29,6 +30,7 @@ __all__ = [
     "__version__",
     "attest",
     "check",
+    "evaluate",
     "generate",
     "load",
     "load_attestation",
@@ -39,7 +41,9 @@ if TYPE_CHECKING:
     from onnxfp.api import attest, check, generate, load, load_attestation, verify
     from onnxfp.bundle.fingerprint import Fingerprint
     from onnxfp.errors import OnnxfpError
+    from onnxfp.evaluation.evaluate import evaluate
     from onnxfp.evidence.attestation import Attestation
+    from onnxfp.evidence.evaluation import Evaluation
     from onnxfp.evidence.report import Report
     from onnxfp.evidence.verdict import Policy, Verdict
     from onnxfp.types import Bounds
@@ -47,6 +51,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Attestation": "onnxfp.evidence.attestation",
     "Bounds": "onnxfp.types",
+    "Evaluation": "onnxfp.evidence.evaluation",
     "Fingerprint": "onnxfp.bundle.fingerprint",
     "OnnxfpError": "onnxfp.errors",
     "Policy": "onnxfp.evidence.verdict",
@@ -54,6 +59,7 @@ _HOMES = {
     "Verdict": "onnxfp.evidence.verdict",
     "attest": "onnxfp.api",
     "check": "onnxfp.api",
+    "evaluate": "onnxfp.evaluation.evaluate",
     "generate": "onnxfp.api",
     "load": "onnxfp.api",
     "load_attestation": "onnxfp.api",

@@ -169,7 +169,7 @@ def generate(
         copy_parity=None
         if parity is None
         else CopyParity(parity.max_abs_difference, parity.n_label_flips, parity.n_inputs),
-        versions=_versions(),
+        versions=versions(),
     )
     fingerprint = sign_fingerprint(crafted.levels, crafted.labels, crafted.indices, manifest, signer)
     if output is not None:
@@ -295,7 +295,7 @@ def verify(
         decision=decide(counts, null, len(own), policy),
         checks=CHECKS,
         not_tested=NOT_TESTED,
-        versions=_versions(),
+        versions=versions(),
     )
 
 
@@ -452,7 +452,13 @@ def _no_passphrase(path: Path) -> bytes:
     raise ParameterError(f"the private key {path} is encrypted, and no passphrase was given")
 
 
-def _model_files(models: Models) -> list[OnnxFile]:
+def model_files(models: Models) -> list[OnnxFile]:
+    """Return the models of files and folders, each content once.
+
+    Raises:
+        FileError: A file cannot be read, or a folder holds none.
+        ModelError: One is no safe ONNX model.
+    """
     files: dict[str, OnnxFile] = {}
     for model in map(Path, models):
         paths = sorted(model.glob("*.onnx")) if model.is_dir() else [model]
@@ -466,7 +472,7 @@ def _model_files(models: Models) -> list[OnnxFile]:
 def _open_pool(models: Models, base: BaseModel, provider: Provider, limits: Limits | None) -> list[ModelSession]:
     """Open the references, so that one that does not fit is found before the long work and not after it."""
     pool = []
-    for file in _model_files(models):
+    for file in model_files(models):
         if file.digest == base.digest:
             raise ParameterError(
                 f"{file.path} is the base model itself; a reference must owe nothing to it",
@@ -484,7 +490,8 @@ def _measure_pool(
         yield ReferenceCount(session.model.digest, count_matches(labels, answers.labels), len(labels))
 
 
-def _versions() -> tuple[tuple[str, str], ...]:
+def versions() -> tuple[tuple[str, str], ...]:
+    """Return name and version of the packages that results depend on, as installed."""
     found = [("onnxfp", onnxfp.__version__)]
     for package in _PACKAGES[1:]:
         try:

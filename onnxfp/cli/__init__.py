@@ -13,6 +13,7 @@ import click
 
 import onnxfp
 from onnxfp.cli.check import check
+from onnxfp.cli.evaluate import evaluate
 from onnxfp.cli.generate import generate
 from onnxfp.cli.inspect import inspect
 from onnxfp.cli.keygen import keygen
@@ -44,7 +45,7 @@ def cli(verbose: bool) -> None:
     logger.setLevel(logging.INFO if verbose else logging.WARNING)
 
 
-for _command in (check, generate, verify, inspect, keygen, keys):
+for _command in (check, generate, verify, evaluate, inspect, keygen, keys):
     cli.add_command(_command)
 
 

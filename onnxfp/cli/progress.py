@@ -1,4 +1,4 @@
-"""The progress bar of a generation, on stderr."""
+"""The progress bars of a generation and of an evaluation, on stderr."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from onnxfp.evaluation.evaluate import EvaluationProgress
     from onnxfp.examples.crafted import Progress
 
 
@@ -46,3 +47,33 @@ def generation_bar() -> Iterator[Callable[[Progress], None]]:
         yield show
     finally:
         bar.stop()
+
+
+@contextmanager
+def evaluation_bar() -> Iterator[Callable[[EvaluationProgress], None]]:
+    """Show models asked, the last one and the time left while the block runs; silent where stderr is no terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    columns = (
+        TextColumn("asking"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[failed]}{task.fields[last]}, left"),
+        TimeRemainingColumn(compact=True),
+    )
+    console = Console(stderr=True)
+    with Bar(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("", total=None, failed="", last="")
+
+        def show(progress: EvaluationProgress) -> None:
+            bar.update(
+                task,
+                total=progress.n_total,
+                completed=progress.n_done,
+                failed=f"{progress.n_failed} failed, " if progress.n_failed else "",
+                last=progress.name or "starting",
+            )
+
+        yield show

@@ -95,7 +95,9 @@ def permute_channels(model: onnx.ModelProto, seed: int) -> onnx.ModelProto:
     return with_weights(model, changed)
 
 
-def _followers(node: onnx.NodeProto, tensors: dict[str, NDArray[np.generic]], groups: _Groups) -> dict[str, _Axes] | None:
+def _followers(
+    node: onnx.NodeProto, tensors: dict[str, NDArray[np.generic]], groups: _Groups
+) -> dict[str, _Axes] | None:
     """Return which axes of which tensors follow the channels of which value, or ``None`` where that is not known."""
     inputs, outputs = list(node.input), [name for name in node.output if name]
     kind, attributes = node.op_type, {a.name: a for a in node.attribute}
@@ -134,7 +136,13 @@ def _followers(node: onnx.NodeProto, tensors: dict[str, NDArray[np.generic]], gr
         groups.join(given, inputs[1], made)
         return {}
     if kind in _MEANS:
-        axes = list(attributes["axes"].ints) if "axes" in attributes else tensors[rest[0]].tolist() if rest and rest[0] in tensors else []
+        axes = (
+            list(attributes["axes"].ints)
+            if "axes" in attributes
+            else tensors[rest[0]].tolist()
+            if rest and rest[0] in tensors
+            else []
+        )
         # Over height and width alone, counted from the front: the channels' axis stays where it is.
         if sorted(axes) in ([2, 3], [2]):
             groups.join(given, made)

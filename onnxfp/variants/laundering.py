@@ -1,4 +1,4 @@
-"""Copies that compute the same function and look otherwise. Permuted channels are in :mod:`onnxfp.variants.channels`."""
+"""Copies that compute the same function and look otherwise. For permuted channels see ``variants/channels.py``."""
 
 from __future__ import annotations
 
@@ -151,9 +151,7 @@ def rename(model: onnx.ModelProto, seed: int, keep: Collection[str] = ()) -> onn
     return model
 
 
-def _shuffled(
-    nodes: list[onnx.NodeProto], inputs: Collection[str], rng: np.random.Generator
-) -> list[onnx.NodeProto]:
+def _shuffled(nodes: list[onnx.NodeProto], inputs: Collection[str], rng: np.random.Generator) -> list[onnx.NodeProto]:
     """Return the nodes in a random one of the orders in which each comes after what it needs."""
     produced = {name for node in nodes for name in node.output if name}
     needs = []

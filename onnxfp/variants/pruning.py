@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import onnx
+from numpy.typing import NDArray
+from onnx import numpy_helper
 
 from onnxfp.errors import ModelError, ParameterError
 from onnxfp.variants.weights import Array, Weight, change_weights, find_weights, normalise, with_weights
@@ -20,18 +25,37 @@ def prune_globally(model: onnx.ModelProto, share: float) -> onnx.ModelProto:
         ParameterError: ``share`` lies outside its range.
         ModelError: The model has no weights.
     """
-    _check(share)
-    model = normalise(model)
-    weights = find_weights(model)
-    magnitudes = np.concatenate([np.abs(weight.values).ravel() for weight in weights])
-    smallest = np.argpartition(magnitudes, n_pruned := round(share * len(magnitudes)))[:n_pruned]
-    keep = np.ones(len(magnitudes), bool)
-    keep[smallest] = False
-    ends = np.cumsum([weight.values.size for weight in weights])[:-1]
-    masks = np.split(keep, ends)
-    return with_weights(
-        model, {w.name: w.values * mask.reshape(w.values.shape) for w, mask in zip(weights, masks, strict=True)}
-    )
+    return _prune_least(model, share, np.abs)
+
+
+def prune_adaptively(model: onnx.ModelProto, share: float) -> onnx.ModelProto:
+    """Return a copy whose least important weights are zero, where importance is relative to the layer.
+
+    Batch normalisation folded into a convolution scales layers unevenly, and magnitudes then do not compare between
+    them. A weight's score here is its square over the sum of the squares of the weights of its layer that are not
+    smaller, which no scale of the layer changes: without retraining, far more of such a model can be pruned.
+
+    Args:
+        model: The base.
+        share: Share of all weights that becomes zero, in ``(0, 1)``, exact to one weight.
+
+    Raises:
+        ParameterError: ``share`` lies outside its range.
+        ModelError: The model has no weights.
+
+    References:
+        Lee et al., *Layer-adaptive Sparsity for the Magnitude-based Pruning*, arXiv:2010.07611.
+    """
+
+    def score(values: Array) -> Array:
+        squares = np.square(values.reshape(-1), dtype=np.float64)
+        order = np.argsort(-squares, kind="stable")
+        larger = np.cumsum(squares[order])
+        scores = np.empty_like(squares)
+        scores[order] = squares[order] / np.where(larger > 0, larger, 1.0)
+        return scores.reshape(values.shape).astype(np.float32)
+
+    return _prune_least(model, share, score)
 
 
 def prune_layers(model: onnx.ModelProto, share: float) -> onnx.ModelProto:
@@ -48,10 +72,8 @@ def prune_layers(model: onnx.ModelProto, share: float) -> onnx.ModelProto:
     _check(share)
 
     def change(weight: Weight) -> Array:
-        values = weight.values.copy()
-        flat = values.reshape(-1)
-        flat[np.argpartition(np.abs(flat), n_pruned := round(share * flat.size))[:n_pruned]] = 0.0
-        return values
+        kept = _all_but_least(np.abs(weight.values).ravel(), share)
+        return np.asarray(weight.values * kept.reshape(weight.values.shape))
 
     return change_weights(model, change)
 
@@ -59,7 +81,7 @@ def prune_layers(model: onnx.ModelProto, share: float) -> onnx.ModelProto:
 def prune_channels(model: onnx.ModelProto, share: float) -> onnx.ModelProto:
     """Return a copy in each of whose hidden layers the output channels of the smallest norm are zero.
 
-    The last layer stays whole: its channels are the classes. Biases stay, so that a pruned channel gives a constant.
+    The last layer stays whole: its channels are the classes. A channel goes with its bias, if its layer holds one.
 
     Args:
         model: The base.
@@ -71,7 +93,8 @@ def prune_channels(model: onnx.ModelProto, share: float) -> onnx.ModelProto:
     """
     _check(share)
     model = normalise(model)
-    changed = {}
+    biases = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer if len(t.dims) == 1}
+    changed: dict[str, NDArray[Any]] = {}
     for weight in find_weights(model)[:-1]:
         axis = weight.channel_axis
         if axis is None or not (n_pruned := int(share * weight.values.shape[axis])):
@@ -81,9 +104,30 @@ def prune_channels(model: onnx.ModelProto, share: float) -> onnx.ModelProto:
         kept = np.ones(len(norms), np.float32)
         kept[np.argsort(norms, kind="stable")[:n_pruned]] = 0.0
         changed[weight.name] = weight.values * kept.reshape([-1 if a == axis else 1 for a in range(weight.values.ndim)])
+        bias = biases.get(weight.node.input[2]) if len(weight.node.input) > 2 else None
+        if bias is not None and bias.shape == kept.shape:
+            changed[weight.node.input[2]] = bias * kept
     if not changed:
         raise ModelError(f"no hidden layer has channels enough to prune {share:.0%} of them")
     return with_weights(model, changed)
+
+
+def _prune_least(model: onnx.ModelProto, share: float, score: Callable[[Array], Array]) -> onnx.ModelProto:
+    _check(share)
+    model = normalise(model)
+    weights = find_weights(model)
+    kept = _all_but_least(np.concatenate([score(weight.values).ravel() for weight in weights]), share)
+    masks = np.split(kept, np.cumsum([weight.values.size for weight in weights])[:-1])
+    return with_weights(
+        model, {w.name: w.values * mask.reshape(w.values.shape) for w, mask in zip(weights, masks, strict=True)}
+    )
+
+
+def _all_but_least(scores: Array, share: float) -> NDArray[np.bool_]:
+    n_pruned = round(share * len(scores))
+    kept = np.ones(len(scores), bool)
+    kept[np.argpartition(scores, max(0, n_pruned - 1))[:n_pruned]] = False
+    return kept
 
 
 def _check(share: float) -> None:

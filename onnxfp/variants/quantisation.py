@@ -28,7 +28,13 @@ def quantise_dynamically(model: onnx.ModelProto) -> onnx.ModelProto:
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     # onnxruntime's convolutions of integers take unsigned weights only.
-    return _quantise(model, lambda source, target: quantize_dynamic(source, target, weight_type=QuantType.QUInt8))
+    def quantise(source: Path, target: Path) -> None:
+        prepared = onnx.load(source)
+        # It transposes weights of linear layers and leaves their old shapes behind, which onnx then refuses.
+        del prepared.graph.value_info[:]
+        quantize_dynamic(prepared, target, weight_type=QuantType.QUInt8)
+
+    return _quantise(model, quantise)
 
 
 def quantise_statically(model: onnx.ModelProto, batches: Iterable[Feeds]) -> onnx.ModelProto:

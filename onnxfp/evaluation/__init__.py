@@ -1,0 +1,1 @@
+"""Making variants, asking them and the references, and putting the record together."""

@@ -1,0 +1,203 @@
+"""Makes each variant and asks it the examples: the work of one process, which may come to its end in it."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from google.protobuf.message import EncodeError
+from numpy.typing import NDArray
+
+from onnxfp.base.isolation import Limits
+from onnxfp.base.onnx_file import read_onnx
+from onnxfp.base.runtime import Provider
+from onnxfp.base.session import ModelSession
+from onnxfp.bundle.fingerprint import Fingerprint
+from onnxfp.errors import ModelFormatError, OnnxfpError
+from onnxfp.evaluation.data import Data
+from onnxfp.evaluation.observation import Observation, Task
+from onnxfp.evaluation.scenes import synthesise
+from onnxfp.evidence.statistics import count_matches, match_rate
+from onnxfp.suspects.onnx_suspect import OnnxSuspect
+from onnxfp.types import Labels, Levels, Scores
+from onnxfp.variants.catalogue import Query, Suite, list_queries, list_variants
+from onnxfp.variants.material import N_CALIBRATION, Material
+
+N_USEFULNESS: Mapping[Suite, int] = {"quick": 500, "standard": 1000, "full": 2000}
+"""Most inputs on which usefulness is measured."""
+
+_TOP = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Which of the data usefulness is measured on, and which may be learned from; apart where anything is trained.
+
+    Attributes:
+        measured: Indices of inputs for usefulness, increasing.
+        learned: Indices of inputs for calibration and training.
+    """
+
+    measured: NDArray[np.int64]
+    learned: NDArray[np.int64]
+
+
+def split_data(n: int, suite: Suite, *, is_trained: bool) -> Split:
+    """Return which inputs serve for what, spread evenly.
+
+    Args:
+        n: Number of inputs.
+        suite: Says how many to measure on.
+        is_trained: Whether variants are trained on the data: at most a fifth is then measured on.
+    """
+    most = min(N_USEFULNESS[suite], max(1, n // 5) if is_trained else n)
+    measured = np.unique(np.linspace(0, n - 1, most).astype(np.int64))
+    learned = np.setdiff1d(np.arange(n), measured) if is_trained or n > 2 * most else np.arange(n)
+    return Split(measured, learned)
+
+
+class Examiner:
+    """Everything that one process needs to make variants and ask them.
+
+    Args:
+        base: The base model's file.
+        fingerprint: A fingerprint that was checked.
+        suite: Which variants there are.
+        data: The user's inputs, or ``None`` for synthetic ones.
+        fixed: Values of the base's other graph inputs.
+        provider: Where onnxruntime runs.
+        limits: What each model may take in a process of its own; ``None`` opens them in this one.
+    """
+
+    def __init__(
+        self,
+        base: Path,
+        fingerprint: Fingerprint,
+        suite: Suite,
+        *,
+        data: Data | None = None,
+        fixed: Mapping[str, Any] | None = None,
+        provider: Provider = "auto",
+        limits: Limits | None = None,
+    ) -> None:
+        self._file, self._fingerprint, self._suite = read_onnx(base), fingerprint, suite
+        self._data, self._fixed, self._provider, self._limits = data, dict(fixed or {}), provider, limits
+        self._manifest = fingerprint.manifest
+        self._spec = self._manifest.base
+        self._is_trained = is_trained = data is not None and data.labels is not None and suite != "quick"
+        self._levels = synthesise(self._manifest, N_USEFULNESS[suite]) if data is None else data.levels
+        self._split = split_data(len(self._levels), suite, is_trained=is_trained)
+        self._variants = {v.name: v for v in list_variants(suite, has_labels=is_trained)}
+        self._queries = {query.name: query for query in list_queries(suite)}
+
+    def observe(self, task: Task) -> Observation:
+        """Return how the task went; whatever goes wrong with it is part of the answer."""
+        began = time.monotonic()
+        try:
+            seen = self._observe(task)
+        except OnnxfpError as error:
+            seen = Observation(error=str(error) or type(error).__name__)
+        # Libraries fail in many ways on what variants do to a graph; one of them must cost one row and no more.
+        except Exception as error:  # noqa: BLE001
+            seen = Observation(error=f"{type(error).__name__}: {error}")
+        return replace(seen, seconds=time.monotonic() - began)
+
+    def _observe(self, task: Task) -> Observation:
+        if task.kind == "base":
+            return self._question(self._base)
+        if task.kind == "query":
+            return self._question(self._base, self._queries[task.name])
+        if task.kind == "file":
+            return self._question(self._open(Path(task.name)))
+        model = self._variants[task.name].make(self._material)
+        with tempfile.TemporaryDirectory(prefix="onnxfp-") as folder:
+            path = Path(folder) / "variant.onnx"
+            try:
+                path.write_bytes(model.SerializeToString())
+            except (ValueError, EncodeError) as error:
+                raise ModelFormatError(f"the variant is larger than an ONNX file can be: {error}") from error
+            return self._question(self._open(path, is_made=True))
+
+    def _question(self, session: ModelSession, query: Query | None = None) -> Observation:
+        suspect = OnnxSuspect(session, self._spec.input, self._manifest.grid)
+        recorded = self._fingerprint.labels
+        answers = suspect.answer(self._changed(self._fingerprint.levels, query))
+        measured = self._levels[self._split.measured]
+        useful = suspect.answer(self._changed(measured, query)).labels
+        return Observation(
+            digest=session.model.digest,
+            n_matches=count_matches(recorded, answers.labels),
+            n_answered=int((answers.labels >= 0).sum()),
+            n_top5=count_top(recorded, answers.scores),
+            usefulness=match_rate(self._truth, useful),
+        )
+
+    def _changed(self, levels: Levels, query: Query | None) -> Levels:
+        """Return the levels after what a service does to images."""
+        if query is None:
+            return levels
+        most, is_last = self._manifest.grid.n_levels - 1, self._spec.input.layout == "NHWC"
+        images = levels.astype(np.float32) / np.float32(most)
+        changed = query.transform(np.ascontiguousarray(images.transpose(0, 3, 1, 2)) if is_last else images)
+        changed = changed.transpose(0, 2, 3, 1) if is_last else changed
+        return np.rint(np.clip(changed, 0, 1) * most).astype(levels.dtype)
+
+    def _open(self, path: Path, *, is_made: bool = False) -> ModelSession:
+        """Open the base, a copy of it that was made here, or a model that was given."""
+        file = read_onnx(path)
+        names: dict[str, Any] = {}
+        if is_made:
+            # A laundered copy has other names, unless there are several to choose from.
+            inputs = {value.name for value in file.proto.graph.input}
+            outputs = {value.name for value in file.proto.graph.output}
+            names["input_name"] = self._spec.input.name if self._spec.input.name in inputs else None
+            names["output_name"] = self._spec.output.name if self._spec.output.name in outputs else None
+            names["input_shape"] = self._spec.input.shape
+            names["fixed"] = self._fixed
+        return ModelSession(file, provider=self._provider, n_classes=self._spec.n_classes, limits=self._limits, **names)
+
+    @cached_property
+    def _base(self) -> ModelSession:
+        return self._open(self._file.path, is_made=True)
+
+    @cached_property
+    def _truth(self) -> Labels:
+        """What the measured inputs should be called: their labels, or what the base calls them."""
+        if self._data is not None and self._data.labels is not None:
+            return self._data.labels[self._split.measured]
+        suspect = OnnxSuspect(self._base, self._spec.input, self._manifest.grid)
+        return suspect.answer(self._levels[self._split.measured]).labels
+
+    @cached_property
+    def _material(self) -> Material:
+        learned = self._split.learned if self._is_trained else self._split.learned[:N_CALIBRATION]
+        labels = self._data.labels if self._data is not None else None
+        inputs = self._manifest.grid.to_model_input(self._levels[learned])
+        return Material(
+            base=self._file.load_proto(),
+            input=self._base.input,
+            output=self._base.output,
+            inputs=inputs,
+            labels=labels[learned] if labels is not None else None,
+            fixed=self._base.fixed,
+            gives_probabilities=self._base.gives_probabilities(inputs[:32]),
+        )
+
+
+def count_top(recorded: Labels, scores: Scores | None) -> int:
+    """Return how many recorded labels are among the five largest scores; -1 where there are no more than five.
+
+    Args:
+        recorded: ``(n,)`` int64 labels.
+        scores: ``(n, n_classes)`` scores, or ``None``; a label whose score is not finite is not among them.
+    """
+    if scores is None or scores.shape[1] <= _TOP:
+        return -1
+    own = np.take_along_axis(scores, recorded[:, None], axis=1)
+    return int(((scores > own).sum(axis=1) < _TOP)[np.isfinite(own[:, 0])].sum())

@@ -1,0 +1,82 @@
+"""A process that makes variants and asks them: ``python -m onnxfp.evaluation.worker``.
+
+It takes tasks on stdin and answers on stdout, in the frames of :mod:`onnxfp.base.frames`, until stdin closes. What a
+library does to it (a crash, all memory taken) costs the task at hand; its parent starts another.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+import warnings
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import IO, Any
+
+from onnxfp.base.frames import read_frame, write_frame
+from onnxfp.base.isolation import Limits
+from onnxfp.bundle.archive import read_bundle
+from onnxfp.evaluation.data import read_data
+from onnxfp.evaluation.examiner import Examiner
+from onnxfp.evaluation.observation import Task
+
+_SET_DEATH_SIGNAL, _SIGKILL = 1, 9
+
+
+def main() -> None:
+    """Read how to work from the first frame, then tasks until there are no more."""
+    requests, answers = _own_streams()
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_SET_DEATH_SIGNAL, _SIGKILL, 0, 0, 0)
+    # They would be about the insides of libraries, and nobody reads them here.
+    warnings.simplefilter("ignore")
+    head, arrays = read_frame(requests)
+    examiner = open_examiner(head, arrays)
+    _limit_threads(head["n_threads"])
+    while True:
+        try:
+            task, _ = read_frame(requests)
+        except EOFError:
+            return
+        write_frame(answers, asdict(examiner.observe(Task(**task))))
+
+
+def open_examiner(head: dict[str, Any], fixed: list[Any]) -> Examiner:
+    """Return the examiner that the first frame describes.
+
+    Args:
+        head: Paths and settings.
+        fixed: Values of the base's other graph inputs, in the order of ``head["fixed"]``.
+    """
+    fingerprint = read_bundle(head["bundle"])
+    manifest = fingerprint.manifest
+    limits = Limits(*head["limits"]) if head["limits"] is not None else None
+    return Examiner(
+        Path(head["base"]),
+        fingerprint,
+        head["suite"],
+        data=read_data(Path(head["data"]), manifest.base, manifest.grid) if head["data"] else None,
+        fixed=dict(zip(head["fixed"], fixed, strict=True)),
+        provider=head["provider"],
+        limits=limits,
+    )
+
+
+def _limit_threads(n_threads: int) -> None:
+    # torch reads it when it is imported, which happens with the first training.
+    os.environ["OMP_NUM_THREADS"] = str(n_threads)
+
+
+def _own_streams() -> tuple[IO[bytes], IO[bytes]]:
+    """Return stdin and stdout, and leave nothing there for libraries to print to."""
+    answers = os.fdopen(os.dup(1), "wb")
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 1)
+    return sys.stdin.buffer, answers
+
+
+if __name__ == "__main__":
+    with suppress(BrokenPipeError):
+        main()

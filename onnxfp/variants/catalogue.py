@@ -1,0 +1,248 @@
+"""Every variant by name: what it is, how strong, and in which suite it is made.
+
+Names are stable: a checkpoint, a record and a figure find a variant by them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Literal
+
+import onnx
+
+from onnxfp.variants import channels, laundering, precision, pruning, quantisation, queries
+from onnxfp.variants.material import Material
+from onnxfp.variants.queries import Images
+
+if TYPE_CHECKING:
+    from onnxfp.variants.training import Training
+
+Suite = Literal["quick", "standard", "full"]
+SUITES: tuple[Suite, ...] = ("quick", "standard", "full")
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """One modified copy of the base.
+
+    Attributes:
+        name: Stable name.
+        family: Family, in words.
+        parameter: Strength within the family, or ``None``.
+        suite: The smallest suite that has it.
+        make: Makes it.
+        needs_labels: Whether it is trained on labelled data.
+    """
+
+    name: str
+    family: str
+    parameter: float | None
+    suite: Suite
+    make: Callable[[Material], onnx.ModelProto]
+    needs_labels: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """One way in which a service may change an image before its model sees it.
+
+    Attributes:
+        name: Stable name.
+        family: Family, in words.
+        parameter: Strength within the family, or ``None``.
+        suite: The smallest suite that has it.
+        transform: Changes images, see :mod:`onnxfp.variants.queries`.
+    """
+
+    name: str
+    family: str
+    parameter: float | None
+    suite: Suite
+    transform: Callable[[Images], Images]
+
+
+def list_variants(suite: Suite, *, has_labels: bool) -> tuple[Variant, ...]:
+    """Return the variants of a suite, family by family.
+
+    Args:
+        suite: ``quick`` needs no training; each suite holds those before it.
+        has_labels: Whether there are labelled data to train on.
+    """
+    return tuple(v for v in _variants() if _holds(suite, v.suite) and (has_labels or not v.needs_labels))
+
+
+def list_queries(suite: Suite) -> tuple[Query, ...]:
+    """Return the changes of images of a suite."""
+    return tuple(query for query in _queries() if _holds(suite, query.suite))
+
+
+def _holds(suite: Suite, other: Suite) -> bool:
+    return SUITES.index(other) <= SUITES.index(suite)
+
+
+@cache
+def _variants() -> tuple[Variant, ...]:
+    return (*_pruned(), *_imprecise(), *_laundered(), *_trained())
+
+
+def _graph(
+    prefix: str,
+    family: str,
+    suite: Suite,
+    values: Sequence[float],
+    make: Callable[[onnx.ModelProto, float], onnx.ModelProto],
+) -> list[Variant]:
+    """Return one variant a strength, of a family that needs the graph alone."""
+
+    def maker(value: float) -> Callable[[Material], onnx.ModelProto]:
+        return lambda material: make(material.model, value)
+
+    return [Variant(f"{prefix}-{value:g}", family, value, suite, maker(value)) for value in values]
+
+
+def _pruned() -> list[Variant]:
+    found = []
+    for prefix, family, make, quick, more in (
+        (
+            "prune-global",
+            "magnitude pruning, global",
+            pruning.prune_globally,
+            (0.2, 0.4, 0.6, 0.8),
+            (0.1, 0.3, 0.5, 0.7),
+        ),
+        (
+            "prune-layer",
+            "magnitude pruning, per layer",
+            pruning.prune_layers,
+            (0.2, 0.4, 0.6),
+            (0.1, 0.3, 0.5, 0.7, 0.8),
+        ),
+        (
+            "prune-adaptive",
+            "magnitude pruning, layer-adaptive",
+            pruning.prune_adaptively,
+            (0.2, 0.4, 0.6, 0.8),
+            (0.1, 0.3, 0.5, 0.7),
+        ),
+        ("drop-channels", "structured pruning of channels", pruning.prune_channels, (0.05, 0.1), (0.2, 0.3)),
+    ):
+        both = [*_graph(prefix, family, "quick", quick, make), *_graph(prefix, family, "standard", more, make)]
+        found += sorted(both, key=lambda variant: variant.parameter or 0.0)
+    return found
+
+
+def _imprecise() -> list[Variant]:
+    def noisy(model: onnx.ModelProto, scale: float) -> onnx.ModelProto:
+        return precision.add_noise(model, scale, seed=0)
+
+    def by_channel(model: onnx.ModelProto, bits: float) -> onnx.ModelProto:
+        return precision.round_weights(model, int(bits), per_channel=True)
+
+    def by_tensor(model: onnx.ModelProto, bits: float) -> onnx.ModelProto:
+        return precision.round_weights(model, int(bits), per_channel=False)
+
+    def static(material: Material) -> onnx.ModelProto:
+        return quantisation.quantise_statically(material.model, material.calibration_batches())
+
+    return [
+        *_graph("weight-noise", "weight noise", "quick", (0.05, 0.1), noisy),
+        *_graph("weight-noise", "weight noise", "standard", (0.15, 0.2), noisy),
+        Variant("float16", "float16", 16, "quick", lambda material: precision.to_half(material.model)),
+        Variant("int8-dynamic", "int8, dynamic", 8, "quick", lambda m: quantisation.quantise_dynamically(m.model)),
+        Variant("int8-static", "int8, static QDQ", 8, "quick", static),
+        *_graph("weight-bits-channel", "coarse weights, per channel", "quick", (6, 5, 4), by_channel),
+        *_graph("weight-bits-channel", "coarse weights, per channel", "standard", (3,), by_channel),
+        *_graph("weight-bits-tensor", "coarse weights, per tensor", "quick", (6, 5, 4), by_tensor),
+        *_graph("weight-bits-tensor", "coarse weights, per tensor", "full", (3,), by_tensor),
+    ]
+
+
+def _laundered() -> list[Variant]:
+    family = "laundering"
+
+    def thorough(material: Material) -> onnx.ModelProto:
+        permuted = channels.permute_channels(material.model, material.seed)
+        return laundering.rename(laundering.optimise(permuted, "basic"), material.seed, material.kept_names)
+
+    return [
+        Variant("launder-optimised", family, None, "quick", lambda m: laundering.optimise(m.model, "basic")),
+        Variant("launder-fused", family, None, "quick", lambda m: laundering.optimise(m.model, "extended")),
+        Variant("launder-folded", family, None, "quick", lambda m: laundering.fold_constants(m.model)),
+        Variant("launder-renamed", family, None, "quick", lambda m: laundering.rename(m.model, m.seed, m.kept_names)),
+        Variant("launder-opset", family, None, "quick", lambda m: laundering.change_opset(m.model)[0]),
+        Variant("launder-permuted", family, None, "quick", lambda m: channels.permute_channels(m.model, m.seed)),
+        Variant("launder-all", family, None, "quick", thorough),
+    ]
+
+
+def _trained() -> list[Variant]:
+    def trained(name: str, family: str, parameter: float | None, suite: Suite, **how: object) -> Variant:
+        def make(material: Material) -> onnx.ModelProto:
+            return _train(material, how)
+
+        return Variant(name, family, parameter, suite, make, needs_labels=True)
+
+    def pruned(share: float, suite: Suite, epochs: float) -> Variant:
+        def make(material: Material) -> onnx.ModelProto:
+            start = pruning.prune_adaptively(material.model, share)
+            return _train(material, {"keep_zeros": True, "epochs": epochs}, start)
+
+        name, family = f"prune-finetune-{share:g}", "pruning and fine-tuning"
+        return Variant(name, family, share, suite, make, needs_labels=True)
+
+    found = [
+        trained(f"{name}-{epochs:g}", family, epochs, suite, epochs=epochs, **how)
+        for suite, epochs in ((SUITES[1], 2.0), (SUITES[2], 10.0))
+        for name, family, how in (
+            ("ftll", "fine-tuning, last layer", {"layers": "last"}),
+            ("ftal", "fine-tuning, all layers", {"layers": "all"}),
+            ("rtll", "re-training, last layer new", {"layers": "last", "redone": "last", "learning_rate": 0.05}),
+            ("rtal", "re-training, last layer new, all layers", {"layers": "all", "redone": "last"}),
+        )
+    ]
+    found += [pruned(share, SUITES[1], 2.0) for share in (0.5, 0.8)]
+    found += [pruned(0.9, SUITES[2], 10.0)]
+    found += [
+        trained(f"adversarial-{epochs:g}", "adversarial fine-tuning", epochs, suite, adversarial=4 / 255, epochs=epochs)
+        for suite, epochs in ((SUITES[1], 1.0), (SUITES[2], 5.0))
+    ]
+    for suite, epochs in ((SUITES[1], 10.0), (SUITES[2], 60.0)):
+        anew = {"redone": "all", "epochs": epochs, "learning_rate": 0.05}
+        found += [
+            trained(f"distil-{epochs:g}", "distillation, soft labels", epochs, suite, teacher="soft labels", **anew),
+            trained(f"extract-{epochs:g}", "extraction, hard labels", epochs, suite, teacher="hard labels", **anew),
+        ]
+    return found
+
+
+def _train(material: Material, how: dict[str, object], start: onnx.ModelProto | None = None) -> onnx.ModelProto:
+    # Imported here: a quick evaluation needs no torch.
+    from onnxfp.variants.training import Training, train_copy
+
+    training: Training = Training(**how)  # type: ignore[arg-type]
+    return train_copy(material, training, start)
+
+
+@cache
+def _queries() -> tuple[Query, ...]:
+    q = queries
+    found: list[tuple[str, str, float, Suite, Callable[[Images], Images]]] = [
+        ("query-8-bits", "rounding of pixels", 8, "quick", lambda x: q.reduce_depth(x, 8)),
+        ("query-5-bits", "rounding of pixels", 5, "quick", lambda x: q.reduce_depth(x, 5)),
+        ("query-4-bits", "rounding of pixels", 4, "standard", lambda x: q.reduce_depth(x, 4)),
+        ("query-jpeg-90", "JPEG", 90, "quick", lambda x: q.compress(x, 90)),
+        ("query-jpeg-75", "JPEG", 75, "quick", lambda x: q.compress(x, 75)),
+        ("query-jpeg-50", "JPEG", 50, "standard", lambda x: q.compress(x, 50)),
+        ("query-resize-2", "resizing there and back", 2, "quick", lambda x: q.resize_and_back(x, 2.0)),
+        ("query-resize-0.75", "resizing there and back", 0.75, "quick", lambda x: q.resize_and_back(x, 0.75)),
+        ("query-resize-0.5", "resizing there and back", 0.5, "standard", lambda x: q.resize_and_back(x, 0.5)),
+        ("query-crop-0.95", "cropping", 0.95, "quick", lambda x: q.crop(x, 0.95)),
+        ("query-crop-0.875", "cropping", 0.875, "standard", lambda x: q.crop(x, 0.875)),
+        ("query-shift-1", "shift by pixels", 1, "quick", lambda x: q.shift(x, 1)),
+        ("query-shift-2", "shift by pixels", 2, "standard", lambda x: q.shift(x, 2)),
+        ("query-noise-4", "Gaussian noise, levels", 4, "quick", lambda x: q.add_noise(x, 4 / 255, 0)),
+        ("query-noise-8", "Gaussian noise, levels", 8, "standard", lambda x: q.add_noise(x, 8 / 255, 0)),
+    ]
+    return tuple(Query(*entry) for entry in found)
