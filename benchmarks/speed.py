@@ -29,12 +29,13 @@ from torch import nn
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE.parent), str(HERE.parent / "models")]
 
+import imagenet  # noqa: E402
 import networks  # noqa: E402 - models/networks.py
 import onnx_files  # noqa: E402 - models/onnx_files.py
+import speed_processes  # noqa: E402
+from speed_peers import peers  # noqa: E402
 
 import onnxfp  # noqa: E402
-from benchmarks import imagenet, speed_processes  # noqa: E402
-from benchmarks.speed_peers import peers  # noqa: E402
 from onnxfp.base.onnx_file import read_onnx  # noqa: E402
 from onnxfp.base.session import ModelSession, as_written  # noqa: E402
 from onnxfp.examples import descent  # noqa: E402
