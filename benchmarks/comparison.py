@@ -124,7 +124,7 @@ def imagenet_bed() -> Bed:
             crops.append(np.asarray(crop, np.float32).transpose(2, 0, 1) / 255)
     images = torch.from_numpy(np.stack([crops[i] for i in rng.permutation(len(crops))]))
     base, *references = map(imagenet.build, imagenet.NAMES)
-    return Bed(IMAGENET, base, tuple(references), (), images, None, 100, (0,))
+    return Bed(IMAGENET, base, tuple(references), (), images, None, 50, (0,))
 
 
 def arms(bed: Bed, seed: int) -> dict[str, Callable[[], Examples]]:
