@@ -36,7 +36,7 @@ from onnxfp.errors import OnnxfpError
 from onnxfp.evidence.evaluation import MOST_LOSS, Estimate
 from onnxfp.evidence.uniqueness import Comparison, compare
 from onnxfp.examples.defaults import Choices, choose_recipe
-from onnxfp.types import InputGrid, Kind, Labels, ModelInput
+from onnxfp.types import InputGrid, Kind, ModelInput
 from onnxfp.variants.catalogue import list_queries, list_variants
 from onnxfp.variants.material import Material
 
@@ -44,6 +44,8 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "models"))
 CACHE = HERE.parent / ".cache" / "comparison"
 MODELS = HERE.parent / "models"
+
+Change = Callable[[ModelInput], ModelInput]
 
 CIFAR, IMAGENET = "CIFAR-10", "ImageNet"
 # Photographs that scikit-image's package carries; each is cropped several times.
@@ -53,7 +55,7 @@ PHOTOGRAPHS = (
 )
 N_CROPS = 20
 N_IMAGES = 1000
-TEXT = """\\
+TEXT = """\
 # Characteristic examples against the fingerprints of the literature
 
 Written by `make benchmark-comparison` ({versions}); seeds {seeds}, {threads} threads.
@@ -175,7 +177,7 @@ class Store:
         """Keep one model's answers."""
         self.rows[row["name"]] = row
         with self._answers.open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(row) + "\\n")
+            stream.write(json.dumps(row) + "\n")
 
     def examples(self, bed: Bed) -> dict[tuple[str, int], tuple[Examples, float]]:
         """Return every arm's examples with the seconds that one took, made where they are missing."""
@@ -208,10 +210,10 @@ def measure(bed: Bed, store: Store) -> dict[tuple[str, int], tuple[Examples, flo
     own = base.answer(held_out).labels
     material = Material(file.load_proto(), base.input, base.output, bed.images[:256].numpy())
 
-    def ask(name: str, family: str, role: str, session: ModelSession, shown: ModelInput = inputs) -> None:
-        matches = recorded == session.answer(shown).labels
+    def ask(name: str, family: str, role: str, session: ModelSession, change: Change = lambda images: images) -> None:
+        matches = recorded == session.answer(change(inputs)).labels
         counts = [int(part.sum()) for part in np.split(matches, ends[:-1])]
-        useful = agreement(session, held_out, own)
+        useful = float((session.answer(change(held_out)).labels == own).mean())
         store.add({"name": name, "family": family, "role": role, "useful": useful, "counts": counts})
         print(f"{bed.name} {name}: {useful:.0%} useful, {counts}", file=sys.stderr, flush=True)
 
@@ -231,13 +233,8 @@ def measure(bed: Bed, store: Store) -> dict[tuple[str, int], tuple[Examples, flo
             ask(path.stem, role, role, ModelSession(read_onnx(path), provider="cpu"))
     for query in list_queries("standard"):
         if query.name not in store.rows:
-            ask(query.name, query.family, "variant", base, query.transform(inputs))
+            ask(query.name, query.family, "variant", base, query.transform)
     return examples
-
-
-def agreement(session: ModelSession, images: ModelInput, own: Labels) -> float:
-    """Return the share of images to which a model gives the base's label."""
-    return float((session.answer(images).labels == own).mean())
 
 
 def describe(bed: Bed, store: Store, examples: dict[tuple[str, int], tuple[Examples, float]]) -> Iterator[str]:
@@ -341,7 +338,7 @@ def main() -> None:
         n_photos=len(PHOTOGRAPHS) * N_CROPS,
         margin=MARGIN,
     )
-    (HERE / "COMPARISON.md").write_text(head + "\\n".join(lines).rstrip() + "\\n", encoding="utf-8")
+    (HERE / "COMPARISON.md").write_text(head + "\n".join(lines).rstrip() + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
