@@ -71,7 +71,7 @@ TIMM = (
 EXPORTERS = (("dynamo", 18), ("dynamo", None), ("dynamo", 23), ("torchscript", 13), ("torchscript", 17))
 MAX_SCORE_DIFFERENCE, MAX_GRADIENT_DIFFERENCE = 1e-4, 1e-3
 N_ROUNDINGS = 8
-N_FINGERPRINTED = 10
+N_FINGERPRINTED = 5
 # What the files of other frameworks leave to their user: values of inputs that tf2onnx adds for captured constants, and
 # the size of images.
 ORIGIN_OPTIONS: dict[str, dict[str, Any]] = {
@@ -208,7 +208,7 @@ def measure_origin(path: Path) -> dict[str, Any]:
         parity = measure_parity(copy, session, inputs)
         gradient = measure_gradient(copy, session, inputs)
         # A ball that lets random weights and features reach any label: here the way through matters, not the strength.
-        choices = Choices(epsilon=upper / 3, n_steps=20, step_size=upper / 50)
+        choices = Choices(epsilon=upper / 3, n_steps=10, step_size=upper / 25)
         fingerprint = onnxfp.generate(
             path, n_examples=N_FINGERPRINTED, choices=choices, grid=grid, device="cpu", **options
         )
