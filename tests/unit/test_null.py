@@ -104,7 +104,7 @@ def test_beyond_what_was_measured_nothing_is_known(kind: Kind, spectrum: Spectru
 
 
 def test_the_priors_are_counts_of_a_measurement() -> None:
-    for entry in module._priors():
+    for entry in module._entries("priors"):
         assert len(entry["n_matches"]) >= 3
         assert all(0 <= matches <= entry["n_examples"] for matches in entry["n_matches"])
         assert "benchmarks/PRIOR.md" in entry["source"]

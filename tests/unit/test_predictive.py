@@ -8,7 +8,7 @@ import scipy.integrate
 import scipy.stats
 
 from onnxfp.errors import ParameterError
-from onnxfp.evidence.predictive import WIDEST_SPREAD, predict_matches
+from onnxfp.evidence.predictive import FLAT_UP_TO, WIDEST_SPREAD, predict_matches
 
 
 def test_the_posterior_is_the_integral_over_both_parameters() -> None:
@@ -23,7 +23,7 @@ def test_the_posterior_is_the_integral_over_both_parameters() -> None:
         return likelihood(rho, mu) * float(scipy.stats.betabinom.sf(k - 1, n, mu * size, (1 - mu) * size))
 
     # The prior is flat up to the widest spread; what lies beyond weighs a millionth, and less with this pool.
-    limits = (0.001, 0.999, 0.001, WIDEST_SPREAD)
+    limits = (0.001, 0.999, 0.001, FLAT_UP_TO)
     options = {"epsabs": 0.0, "epsrel": 1e-3}
     evidence = scipy.integrate.dblquad(likelihood, *limits, **options)[0]
     expected = scipy.integrate.dblquad(joint, *limits, **options)[0] / evidence
@@ -72,7 +72,7 @@ def test_impossible_counts_are_refused(pool: list[tuple[int, int]], n: int) -> N
         predict_matches(pool, n)
 
 
-@pytest.mark.parametrize(("mu", "rho", "n_models"), [(0.2, 0.1, 20), (0.05, 0.05, 4)])
+@pytest.mark.parametrize(("mu", "rho", "n_models"), [(0.2, WIDEST_SPREAD, 20), (0.05, 0.05, 4)])
 def test_the_rate_of_false_matches_stays_below_alpha(mu: float, rho: float, n_models: int) -> None:
     """A small part of benchmarks/calibration.py, which finds rates of at most alpha over 100,000 pools.
 

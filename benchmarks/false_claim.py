@@ -1,0 +1,333 @@
+"""The false claim (Liu et al., arXiv:2304.06607) against ourselves: how near an accuser comes to a MATCH.
+
+    make benchmark-false-claim
+
+The accuser owns a model and other independent ones, and signs bundles that accuse a *victim*: an independent model that
+no attack has seen (but the last, which says what that is worth). Everything that a derivation leaves open is
+optimised for transfer (transfer_attack.py); every bundle is verified as a user would, by ``onnxfp.verify`` with the
+default policy. Writes benchmarks/FALSE_CLAIM.md, and into onnxfp/evidence/attacks.json the largest rate that an attack
+reached, below which no verifier's references may lower the null. Bundles are kept in .cache/false-claim.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import imagenet
+import numpy as np
+import torch
+from at_hand import CACHE, HERE, build, count, others, session, siblings
+from transfer_attack import Attack, craft, score_of
+
+import onnxfp
+from onnxfp.base.session import ModelSession
+from onnxfp.bundle.fingerprint import Fingerprint, sign_fingerprint
+from onnxfp.bundle.keys import generate_key_pair, load_signer, signer_public_key
+from onnxfp.bundle.manifest import SCHEMA, BaseModel, CopyParity, Manifest
+from onnxfp.errors import DerivationError
+from onnxfp.evidence.null import estimate_null, find_prior
+from onnxfp.evidence.statistics import binomial_tails
+from onnxfp.evidence.verdict import Policy
+from onnxfp.examples.defaults import Choices, choose_recipe
+from onnxfp.examples.derivation import derive_labels, derive_seeds
+from onnxfp.types import InputGrid, Labels, Levels
+
+FOLDER = CACHE / "false-claim"
+ATTACKS = HERE.parent / "onnxfp" / "evidence" / "attacks.json"
+TRIES = 10_000
+LEAST = Policy().least_examples
+MEASURED, WHOLE_BOX = None, 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One attack on one accuser's behalf.
+
+    Attributes:
+        attack: Which of the attacks, in words.
+        ensemble: Models that are optimised over; the first is the accuser's own.
+        epsilon: Ball, as a share of the range; ``None`` for the default recipe's.
+        repelled: References that the accuser expects the verifier to bring, and avoids.
+        victims: Who is accused; all that are in neither list where empty.
+    """
+
+    attack: str
+    ensemble: tuple[str, ...]
+    epsilon: float | None = MEASURED
+    repelled: tuple[str, ...] = ()
+    victims: tuple[str, ...] = ()
+
+
+INSIDE, BOX, AVOID, AVOID_BOX, SEEN = (
+    "(b) within the derivation",
+    "(b) the same, epsilon covers the whole range",
+    "(b) the same, and known references avoided",
+    "(b) references avoided, epsilon covers the whole range",
+    "the victim itself in the ensemble",
+)
+
+
+def few_claims(names: Sequence[str]) -> Iterator[Claim]:
+    """Yield the attacks on CIFAR-10 models: growing ensembles, and every model that a full one leaves out."""
+    own, *rest = names
+    yield Claim(INSIDE, (own,))
+    yield Claim(INSIDE, (own, "resnet"))
+    yield Claim(INSIDE, (own, "vgg_seed2", "resnet", "mobilenet"))
+    targets = ("vgg_seed21", "vgg_seed3", "wide_vgg")
+    for victim in targets:
+        yield Claim(INSIDE, (own, *(n for n in rest if n != victim)), victims=(victim,))
+    yield Claim(BOX, (own, *(n for n in rest if n != targets[0])), WHOLE_BOX, victims=targets[:1])
+    avoided = ("vgg_seed2", "mobilenet", "wide_vgg")
+    for attack, epsilon in ((AVOID, MEASURED), (AVOID_BOX, WHOLE_BOX)):
+        ensemble = (own, *(n for n in rest if n not in (*avoided, targets[0])))
+        yield Claim(attack, ensemble, epsilon, avoided, targets[:1])
+    yield Claim(SEEN, (own, "resnet"), victims=("resnet",))
+
+
+def many_claims() -> Iterator[Claim]:
+    """Yield the attacks on ImageNet models."""
+    own = "efficientnet_lite0"
+    yield Claim(INSIDE, (own,))
+    yield Claim(INSIDE, (own, "mobilenet_v2", "efficientnet_lite1"))
+    yield Claim(BOX, (own, "mobilenet_v2", "efficientnet_lite1"), WHOLE_BOX)
+
+
+class Accuser:
+    """Crafts and signs.
+
+    Args:
+        regime: ``few`` or ``many``: names the kept bundles.
+        models: Files of all independent models at hand.
+        n_examples: Examples of each bundle.
+    """
+
+    def __init__(self, regime: str, models: dict[str, Path], n_examples: int) -> None:
+        self.regime, self.models, self.n_examples = regime, models, n_examples
+        self.sessions: dict[str, ModelSession] = {name: session(path) for name, path in models.items()}
+        key = CACHE / "accuser-key.pem"
+        if not key.exists():
+            CACHE.mkdir(exist_ok=True)
+            generate_key_pair(key)
+        self.signer = load_signer(key, lambda: b"")
+
+    def manifest(self, own: str, epsilon: float | None, *, seed: int = 0, n: int | None = None) -> Manifest:
+        """Return the manifest of a bundle for the accuser's own model."""
+        asked, grid, n = self.sessions[own], InputGrid(), n or self.n_examples
+        shape = asked.input.shape
+        n_classes = asked.output.n_classes
+        assert n_classes is not None  # noqa: S101 - all of these give scores
+        recipe = choose_recipe(Choices(epsilon=epsilon, seed=seed), grid, shape, (1, 2), n_classes)
+        base = BaseModel(asked.model.digest, n_classes, asked.input, asked.output, (1, 2))
+        created = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        public_key = signer_public_key(self.signer)
+        parity = CopyParity(0.0, 0, 1)
+        return Manifest(SCHEMA, created, public_key, base, grid, recipe, n, n, (), parity, (("onnxfp", "0"),))
+
+    def sign(self, levels: Levels, labels: Labels, manifest: Manifest) -> Fingerprint:
+        """Return the signed bundle of all candidates."""
+        return sign_fingerprint(levels, labels, np.arange(len(labels), dtype=np.int64), manifest, self.signer)
+
+    def claim(self, claim: Claim) -> Fingerprint:
+        """Return the bundle of one attack, crafted unless it is kept."""
+        words = f"{claim}{[self.sessions[name].model.digest for name in (*claim.ensemble, *claim.repelled)]}"
+        path = FOLDER / f"{self.regime}-{self.n_examples}-{zlib.crc32(words.encode()):08x}.fp.npz"
+        if path.exists():
+            return onnxfp.load(path)
+        began = time.monotonic()
+        attack = Attack(*([score_of(self.sessions[n]) for n in names] for names in (claim.ensemble, claim.repelled)))
+        manifest = self.manifest(claim.ensemble[0], claim.epsilon)
+        generator = torch.Generator().manual_seed(0)
+        crafted = craft(attack, manifest.derivation_context(), self.n_examples, generator=generator)
+        fingerprint = self.sign(*crafted, manifest)
+        FOLDER.mkdir(parents=True, exist_ok=True)
+        fingerprint.save(path)
+        print(f"{self.regime}: {claim.attack}, {claim.ensemble}: {time.monotonic() - began:.0f} s", file=sys.stderr)
+        return fingerprint
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a verifier said of one victim."""
+
+    claim: Claim
+    victim: str
+    n_matches: int
+    n_examples: int
+    p_value: float
+    least: int | None
+    verdict: str
+    avoided: tuple[int, ...]
+
+    @property
+    def rate(self) -> float:
+        """Match rate of the victim."""
+        return self.n_matches / self.n_examples
+
+
+def accuse(accuser: Accuser, claims: Sequence[Claim]) -> list[Outcome]:
+    """Return the verdicts on every victim of every attack."""
+    outcomes = []
+    for claim in claims:
+        fingerprint = accuser.claim(claim)
+        unseen = [name for name in accuser.models if name not in (*claim.ensemble, *claim.repelled)]
+        inputs, labels = fingerprint.model_input(), fingerprint.labels
+        avoided = tuple(count(accuser.sessions[name], inputs, labels) for name in claim.repelled)
+        for victim in claim.victims or unseen:
+            report = onnxfp.verify(accuser.models[victim], fingerprint, provider="cpu", limits=None)
+            found = report.counts.n_matches, report.counts.n_asked
+            decision = report.decision
+            outcome = Outcome(
+                claim, victim, *found, decision.p_value, decision.least_matches, decision.verdict.value, avoided
+            )
+            outcomes.append(outcome)
+            print(accuser.regime, outcome, file=sys.stderr, flush=True)
+    return outcomes
+
+
+def free_choice(accuser: Accuser) -> str:
+    """Return what inputs and labels of the accuser's own choice would reach, and what the derivation check says."""
+    images, truth = build.data("test")
+    pixels = images[:2000].numpy()
+    inputs = np.asarray(pixels / 255, np.float32)
+    ensemble = ("base", "vgg_seed2", "resnet", "mobilenet")
+    surest = np.ones(len(inputs))
+    for name in ensemble:
+        scores = accuser.sessions[name].answer(inputs).scores
+        assert scores is not None  # noqa: S101 - all of these give scores
+        odds = np.exp(scores - scores.max(axis=1, keepdims=True))
+        surest = np.minimum(surest, (odds / odds.sum(axis=1, keepdims=True))[np.arange(len(inputs)), truth[:2000]])
+    chosen = np.argsort(-surest)[: accuser.n_examples]
+    labels = truth[:2000].numpy()[chosen]
+    rates = {
+        name: count(asked, inputs[chosen], labels)
+        for name, asked in accuser.sessions.items()
+        if name not in ensemble
+    }  # fmt: skip
+    manifest = accuser.manifest("base", MEASURED)
+    path = FOLDER / "free.fp.npz"
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    accuser.sign(pixels[chosen], labels, manifest).save(path)
+    try:
+        onnxfp.load(path)
+    except DerivationError as error:
+        said = str(error)
+    else:
+        sys.exit("error: a bundle of freely chosen images was accepted")
+    shown = ", ".join(f"{name} {n}" for name, n in rates.items())
+    return (
+        f"The {accuser.n_examples} of 2,000 test images that {len(ensemble)} models are surest of, with their true "
+        f"labels, match: {shown} of {accuser.n_examples}. Signed correctly, such a bundle is rejected before any model "
+        f"is asked: *{said}*.\n"
+    )
+
+
+def selection(accuser: Accuser, outcomes: Sequence[Outcome]) -> list[str]:
+    """Return table rows: the best n of m candidates, as models that the accuser keeps for that see them."""
+    rows = []
+    for outcome in outcomes:
+        claim = outcome.claim
+        if claim.attack != INSIDE or len(claim.ensemble) < 3:
+            continue
+        fingerprint, m = accuser.claim(claim), outcome.n_examples
+        inputs, labels = fingerprint.model_input(), fingerprint.labels
+        margin = np.full(m, np.inf)
+        for name in claim.ensemble:
+            scores = accuser.sessions[name].answer(inputs).scores
+            assert scores is not None  # noqa: S101 - all of these give scores
+            rival = scores.copy()
+            rival[np.arange(m), labels] = -np.inf
+            margin = np.minimum(margin, scores[np.arange(m), labels] - rival.max(axis=1))
+        order = np.argsort(-margin)
+        best = None
+        for n in (LEAST, m // 4, m // 2, 3 * m // 4):
+            kept = np.sort(order[:n])
+            manifest = replace(fingerprint.manifest, n_examples=n)
+            bundle = sign_fingerprint(fingerprint.levels[kept], labels[kept], kept, manifest, accuser.signer)
+            report = onnxfp.verify(accuser.models[outcome.victim], bundle, provider="cpu", limits=None)
+            row = (report.decision.p_value, n, report.counts.n_matches, report.decision.verdict.value)
+            best = row if best is None else min(best, row)
+        assert best is not None  # noqa: S101 - the loop above is not empty
+        p_value, n, n_matches, verdict = best
+        rows.append(
+            f"| {len(claim.ensemble)} | {outcome.victim} | {n} of {m} | {n_matches}/{n} | {p_value:.1g} | {verdict} |"
+        )
+    return rows
+
+
+def grind(accuser: Accuser, victim: str) -> tuple[float, int, np.ndarray]:
+    """Return seconds a try, and the matches of each try: the recipe's seed counted up, the victim asked the bare seeds.
+
+    A try without optimisation, the cheapest there is; with the fewest examples that a policy takes, among which luck
+    weighs most.
+    """
+    path = FOLDER / f"grind-{accuser.regime}-{victim}-{TRIES}.txt"
+    if path.exists():
+        seconds, *counts = path.read_text().split()
+        return float(seconds), LEAST, np.array(counts, np.int64)
+    counts, began = np.zeros(TRIES, np.int64), time.monotonic()
+    manifest = accuser.manifest("base", MEASURED, n=LEAST)
+    for number in range(TRIES):
+        context = replace(manifest, recipe=replace(manifest.recipe, seed=number)).derivation_context()
+        inputs = context.grid.to_model_input(derive_seeds(context, range(LEAST)))
+        counts[number] = count(accuser.sessions[victim], inputs, derive_labels(context, range(LEAST)))
+    seconds = (time.monotonic() - began) / TRIES
+    path.write_text(" ".join(map(str, (seconds, *counts))))
+    return seconds, LEAST, counts
+
+
+def luckiest(n: int, rate: float, tries: float) -> int:
+    """Return the count that the best of so many tries reaches, each of ``n`` examples that match at ``rate``."""
+    return int(np.flatnonzero(binomial_tails(n, rate) >= 1 / tries)[-1])
+
+
+def grinding(accuser: Accuser, outcomes: Sequence[Outcome], n_classes: int) -> list[str]:
+    """Return table rows: the best of so many tries, for every attack's rate and every number of examples."""
+    rows, policy = [], Policy()
+    inside = [o for o in outcomes if o.claim.attack == INSIDE]
+    for outcome in sorted(inside, key=lambda o: -o.rate)[:3]:
+        for n in (LEAST, 50, 100, 200):
+            manifest = accuser.manifest(outcome.claim.ensemble[0], MEASURED)
+            recipe = manifest.recipe
+            prior = find_prior(recipe.kind, recipe.spectrum, manifest.epsilon_share, n_classes)
+            least = estimate_null((), (), prior, n_classes=n_classes, n_candidates=n).least_matches(policy.alpha)
+            reached = " | ".join(str(luckiest(n, outcome.rate, tries)) for tries in (1e4, 1e9))
+            needed = "none is enough" if least is None else str(least)
+            rows.append(f"| {outcome.rate:.0%} ({outcome.victim}) | {n} | {reached} | {needed} |")
+    return rows
+
+
+HEADING = """\
+# False claims
+
+Written by `make benchmark-false-claim` (onnxfp {onnxfp}, torch {torch}, onnxruntime {onnxruntime}).
+
+"""
+
+
+def main() -> None:
+    """Attack, and write what came of it."""
+    parser = argparse.ArgumentParser(description="Attack the method as a false accuser would.")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--only", choices=("few", "many"), help="craft these bundles, and write nothing")
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    if arguments.only != "many":
+        few = Accuser("few", siblings(trains=False) | others(), 100)
+        few_outcomes = accuse(few, list(few_claims(list(few.models))))
+        grind(few, "vgg_seed3")
+    if arguments.only != "few":
+        many = Accuser("many", {name: imagenet.build(name) for name in imagenet.NAMES}, 20)
+        many_outcomes = accuse(many, list(many_claims()))
+    if arguments.only:
+        return
+
+
+if __name__ == "__main__":
+    main()
