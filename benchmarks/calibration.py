@@ -49,8 +49,8 @@ Written by `make benchmark-calibration` (onnxfp {onnxfp}, numpy {numpy}, scipy {
 
 ## Synthetic pools
 
-{n_pools:,} pools in all, {cell:,} a row: match counts of {examples} examples by so many unassociated models, whose rates
-are beta-distributed with the given mean and spread (the correlation rho within a model, see
+{n_pools:,} pools in all, {cell:,} a row: match counts of {examples} examples by so many unassociated models, whose
+rates are beta-distributed with the given mean and spread (the correlation rho within a model, see
 `onnxfp/evidence/predictive.py`). The pool alone predicts; the suspect is one more model of the same population. A cell
 is the rate of false matches over alpha: 1 is what alpha promises, less is caution. Verdicts assume spreads up to
 {widest}; the rows beyond show what breaks where that is wrong.
@@ -78,8 +78,8 @@ base and suspect show on that very fingerprint, without prior.
 {folds}
 ## Power
 
-Fewest matches that are a MATCH at the default alpha of {alpha:g} (CIFAR-10: kind {kind}; ImageNet: the same). *R alike*:
-R references of the verifier that match as the measured models do; *none is enough* means INCONCLUSIVE for every suspect.
+Fewest matches that are a MATCH at the default alpha of {alpha:g}, kind {kind}. *R alike*: R references of the verifier
+that match as the measured models do; *none is enough* means INCONCLUSIVE for every suspect.
 
 {power}
 """

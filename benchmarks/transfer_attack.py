@@ -1,7 +1,7 @@
 """An accuser's optimiser: examples on which even models that nobody saw agree, within what a derivation allows.
 
-Targeted iterative sign steps with momentum on the loss of an ensemble (Dong et al., arXiv:1710.06081), each model seeing
-its own random resizing and padding in each step (Xie et al., arXiv:1803.06978): the attack of Liu et al.,
+Targeted iterative sign steps with momentum on the loss of an ensemble (Dong et al., arXiv:1710.06081), each model
+seeing its own random resizing and padding in each step (Xie et al., arXiv:1803.06978): the attack of Liu et al.,
 arXiv:2304.06607, against ourselves. Where the recorded labels and the ball around the derived seeds are kept, no
 verifier can tell such examples from honest ones.
 """

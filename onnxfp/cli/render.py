@@ -136,7 +136,7 @@ def print_fingerprint(
         return
     base, recipe, grid = manifest.base, manifest.recipe, manifest.grid
     owner = [ReferenceCount(r.digest, r.n_matches, manifest.n_examples) for r in manifest.references]
-    prior = find_prior(recipe.kind, recipe.spectrum, manifest.epsilon_share, base.n_classes)
+    prior = find_prior(recipe.kind, manifest.spectrum, manifest.epsilon_share, base.n_classes)
     null = estimate_null(owner, [], prior, n_classes=base.n_classes, n_candidates=manifest.n_candidates)
     policy = Policy()
     least = null.least_matches(policy.alpha)
