@@ -325,9 +325,9 @@ verifier's own are in the last section.
 {free}
 ## (b) Optimised for transfer, within the derivation
 
-Derived seeds, derived labels, the default recipe's ball, the 8-bit grid, a good signature: momentum, random resizing and
-padding of every model's input, {steps} steps (benchmarks/transfer_attack.py). No check can tell such a bundle from an
-honest one.
+Derived seeds, derived labels, the default recipe's ball, the 8-bit grid, a good signature: momentum, random resizing
+and padding of every model's input, {steps} steps (benchmarks/transfer_attack.py). No check can tell such a bundle from
+an honest one.
 
 {inside}
 ## (c) Grinding keys and seeds until they fit a victim
@@ -374,7 +374,7 @@ def table(outcomes: Sequence[Outcome], *, avoids: bool = False) -> str:
 
 
 def reach(outcomes: Sequence[Outcome], manifest: Manifest, source: str) -> list[dict[str, Any]]:
-    """Return the entries of attacks.json: the largest rate on an unseen victim, in the recipe's ball and anywhere."""
+    """Return entries of attacks.json: the largest rate on an unseen victim, in the recipe's ball and anywhere."""
     few = manifest.base.n_classes <= FEW_CLASSES
     unseen = [found for found in outcomes if found.claim.attack != SEEN]
     entries = []

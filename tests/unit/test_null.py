@@ -10,7 +10,7 @@ from onnxfp.evidence import null as module
 from onnxfp.evidence.null import ENOUGH_REFERENCES, Null, Prior, ReferenceCount, estimate_null, find_prior
 from onnxfp.evidence.predictive import predict_matches
 from onnxfp.evidence.statistics import binomial_tails
-from onnxfp.examples.defaults import Choices, choose_recipe
+from onnxfp.examples.defaults import Choices, choose_n_examples, choose_recipe
 from onnxfp.types import InputGrid, Kind, Spectrum
 
 COUNTS = (20, 35, 28, 31, 40, 22, 18, 33)
@@ -82,13 +82,46 @@ def test_two_classes_at_least() -> None:
 
 
 @pytest.mark.parametrize("kind", ["c", "rc", "ltrc"])
-@pytest.mark.parametrize("n_classes", [2, 10, 100, 101, 1000, 100_000])
-def test_the_defaults_can_convict_for_every_number_of_classes(kind: Kind, n_classes: int) -> None:
+@pytest.mark.parametrize("n_classes", [10, 100, 101, 1000, 100_000])
+def test_the_defaults_can_convict_from_ten_classes_on(kind: Kind, n_classes: int) -> None:
     recipe = choose_recipe(Choices(kind=kind), InputGrid(), (3, 64, 64), (1, 2), n_classes)
     prior = find_prior(kind, recipe.spectrum, recipe.epsilon_levels / 255, n_classes)
-    least = estimate([], [], n_classes, prior).least_matches(1e-6)
+    n = choose_n_examples(n_classes)
+    least = estimate_null([], [], prior, n_classes=n_classes, n_candidates=n).least_matches(1e-6)
     assert least is not None
-    assert least > 100 / n_classes
+    assert least > n / n_classes
+
+
+def test_luck_is_added_where_there_are_fewer_classes_than_were_measured() -> None:
+    ten, five, two, hundred = (find_prior("ltrc", "white", 16 / 255, n) for n in (10, 5, 2, 100))
+    assert ten.counts == hundred.counts
+    for measured, carried in zip(ten.counts, two.counts, strict=True):
+        # Who gave the recorded label of ten by luck gives the one of two; the rest of them, every other time.
+        followed = (measured[0] / measured[1] - 0.1) / 0.9
+        assert carried[0] / carried[1] == pytest.approx(followed + (1 - followed) / 2, abs=0.0101)
+    assert all(t < f < w for (t, _), (f, _), (w, _) in zip(ten.counts, five.counts, two.counts, strict=True))
+
+
+@pytest.mark.parametrize("n_classes", [2, 10, 1000])
+def test_references_that_were_avoided_do_not_lower_the_null_below_what_an_accuser_reached(n_classes: int) -> None:
+    spectrum: Spectrum = "pink" if n_classes > 100 else "white"
+    for epsilon in (8 / 255, 16 / 255, 1.0):
+        prior = find_prior("ltrc", spectrum, epsilon, n_classes)
+        assert prior.reach is not None
+        rate, source = prior.reach
+        null = estimate_null([], pool(*[0] * 30), prior, n_classes=n_classes, n_candidates=100)
+        assert (null.tail >= binomial_tails(100, rate)).all()
+        assert null.summarise(99).source == source
+        assert "benchmarks/FALSE_CLAIM.md" in source
+
+
+def test_a_wider_ball_reaches_no_less() -> None:
+    cases: tuple[tuple[int, Spectrum], ...] = ((10, "white"), (1000, "pink"))
+    for n_classes, spectrum in cases:
+        inside, beyond = (find_prior("ltrc", spectrum, epsilon, n_classes).reach for epsilon in (16 / 255, 1.0))
+        assert inside is not None
+        assert beyond is not None
+        assert inside[0] <= beyond[0]
 
 
 @pytest.mark.parametrize(
@@ -100,7 +133,12 @@ def test_beyond_what_was_measured_nothing_is_known(kind: Kind, spectrum: Spectru
     few, enough = pool(*[30] * (ENOUGH_REFERENCES - 1)), pool(*[30] * ENOUGH_REFERENCES)
     for owner, verifier in (([], []), (few, []), ([], few), (enough, few)):
         assert (estimate(owner, verifier, 10, prior).tail == 1.0).all()
-    assert estimate([], enough, 10, prior).tail[95] < 1e-6
+    # References speak where there is no prior, but only above what an accuser who knows them reaches.
+    assert prior.reach is not None
+    tail = estimate([], enough, 10, prior).tail
+    assert (tail == np.maximum.reduce([predict_matches([(30, 100)] * ENOUGH_REFERENCES, 100).tail,
+                                       binomial_tails(100, prior.reach[0]), binomial_tails(100, 0.1)])).all()  # fmt: skip
+    assert tail[100] < 1.0
 
 
 def test_the_priors_are_counts_of_a_measurement() -> None:
@@ -108,3 +146,4 @@ def test_the_priors_are_counts_of_a_measurement() -> None:
         assert len(entry["n_matches"]) >= 3
         assert all(0 <= matches <= entry["n_examples"] for matches in entry["n_matches"])
         assert "benchmarks/PRIOR.md" in entry["source"]
+        assert entry["least_classes"] <= entry["n_classes"] <= (entry["most_classes"] or entry["n_classes"])
