@@ -30,6 +30,7 @@ import onnxfp
 from onnxfp.evidence import predictive
 from onnxfp.evidence.null import ENOUGH_REFERENCES, Prior, ReferenceCount, estimate_null, find_prior
 from onnxfp.evidence.predictive import WIDEST_SPREAD, predict_matches
+from onnxfp.evidence.statistics import binomial_tails
 from onnxfp.evidence.verdict import Policy
 from onnxfp.types import Kind
 
@@ -105,7 +106,8 @@ class Simulation:
         weight = times @ self._log_probability.T + self._log_weight
         weight -= weight.max(axis=1, keepdims=True)
         np.exp(weight, out=weight)
-        return (weight @ self._tails) / weight.sum(axis=1, keepdims=True)
+        tails: NDArray[np.float32] = (weight @ self._tails) / weight.sum(axis=1, keepdims=True)
+        return tails
 
 
 def false_rates(
@@ -250,11 +252,15 @@ def power(measured: Sequence[Measured]) -> str:
             (f"prior of {times * len(bounded.counts)} such models", replace(bounded, counts=bounded.counts * times), 0)
             for times in (2, 4)
         ]
-        if bounded.reach is not None:
-            rows.append(("a false accuser's reach alone", replace(bounded, counts=((0, 10**6),) * 10**3), 0))
         for name, pool, n_own in rows:
             name = name.replace("prior and ", "") if n_own >= ENOUGH_REFERENCES else name
             text += f"| {found.regime.models} | {name} | " + " | ".join(least(pool, n, n_own) for n in sizes) + " |\n"
+        if bounded.reach is not None:
+            floors = [int((binomial_tails(n, bounded.reach[0]) > Policy().alpha).sum()) for n in sizes]
+            cells = " | ".join(
+                str(floor) if floor <= n else "none is enough" for floor, n in zip(floors, sizes, strict=True)
+            )
+            text += f"| {found.regime.models} | any references: a false accuser's reach | {cells} |\n"
     return text
 
 

@@ -9,7 +9,7 @@ verifier can tell such examples from honest ones.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from onnxfp.base.session import ModelSession
 from onnxfp.base.torch_copy import build_torch_copy
 from onnxfp.examples.derivation import DerivationContext, derive_labels, derive_seeds
 from onnxfp.examples.generation import seal
+from onnxfp.examples.gradients import affine_tensors
 from onnxfp.types import Labels, Levels
 
 Score = Callable[[Tensor], Tensor]
@@ -64,12 +65,18 @@ def craft(attack: Attack, context: DerivationContext, n: int, *, generator: torc
 
     Args:
         attack: What is optimised.
-        context: Holds key, base, grid and recipe; images in [0, 1].
+        context: Holds key, base, grid and recipe; for images.
         n: Number of candidates.
         generator: Source of randomness.
     """
     span = context.grid.n_levels - 1
     seeds, labels = derive_seeds(context, range(n)), derive_labels(context, range(n))
+    scale, offset = affine_tensors(context, torch.device("cpu"))
+
+    def fed(scores: Sequence[Score]) -> list[Score]:
+        return [lambda units, score=score: score(units * scale + offset) for score in scores]
+
+    attack = replace(attack, attracted=fed(attack.attracted), repelled=fed(attack.repelled))
     levels = np.empty_like(seeds)
     for first in range(0, n, _BATCH):
         part = slice(first, first + _BATCH)

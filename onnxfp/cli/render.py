@@ -124,7 +124,7 @@ def print_fingerprint(
         image: The contact sheet that was written, if any.
         signer: What the reader knows of the key; ``None`` says nothing about it.
     """
-    from onnxfp.evidence.null import ENOUGH_REFERENCES, ReferenceCount, estimate_null, find_prior
+    from onnxfp.evidence.null import ENOUGH_REFERENCES, ReferenceCount, could_convict, estimate_null, find_prior
     from onnxfp.evidence.verdict import Policy
 
     manifest = fingerprint.manifest
@@ -141,6 +141,12 @@ def print_fingerprint(
     policy = Policy()
     least = null.least_matches(policy.alpha)
     can_convict = least is not None and least <= manifest.n_examples
+    if can_convict:
+        power = f"{least} of {manifest.n_examples} matches are a MATCH at {policy.alpha:g}"
+    elif could_convict(prior, n_classes=base.n_classes, n_examples=manifest.n_candidates, alpha=policy.alpha):
+        power = f"no count is a MATCH without {ENOUGH_REFERENCES} references of the verifier"
+    else:
+        power = "no count is a MATCH: a false accuser could reach as much with this recipe, or with so few examples"
     step = (grid.bounds.upper - grid.bounds.lower) / (grid.n_levels - 1)
     noise = f", weight noise {recipe.noise:g} x {recipe.n_draws}" if recipe.noise else ""
     cutoff = f", lowest {recipe.cutoff} frequencies removed from the {recipe.filtered}" if recipe.cutoff else ""
@@ -163,8 +169,7 @@ def print_fingerprint(
         ("gradients", gradients),
         ("references", ", ".join(f"{r.n_matches / manifest.n_examples:.0%}" for r in manifest.references) or "none"),
         ("null", _describe_null(null.summarise(manifest.n_examples))),
-        ("power", f"{least} of {manifest.n_examples} matches are a MATCH at {policy.alpha:g}" if can_convict
-                  else f"no count is a MATCH without {ENOUGH_REFERENCES} references of the verifier"),
+        ("power", power),
     ]  # fmt: skip
     if image is not None:
         rows.append(("image", str(image)))

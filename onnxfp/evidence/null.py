@@ -7,12 +7,13 @@ same architecture and data matches most. Several distributions compete, and at e
 * what the prior predicts for a new model: the counts of the siblings that the project's own benchmark measured for this
   kind and number of classes (``priors.json``);
 * what the prior and the owner's pool, stored in the bundle, predict together;
-* what the verifier's own pool predicts: together with the prior, and from :data:`ENOUGH_REFERENCES` on alone;
+* what the verifier's own pool predicts: together with the prior, and from :data:`ENOUGH_REFERENCES` on in its place;
 * what a false accuser reached in the project's own attacks (``attacks.json``), however little references match.
 
 The owner chooses the owner's pool, and could fill it with models that obviously never match, so it may raise the null
-and never lower it. The verifier's pool may replace the prior, but not the last: who knows its models can craft examples
-that they do not match and others do. How counts predict is in :mod:`onnxfp.evidence.predictive`.
+and never lower it. The verifier's pool may replace the prior, but not the last: an accuser who knows its models crafts
+examples that they do not match and others do. Beyond the measured epsilon that reached every model, and no reference
+helps. How counts predict is in :mod:`onnxfp.evidence.predictive`.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from onnxfp.evidence.statistics import binomial_tails, clopper_pearson
 from onnxfp.types import Kind, Spectrum
 
 ENOUGH_REFERENCES = 8
-"""Number of the verifier's references from which on they speak alone."""
+"""Number of the verifier's references from which on they may take the prior's place."""
 
 _ONE_IN = 100
 # Two-sided: the bound lies above the true rate in 95 of 100 measurements.
@@ -164,7 +165,8 @@ def estimate_null(
     Args:
         owner: The owner's pool, as the bundle records it.
         verifier: The verifier's pool, measured just now.
-        prior: Falls away when the verifier brings at least :data:`ENOUGH_REFERENCES` references.
+        prior: Its counts fall away when the verifier brings at least :data:`ENOUGH_REFERENCES` references, unless
+            nobody measured what an accuser who avoids them reaches.
         n_classes: Number of classes K, at least 2.
         n_candidates: Number m of candidates from which the owner selected; counts are out of all of them.
 
@@ -189,7 +191,7 @@ def estimate_null(
         rate, source = prior.reach
         candidates.append((Prediction(binomial_tails(n_candidates, rate), rate), source))
     own = Prior(tuple((r.n_matches, r.n_examples) for r in verifier), f"your {_references(len(verifier))}")
-    if len(verifier) >= ENOUGH_REFERENCES:
+    if len(verifier) >= ENOUGH_REFERENCES and prior.reach is not None:
         basis: tuple[Prior, ...] = (own,)
     else:
         compete(prior)
@@ -200,6 +202,20 @@ def estimate_null(
         counts = tuple((r.n_matches, r.n_examples) for r in owner)
         compete(*basis, Prior(counts, f"the owner's {_references(len(owner))}"))
     return Null(np.max([prediction.tail for prediction, _ in candidates], axis=0), tuple(candidates))
+
+
+def could_convict(prior: Prior, *, n_classes: int, n_examples: int, alpha: float) -> bool:
+    """Return whether some references of the verifier, at best, let a suspect that matches everything be convicted.
+
+    Args:
+        prior: The prior of the recipe.
+        n_classes: Number of classes.
+        n_examples: Number of examples, all of the candidates.
+        alpha: Significance, in ``(0, 1)``.
+    """
+    harmless = [ReferenceCount("", 0, n_examples)] * (4 * ENOUGH_REFERENCES)
+    null = estimate_null((), harmless, prior, n_classes=n_classes, n_candidates=n_examples)
+    return null.least_matches(alpha) is not None
 
 
 def _references(n: int) -> str:

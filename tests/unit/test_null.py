@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from onnxfp.errors import ParameterError
 from onnxfp.evidence import null as module
-from onnxfp.evidence.null import ENOUGH_REFERENCES, Null, Prior, ReferenceCount, estimate_null, find_prior
+from onnxfp.evidence.null import (
+    ENOUGH_REFERENCES,
+    Null,
+    Prior,
+    ReferenceCount,
+    could_convict,
+    estimate_null,
+    find_prior,
+)
 from onnxfp.evidence.predictive import predict_matches
 from onnxfp.evidence.statistics import binomial_tails
 from onnxfp.examples.defaults import Choices, choose_n_examples, choose_recipe
@@ -15,6 +25,7 @@ from onnxfp.types import InputGrid, Kind, Spectrum
 
 COUNTS = (20, 35, 28, 31, 40, 22, 18, 33)
 PRIOR = Prior(tuple((k, 100) for k in COUNTS), "a benchmark")
+REACHED = replace(PRIOR, reach=(0.02, "an attack"))
 
 
 def pool(*counts: int) -> list[ReferenceCount]:
@@ -50,7 +61,7 @@ def test_a_few_references_of_the_verifier_cannot_lower_the_prior() -> None:
 
 
 def test_enough_references_of_the_verifier_replace_the_prior() -> None:
-    null = estimate([], pool(*[1] * ENOUGH_REFERENCES), 1000)
+    null = estimate([], pool(*[1] * ENOUGH_REFERENCES), 1000, REACHED)
     assert (null.tail[20:] == predict_matches([(1, 100)] * ENOUGH_REFERENCES, 100).tail[20:]).all()
     least, before = null.least_matches(1e-6), estimate([], []).least_matches(1e-6)
     assert least is not None
@@ -60,11 +71,12 @@ def test_enough_references_of_the_verifier_replace_the_prior() -> None:
 
 def test_the_owners_pool_still_counts_beside_enough_references_of_the_verifier() -> None:
     verifier = pool(*[1] * ENOUGH_REFERENCES)
-    assert (estimate(pool(70), verifier, 1000).tail[50:] > estimate([], verifier, 1000).tail[50:]).all()
+    with_owner, without = (estimate(owner, verifier, 1000, REACHED).tail for owner in (pool(70), []))
+    assert (with_owner[50:] > without[50:]).all()
 
 
 def test_the_null_never_falls_below_chance() -> None:
-    null = estimate([], pool(*[0] * 40), 2)
+    null = estimate([], pool(*[0] * 40), 2, REACHED)
     assert (null.tail >= binomial_tails(100, 0.5)).all()
     assert null.summarise(60).source == "chance, 1 of 2 classes"
 
@@ -133,12 +145,15 @@ def test_beyond_what_was_measured_nothing_is_known(kind: Kind, spectrum: Spectru
     few, enough = pool(*[30] * (ENOUGH_REFERENCES - 1)), pool(*[30] * ENOUGH_REFERENCES)
     for owner, verifier in (([], []), (few, []), ([], few), (enough, few)):
         assert (estimate(owner, verifier, 10, prior).tail == 1.0).all()
-    # References speak where there is no prior, but only above what an accuser who knows them reaches.
-    assert prior.reach is not None
-    tail = estimate([], enough, 10, prior).tail
-    assert (tail == np.maximum.reduce([predict_matches([(30, 100)] * ENOUGH_REFERENCES, 100).tail,
-                                       binomial_tails(100, prior.reach[0]), binomial_tails(100, 0.1)])).all()  # fmt: skip
-    assert tail[100] < 1.0
+    # With examples that were crafted to be so, every reference may match nothing, and the suspect everything.
+    assert (estimate([], enough, 10, prior).tail == 1.0).all()
+    assert not could_convict(prior, n_classes=10, n_examples=200, alpha=1e-6)
+    assert could_convict(find_prior("ltrc", "white", 16 / 255, 10), n_classes=10, n_examples=200, alpha=1e-6)
+
+
+def test_references_do_not_replace_the_prior_where_no_attack_was_measured() -> None:
+    verifier = pool(*[0] * (2 * ENOUGH_REFERENCES))
+    assert (estimate([], verifier).tail >= estimate([], []).tail).all()
 
 
 def test_the_priors_are_counts_of_a_measurement() -> None:
