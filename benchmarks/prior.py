@@ -19,6 +19,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -34,7 +35,8 @@ from onnxfp.bundle.fingerprint import Fingerprint
 from onnxfp.examples.defaults import FEW_CLASSES, Choices
 from onnxfp.types import Kind
 
-N_SIBLINGS = 8
+N_SIBLINGS = 4
+PRIOR_TABLE = HERE / "PRIOR.md"
 PRIORS = HERE.parent / "onnxfp" / "evidence" / "priors.json"
 TEXT = """\
 # How often unassociated models match
@@ -150,20 +152,34 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Measure the prior of the null.")
     parser.add_argument("--siblings", type=int, default=N_SIBLINGS, help="siblings, trained where they are missing")
     parser.add_argument("--at-hand", action="store_true", help="all siblings that need no training instead")
-    parser.add_argument("--bases", type=int, help="fingerprint this many of the ImageNet models only (default: all)")
+    parser.add_argument("--bases", type=int, help="so many ImageNet bases only; 0 keeps their part")
+    parser.add_argument("--many-kinds", nargs="*", choices=get_args(Kind), default=get_args(Kind), help="of ImageNet")
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     numbers = {"onnxfp": onnxfp.__version__, "torch": torch.__version__, "onnxruntime": onnxruntime.__version__}
-    text, priors = TEXT.format(**numbers), []
-    for regime in (few_classes(None if arguments.at_hand else arguments.siblings), many_classes(arguments.bases)):
-        text += f"## {regime.title[0].upper()}{regime.title[1:]}.\n\n"
-        for kind in get_args(Kind):
-            section, entry = report(regime, kind, *measure(regime, kind))
-            text += section
-            priors.append(entry)
-    (HERE / "PRIOR.md").write_text(text.rstrip() + "\n", encoding="utf-8")
+    few = few_classes(None if arguments.at_hand else arguments.siblings)
+    text, priors = write_up(few, get_args(Kind))
+    if arguments.bases == 0:
+        _, found, kept = PRIOR_TABLE.read_text(encoding="utf-8").partition(f"## More than {FEW_CLASSES}")
+        text += found + kept
+        entries = json.loads(PRIORS.read_text(encoding="utf-8"))["priors"]
+        priors += [entry for entry in entries if entry["least_classes"] > FEW_CLASSES]
+    else:
+        section, entries = write_up(many_classes(arguments.bases), arguments.many_kinds)
+        text, priors = text + section, priors + entries
+    PRIOR_TABLE.write_text((TEXT.format(**numbers) + text).rstrip() + "\n", encoding="utf-8")
     PRIORS.write_text(json.dumps({"priors": priors}, indent=2) + "\n", encoding="utf-8")
+
+
+def write_up(regime: Regime, kinds: Sequence[Kind]) -> tuple[str, list[dict[str, Any]]]:
+    """Measure, and return the part of PRIOR.md and the entries of priors.json."""
+    text, priors = f"## {regime.title[0].upper()}{regime.title[1:]}.\n\n", []
+    for kind in kinds:
+        section, entry = report(regime, kind, *measure(regime, kind))
+        text += section
+        priors.append(entry)
+    return text, priors
 
 
 if __name__ == "__main__":

@@ -8,7 +8,8 @@ same architecture and data matches most. Several distributions compete, and at e
   kind and number of classes (``priors.json``);
 * what the prior and the owner's pool, stored in the bundle, predict together;
 * what the verifier's own pool predicts: together with the prior, and from :data:`ENOUGH_REFERENCES` on in its place;
-* what a false accuser reached in the project's own attacks (``attacks.json``), however little references match.
+* where that takes the prior's place, what a false accuser reached in the project's own attacks (``attacks.json``),
+  however little the references match. (The prior demands more than that by itself, which a test holds it to.)
 
 The owner chooses the owner's pool, and could fill it with models that obviously never match, so it may raise the null
 and never lower it. The verifier's pool may replace the prior, but not the last: an accuser who knows its models crafts
@@ -38,6 +39,8 @@ ENOUGH_REFERENCES = 8
 """Number of the verifier's references from which on they may take the prior's place."""
 
 _ONE_IN = 100
+# Fewer classes than this, and luck is a large part of a match rate.
+_LUCK_MATTERS_BELOW = 5
 # Two-sided: the bound lies above the true rate in 95 of 100 measurements.
 _REACH_CONFIDENCE = 0.9
 
@@ -133,8 +136,8 @@ def find_prior(kind: Kind, spectrum: Spectrum, epsilon: float, n_classes: int) -
     pick values at which every sibling matches. A measurement therefore speaks only for the spectrum and up to the
     epsilon that it was made with; beyond, nothing is known, and an unassociated model may match everything.
 
-    A model that was not led astray still gives one label in ``n_classes`` by luck. With fewer classes than the measured
-    models have, the counts are raised by what luck adds.
+    A model that was not led astray still gives one label in ``n_classes`` by luck. With very few classes the counts are
+    raised by what luck adds; from five on, that is no more than what each model's worst base adds already.
 
     Args:
         kind: Kind of the examples.
@@ -187,11 +190,10 @@ def estimate_null(
             unknown = next(pool for pool in pools if not pool.counts)
             candidates.append((Prediction(np.ones(n_candidates + 1), 1.0), unknown.source))
 
-    if prior.reach is not None:
-        rate, source = prior.reach
-        candidates.append((Prediction(binomial_tails(n_candidates, rate), rate), source))
     own = Prior(tuple((r.n_matches, r.n_examples) for r in verifier), f"your {_references(len(verifier))}")
     if len(verifier) >= ENOUGH_REFERENCES and prior.reach is not None:
+        rate, source = prior.reach
+        candidates.append((Prediction(binomial_tails(n_candidates, rate), rate), source))
         basis: tuple[Prior, ...] = (own,)
     else:
         compete(prior)
@@ -247,7 +249,7 @@ class _Luck:
     n_classes: int
 
     def add(self, rate: float) -> float:
-        if self.n_classes >= self.measured:
+        if self.n_classes >= _LUCK_MATTERS_BELOW:
             return rate
         # The share that followed the examples; the others give the recorded label by luck.
         followed = max(0.0, (rate - 1 / self.measured) / (1 - 1 / self.measured))

@@ -94,8 +94,8 @@ def test_two_classes_at_least() -> None:
 
 
 @pytest.mark.parametrize("kind", ["c", "rc", "ltrc"])
-@pytest.mark.parametrize("n_classes", [10, 100, 101, 1000, 100_000])
-def test_the_defaults_can_convict_from_ten_classes_on(kind: Kind, n_classes: int) -> None:
+@pytest.mark.parametrize("n_classes", [3, 5, 10, 100, 101, 1000, 100_000])
+def test_the_defaults_can_convict_from_three_classes_on(kind: Kind, n_classes: int) -> None:
     recipe = choose_recipe(Choices(kind=kind), InputGrid(), (3, 64, 64), (1, 2), n_classes)
     prior = find_prior(kind, recipe.spectrum, recipe.epsilon_levels / 255, n_classes)
     n = choose_n_examples(n_classes)
@@ -104,36 +104,43 @@ def test_the_defaults_can_convict_from_ten_classes_on(kind: Kind, n_classes: int
     assert least > n / n_classes
 
 
-def test_luck_is_added_where_there_are_fewer_classes_than_were_measured() -> None:
-    ten, five, two, hundred = (find_prior("ltrc", "white", 16 / 255, n) for n in (10, 5, 2, 100))
+def test_luck_is_added_where_there_are_very_few_classes() -> None:
+    ten, four, two, hundred = (find_prior("ltrc", "white", 16 / 255, n) for n in (10, 4, 2, 100))
     assert ten.counts == hundred.counts
     for measured, carried in zip(ten.counts, two.counts, strict=True):
         # Who gave the recorded label of ten by luck gives the one of two; the rest of them, every other time.
         followed = (measured[0] / measured[1] - 0.1) / 0.9
         assert carried[0] / carried[1] == pytest.approx(followed + (1 - followed) / 2, abs=0.0101)
-    assert all(t < f < w for (t, _), (f, _), (w, _) in zip(ten.counts, five.counts, two.counts, strict=True))
+    assert all(t < f < w for (t, _), (f, _), (w, _) in zip(ten.counts, four.counts, two.counts, strict=True))
 
 
-@pytest.mark.parametrize("n_classes", [2, 10, 1000])
+@pytest.mark.parametrize("n_classes", [2, 10])
 def test_references_that_were_avoided_do_not_lower_the_null_below_what_an_accuser_reached(n_classes: int) -> None:
-    spectrum: Spectrum = "pink" if n_classes > 100 else "white"
     for epsilon in (8 / 255, 16 / 255, 1.0):
-        prior = find_prior("ltrc", spectrum, epsilon, n_classes)
+        prior = find_prior("ltrc", "white", epsilon, n_classes)
         assert prior.reach is not None
         rate, source = prior.reach
         null = estimate_null([], pool(*[0] * 30), prior, n_classes=n_classes, n_candidates=100)
         assert (null.tail >= binomial_tails(100, rate)).all()
-        assert null.summarise(99).source == source
+        assert null.summarise(80).source == source
         assert "benchmarks/FALSE_CLAIM.md" in source
 
 
+@pytest.mark.parametrize("kind", ["c", "rc", "ltrc"])
+@pytest.mark.parametrize("n", [50, 100, 200, 400])
+def test_no_prior_demands_less_than_an_accuser_reached(kind: Kind, n: int) -> None:
+    # More siblings narrow the prior, but say nothing of examples that were optimised for transfer.
+    prior = find_prior(kind, "white", 16 / 255, 10)
+    assert prior.reach is not None
+    least = estimate_null([], [], prior, n_classes=10, n_candidates=n).least_matches(1e-6)
+    assert least is None or binomial_tails(n, prior.reach[0])[least] <= 1e-6
+
+
 def test_a_wider_ball_reaches_no_less() -> None:
-    cases: tuple[tuple[int, Spectrum], ...] = ((10, "white"), (1000, "pink"))
-    for n_classes, spectrum in cases:
-        inside, beyond = (find_prior("ltrc", spectrum, epsilon, n_classes).reach for epsilon in (16 / 255, 1.0))
-        assert inside is not None
-        assert beyond is not None
-        assert inside[0] <= beyond[0]
+    inside, beyond = (find_prior("ltrc", "white", epsilon, 10).reach for epsilon in (16 / 255, 1.0))
+    assert inside is not None
+    assert beyond is not None
+    assert inside[0] < beyond[0]
 
 
 @pytest.mark.parametrize(
