@@ -1,10 +1,17 @@
-"""Measure how often siblings of a base match its fingerprint, and write it down as the prior of the null rate.
+"""Measure how often unassociated models match a fingerprint, and write it down as the prior of the null.
 
     make benchmark-prior
 
-A sibling has the base's architecture and training images and another seed: the unassociated model that matches most.
-Every network in turn is the base of a fingerprint with the default hyper-parameters of each kind, and all others are
-asked. The worst count goes into onnxfp/evidence/priors.json, all counts into benchmarks/PRIOR.md.
+Every model in turn is the base of a fingerprint with the default recipe of each kind, and all others are asked. Few
+classes: siblings (see at_hand.py) as bases, siblings and other architectures as suspects, since a new unassociated
+model may be of either sort. Many classes: four ImageNet models (see imagenet.py; hours on two cores). All counts go
+into benchmarks/PRIOR.md, those that the prior takes into onnxfp/evidence/priors.json. Fingerprints are kept in
+.cache/prior, so that an interrupted run goes on where it stopped.
+
+The prior takes *one* count a model: its worst over all bases. Counts of one model against several bases are no
+independent observations of models: who matches one base often matches every base often, and a pool in which each
+model stood once a base would claim to have seen many more models than it has. And the worst rather than the mean or one
+at random, because an accuser may train several bases and use the one whose fingerprint fits best.
 """
 
 from __future__ import annotations
@@ -12,93 +19,167 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
+import imagenet
 import numpy as np
 import onnxruntime
 import torch
+from at_hand import CACHE, HERE, count, fingerprint_of, others, session, siblings
 
 import onnxfp
-from onnxfp.base.onnx_file import read_onnx
-from onnxfp.base.session import ModelSession
-from onnxfp.evidence.statistics import count_matches
-from onnxfp.examples.defaults import Choices
+from onnxfp.bundle.fingerprint import Fingerprint
+from onnxfp.examples.defaults import FEW_CLASSES, Choices
 from onnxfp.types import Kind
 
-HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE.parent / "models"))
-
-import onnx_files  # noqa: E402
-
-import build  # noqa: E402 - models/build.py, which trains the siblings
-
-SIBLINGS = ["base", "vgg_seed2", "vgg_seed3", *(f"vgg_seed{seed}" for seed in range(21, 38))]
-N_EXAMPLES = 100
+N_SIBLINGS = 4
+PRIOR_TABLE = HERE / "PRIOR.md"
 PRIORS = HERE.parent / "onnxfp" / "evidence" / "priors.json"
 TEXT = """\
-# How often siblings match
+# How often unassociated models match
 
 Written by `make benchmark-prior` (onnxfp {onnxfp}, torch {torch}, onnxruntime {onnxruntime}).
 
-{n} networks of one architecture (`vgg` in models/networks.py), trained on CIFAR-10 with different seeds. Each row is a
-base with a fingerprint of {examples} examples, made with the default hyper-parameters; each column a sibling that was
-asked. The worst count of a kind is its prior in `onnxfp/evidence/priors.json`.
+Each row is a base with a fingerprint made with the default recipe of its kind; each column an unassociated model that
+was asked. *Worst* is the column's largest count: what `onnxfp/evidence/priors.json` holds of that model, one count a
+model (why: benchmarks/prior.py).
 
 """
 
 
-def measure(kind: Kind, files: list[Path]) -> np.ndarray:
-    """Return ``(n, n)`` match counts: row the base, column the suspect."""
-    counts = np.zeros((len(files), len(files)), np.int64)
-    sessions = [ModelSession(read_onnx(file), provider="cpu") for file in files]
-    for row, file in enumerate(files):
-        fingerprint = onnxfp.generate(file, n_examples=N_EXAMPLES, choices=Choices(kind=kind), device="cpu")
-        for column, session in enumerate(sessions):
-            counts[row, column] = count_matches(fingerprint.labels, session.answer(fingerprint.model_input()).labels)
-        print(kind, file.stem, *counts[row], file=sys.stderr)
-    return counts
+@dataclass(frozen=True, slots=True)
+class Regime:
+    """One range of numbers of classes, and the models that speak for it.
+
+    Attributes:
+        name: Names the kept fingerprints.
+        title: Heading and words on the models.
+        models: What stands in the priors' source.
+        least_classes: Fewest classes that it speaks for.
+        most_classes: Most classes, or ``None``.
+        n_examples: Examples of each fingerprint.
+        bases: Models that are fingerprinted, and asked.
+        suspects: Further models that are asked.
+    """
+
+    name: str
+    title: str
+    models: str
+    least_classes: int
+    most_classes: int | None
+    n_examples: int
+    bases: dict[str, Path]
+    suspects: dict[str, Path]
+
+
+def few_classes(n_siblings: int | None = None) -> Regime:
+    """Return the regime of few classes."""
+    bases = siblings(n_siblings)
+    title = (
+        f"up to {FEW_CLASSES} classes\n\nCIFAR-10, 10 classes: {len(bases)} networks of one architecture trained with "
+        f"different seeds, and {len(others())} of other architectures, which are asked only"
+    )
+    n_models = len(bases) + len(others())
+    return Regime("few", title, f"{n_models} CIFAR-10 models", 2, FEW_CLASSES, 100, bases, others())
+
+
+def many_classes(n_bases: int | None = None) -> Regime:
+    """Return the regime of many classes."""
+    models = {name: imagenet.build(name) for name in imagenet.NAMES}
+    bases = dict(list(models.items())[:n_bases])
+    title = (
+        f"more than {FEW_CLASSES} classes\n\nImageNet, 1,000 classes, 224 x 224 pixels: {len(models)} networks, of "
+        f"which {len(bases)} fingerprinted"
+    )
+    asked = {name: path for name, path in models.items() if name not in bases}
+    n_models = len(models) - (len(bases) == 1)
+    return Regime("many", title, f"{n_models} ImageNet models", FEW_CLASSES + 1, None, 40, bases, asked)
+
+
+def measure(regime: Regime, kind: Kind) -> tuple[np.ndarray, Fingerprint]:
+    """Return ``(bases, suspects)`` match counts, and one of the fingerprints."""
+    sessions = {name: session(path) for name, path in (regime.bases | regime.suspects).items()}
+    counts = np.zeros((len(regime.bases), len(sessions)), np.int64)
+    for row, (name, path) in enumerate(regime.bases.items()):
+        beside = CACHE / "prior" / f"{regime.name}-{kind}-{name}.fp.npz"
+        fingerprint = fingerprint_of(path, beside, regime.n_examples, Choices(kind=kind))
+        counts[row] = [count(asked, fingerprint.model_input(), fingerprint.labels) for asked in sessions.values()]
+        print(regime.name, kind, name, *counts[row], file=sys.stderr, flush=True)
+    return counts, fingerprint
+
+
+def report(regime: Regime, kind: Kind, counts: np.ndarray, fingerprint: Fingerprint) -> tuple[str, dict[str, Any]]:
+    """Return a section of PRIOR.md and an entry of priors.json."""
+    n_bases = len(regime.bases)
+    of_others = counts.astype(float)
+    of_others[np.arange(n_bases), np.arange(n_bases)] = np.nan
+    # A model that is the only base was never asked as another.
+    was_asked = ~np.isnan(of_others).all(axis=0)
+    worst = [int(column.max()) for column in np.nan_to_num(of_others, nan=-1).T]
+    n_matches = [count for count, counts in zip(worst, was_asked, strict=True) if counts]
+    recipe = fingerprint.manifest.recipe
+    names = [*regime.bases, *regime.suspects]
+    lines = [
+        f"### {kind}, {recipe.spectrum} seeds, epsilon {recipe.epsilon_levels}/255, {regime.n_examples} examples",
+        "",
+        f"mean {np.nanmean(of_others):.1f}, standard deviation {np.nanstd(of_others):.1f}, worst {max(n_matches)}",
+        "",
+        f"| base | {' | '.join(names)} |",
+        "|---" * (len(names) + 1) + "|",
+    ]
+    for name, row in zip(regime.bases, of_others, strict=True):
+        lines.append(f"| {name} | " + " | ".join("" if np.isnan(c) else f"{c:.0f}" for c in row) + " |")
+    lines += ["| **worst** | " + " | ".join(f"**{c}**" if c >= 0 else "" for c in worst) + " |", "", ""]
+    entry = {
+        "kind": kind,
+        "spectrum": recipe.spectrum,
+        "most_epsilon": fingerprint.manifest.epsilon_share,
+        "n_classes": fingerprint.manifest.base.n_classes,
+        "least_classes": regime.least_classes,
+        "most_classes": regime.most_classes,
+        "source": f"{regime.models}, each at its worst (benchmarks/PRIOR.md)",
+        "n_matches": n_matches,
+        "n_examples": regime.n_examples,
+    }
+    return "\n".join(lines), entry
 
 
 def main() -> None:
-    """Train what is missing, measure, write both files."""
-    parser = argparse.ArgumentParser(description="Measure the prior of the null rate.")
-    parser.add_argument("--train-only", action="store_true", help="only train the siblings")
+    """Measure, and write both files."""
+    parser = argparse.ArgumentParser(description="Measure the prior of the null.")
+    parser.add_argument("--siblings", type=int, default=N_SIBLINGS, help="siblings, trained where they are missing")
+    parser.add_argument("--at-hand", action="store_true", help="all siblings that need no training instead")
+    parser.add_argument("--bases", type=int, help="so many ImageNet bases only; 0 keeps their part")
+    parser.add_argument("--many-kinds", nargs="*", choices=get_args(Kind), default=get_args(Kind), help="of ImageNet")
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    networks = {name: build.scratch(name) for name in SIBLINGS}
-    if arguments.train_only:
-        return
     numbers = {"onnxfp": onnxfp.__version__, "torch": torch.__version__, "onnxruntime": onnxruntime.__version__}
-    text = TEXT.format(n=len(SIBLINGS), examples=N_EXAMPLES, **numbers)
-    priors = [entry for entry in json.loads(PRIORS.read_text(encoding="utf-8"))["priors"] if entry["least_classes"] > 2]
-    with tempfile.TemporaryDirectory() as folder:
-        files = [Path(folder) / f"{name}.onnx" for name in SIBLINGS]
-        for file, network in zip(files, networks.values(), strict=True):
-            onnx_files.export(network, file)
-        for kind in get_args(Kind):
-            counts = measure(kind, files)
-            off = counts[~np.eye(len(files), dtype=bool)]
-            text += f"## {kind}\n\nmean {off.mean():.1f}, standard deviation {off.std():.1f}, worst {off.max()}\n\n"
-            text += "| base | " + " | ".join(SIBLINGS) + " |\n" + "|---" * (len(SIBLINGS) + 1) + "|\n"
-            for name, row in zip(SIBLINGS, counts, strict=True):
-                text += f"| {name} | " + " | ".join(map(str, row)) + " |\n"
-            text += "\n"
-            source = f"worst of {off.size} pairs of CIFAR-10 siblings, benchmarks/PRIOR.md"
-            entry = {
-                "kind": kind,
-                "spectrum": "white",
-                "most_epsilon": 16 / 255,
-                "least_classes": 2,
-                "most_classes": 100,
-            }
-            entry["source"] = source
-            priors.append({**entry, "n_matches": int(off.max()), "n_examples": N_EXAMPLES})
-    priors.sort(key=lambda entry: (entry["least_classes"], entry["kind"]))
-    (HERE / "PRIOR.md").write_text(text.rstrip() + "\n", encoding="utf-8")
+    few = few_classes(None if arguments.at_hand else arguments.siblings)
+    text, priors = write_up(few, get_args(Kind))
+    if arguments.bases == 0:
+        _, found, kept = PRIOR_TABLE.read_text(encoding="utf-8").partition(f"## More than {FEW_CLASSES}")
+        text += found + kept
+        entries = json.loads(PRIORS.read_text(encoding="utf-8"))["priors"]
+        priors += [entry for entry in entries if entry["least_classes"] > FEW_CLASSES]
+    else:
+        section, entries = write_up(many_classes(arguments.bases), arguments.many_kinds)
+        text, priors = text + section, priors + entries
+    PRIOR_TABLE.write_text((TEXT.format(**numbers) + text).rstrip() + "\n", encoding="utf-8")
     PRIORS.write_text(json.dumps({"priors": priors}, indent=2) + "\n", encoding="utf-8")
+
+
+def write_up(regime: Regime, kinds: Sequence[Kind]) -> tuple[str, list[dict[str, Any]]]:
+    """Measure, and return the part of PRIOR.md and the entries of priors.json."""
+    text, priors = f"## {regime.title[0].upper()}{regime.title[1:]}.\n\n", []
+    for kind in kinds:
+        section, entry = report(regime, kind, *measure(regime, kind))
+        text += section
+        priors.append(entry)
+    return text, priors
 
 
 if __name__ == "__main__":

@@ -140,7 +140,9 @@ def generate(
     )
     pool = _open_pool(references, base, provider, limits)
 
-    prior = find_prior(recipe.kind, recipe.spectrum, recipe.epsilon_levels / (grid.n_levels - 1), base.n_classes)
+    # As Manifest.spectrum and Manifest.epsilon_share will say it.
+    spectrum = recipe.spectrum if base.spatial_axes else "white"
+    prior = find_prior(recipe.kind, spectrum, recipe.epsilon_levels / (grid.n_levels - 1), base.n_classes)
     expected = measure_power(
         (), prior, Policy(), n_classes=base.n_classes, n_examples=n_examples, n_candidates=n_examples
     )
@@ -301,7 +303,7 @@ def verify(
     owner = tuple(ReferenceCount(r.digest, r.n_matches, manifest.n_examples) for r in manifest.references)
     pool = _open_pool(references, base, provider, limits)
     own = tuple(_measure_pool(pool, fingerprint.levels, fingerprint.labels, base, manifest.grid))
-    prior = find_prior(manifest.recipe.kind, manifest.recipe.spectrum, manifest.epsilon_share, base.n_classes)
+    prior = find_prior(manifest.recipe.kind, manifest.spectrum, manifest.epsilon_share, base.n_classes)
     null = estimate_null(owner, own, prior, n_classes=base.n_classes, n_candidates=manifest.n_candidates)
     rates = [reference.rate for reference in (*owner, *own)]
     match_rate = counts.n_matches / counts.n_asked

@@ -13,7 +13,7 @@ from onnxfp.bundle.records import build, is_digest, is_key, is_time
 from onnxfp.errors import BundleFormatError, BundleVersionError, ParameterError
 from onnxfp.examples.derivation import DerivationContext
 from onnxfp.examples.recipe import Recipe
-from onnxfp.types import MAX_VALUES_PER_EXAMPLE, InputGrid, InputSpec, OutputSpec
+from onnxfp.types import MAX_VALUES_PER_EXAMPLE, InputGrid, InputSpec, OutputSpec, Spectrum
 
 SCHEMA = "onnxfp/bundle/1"
 
@@ -107,6 +107,11 @@ class Manifest:
     def epsilon_share(self) -> float:
         """Largest distance of an example from its seed, as a share of the input's range."""
         return self.recipe.epsilon_levels / (self.grid.n_levels - 1)
+
+    @property
+    def spectrum(self) -> Spectrum:
+        """Spectrum that the seeds have: without axes along which neighbours are alike, they are white by any name."""
+        return self.recipe.spectrum if self.base.spatial_axes else "white"
 
     def derivation_context(self) -> DerivationContext:
         """Return what seeds and labels are derived from."""

@@ -140,7 +140,7 @@ def print_fingerprint(
         return
     base, recipe, grid = manifest.base, manifest.recipe, manifest.grid
     owner = [ReferenceCount(r.digest, r.n_matches, manifest.n_examples) for r in manifest.references]
-    prior = find_prior(recipe.kind, recipe.spectrum, manifest.epsilon_share, base.n_classes)
+    prior = find_prior(recipe.kind, manifest.spectrum, manifest.epsilon_share, base.n_classes)
     null = estimate_null(owner, [], prior, n_classes=base.n_classes, n_candidates=manifest.n_candidates)
     step = (grid.bounds.upper - grid.bounds.lower) / (grid.n_levels - 1)
     noise = f", weight noise {recipe.noise:g} x {recipe.n_draws}" if recipe.noise else ""

@@ -150,7 +150,7 @@ class _Judge:
     def _estimate(self, pool: Sequence[ReferenceCount]) -> Null:
         manifest = self.fingerprint.manifest
         recipe, n_classes = manifest.recipe, manifest.base.n_classes
-        prior = find_prior(recipe.kind, recipe.spectrum, manifest.epsilon_share, n_classes)
+        prior = find_prior(recipe.kind, manifest.spectrum, manifest.epsilon_share, n_classes)
         return estimate_null(self._owner, pool, prior, n_classes=n_classes, n_candidates=manifest.n_candidates)
 
 

@@ -7,10 +7,14 @@ same architecture and data matches most. Several distributions compete, and at e
 * what the prior predicts for a new model: the counts of the siblings that the project's own benchmark measured for this
   kind and number of classes (``priors.json``);
 * what the prior and the owner's pool, stored in the bundle, predict together;
-* what the verifier's own pool predicts: together with the prior, and from :data:`ENOUGH_REFERENCES` on alone.
+* what the verifier's own pool predicts: together with the prior, and from :data:`ENOUGH_REFERENCES` on in its place;
+* where that takes the prior's place, what a false accuser reached in the project's own attacks (``attacks.json``),
+  however little the references match. (The prior demands more than that by itself, which a test holds it to.)
 
 The owner chooses the owner's pool, and could fill it with models that obviously never match, so it may raise the null
-and never lower it. How counts predict is in :mod:`onnxfp.evidence.predictive`.
+and never lower it. The verifier's pool may replace the prior, but not the last: an accuser who knows its models crafts
+examples that they do not match and others do. Beyond the measured epsilon that reached every model, and no reference
+helps. How counts predict is in :mod:`onnxfp.evidence.predictive`.
 """
 
 from __future__ import annotations
@@ -20,6 +24,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from math import ceil
 from typing import Any
 
 import numpy as np
@@ -27,13 +32,17 @@ from numpy.typing import NDArray
 
 from onnxfp.errors import ParameterError
 from onnxfp.evidence.predictive import Prediction, predict_matches
-from onnxfp.evidence.statistics import binomial_tails
+from onnxfp.evidence.statistics import binomial_tails, clopper_pearson
 from onnxfp.types import Kind, Spectrum
 
 ENOUGH_REFERENCES = 8
-"""Number of the verifier's references from which on they speak alone."""
+"""Number of the verifier's references from which on they may take the prior's place."""
 
 _ONE_IN = 100
+# Fewer classes than this, and luck is a large part of a match rate.
+_LUCK_MATTERS_BELOW = 5
+# Two-sided: the bound lies above the true rate in 95 of 100 measurements.
+_REACH_CONFIDENCE = 0.9
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +72,13 @@ class Prior:
     Attributes:
         counts: ``(matches, asked)`` of each unassociated model that was measured; empty where none was.
         source: The measurement in words.
+        reach: Match rate in [0, 1] that a false accuser may reach on a model never seen, and its source in words;
+            ``None`` where no attack was measured.
     """
 
     counts: tuple[tuple[int, int], ...]
     source: str
+    reach: tuple[float, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,18 +136,23 @@ def find_prior(kind: Kind, spectrum: Spectrum, epsilon: float, n_classes: int) -
     pick values at which every sibling matches. A measurement therefore speaks only for the spectrum and up to the
     epsilon that it was made with; beyond, nothing is known, and an unassociated model may match everything.
 
+    A model that was not led astray still gives one label in ``n_classes`` by luck. With very few classes the counts are
+    raised by what luck adds; from five on, that is no more than what each model's worst base adds already.
+
     Args:
         kind: Kind of the examples.
         spectrum: Spectrum of the seeds.
         epsilon: Largest distance from a seed, as a share of the input's range.
         n_classes: Number of classes.
     """
-    for entry in _priors():
-        fits = (entry["kind"], entry["spectrum"]) == (kind, spectrum)
-        fits &= entry["least_classes"] <= n_classes <= (entry["most_classes"] or n_classes)
-        if fits and epsilon <= entry["most_epsilon"] + 1e-9:
-            return Prior(tuple((matches, entry["n_examples"]) for matches in entry["n_matches"]), entry["source"])
-    return Prior((), f"siblings were never measured at epsilon {epsilon:.3g} with {spectrum} seeds of kind {kind}")
+    reach = _find_reach(spectrum, epsilon, n_classes)
+    for entry in _entries("priors"):
+        if entry["kind"] == kind and _speaks_for(entry, spectrum, epsilon, n_classes):
+            n, luck = entry["n_examples"], _Luck(entry["n_classes"], n_classes)
+            counts = tuple((ceil(n * luck.add(matches / n) - 1e-9), n) for matches in entry["n_matches"])
+            return Prior(counts, entry["source"], reach)
+    source = f"unassociated models were never measured at epsilon {epsilon:.3g} with {spectrum} seeds of kind {kind}"
+    return Prior((), source, reach)
 
 
 def estimate_null(
@@ -151,7 +168,8 @@ def estimate_null(
     Args:
         owner: The owner's pool, as the bundle records it.
         verifier: The verifier's pool, measured just now.
-        prior: Falls away when the verifier brings at least :data:`ENOUGH_REFERENCES` references.
+        prior: Its counts fall away when the verifier brings at least :data:`ENOUGH_REFERENCES` references, unless
+            nobody measured what an accuser who avoids them reaches.
         n_classes: Number of classes K, at least 2.
         n_candidates: Number m of candidates from which the owner selected; counts are out of all of them.
 
@@ -173,7 +191,9 @@ def estimate_null(
             candidates.append((Prediction(np.ones(n_candidates + 1), 1.0), unknown.source))
 
     own = Prior(tuple((r.n_matches, r.n_examples) for r in verifier), f"your {_references(len(verifier))}")
-    if len(verifier) >= ENOUGH_REFERENCES:
+    if len(verifier) >= ENOUGH_REFERENCES and prior.reach is not None:
+        rate, source = prior.reach
+        candidates.append((Prediction(binomial_tails(n_candidates, rate), rate), source))
         basis: tuple[Prior, ...] = (own,)
     else:
         compete(prior)
@@ -190,8 +210,40 @@ def _references(n: int) -> str:
     return "one reference" if n == 1 else f"{n} references"
 
 
+def _find_reach(spectrum: Spectrum, epsilon: float, n_classes: int) -> tuple[float, str] | None:
+    """Return the upper bound of the largest rate that an attack reached within this epsilon.
+
+    The kind does not matter: how examples were crafted is the owner's claim, which the derivation does not show.
+    """
+    for entry in _entries("attacks"):
+        if _speaks_for(entry, spectrum, epsilon, n_classes):
+            upper = clopper_pearson(entry["n_matches"], entry["n_examples"], _REACH_CONFIDENCE).upper
+            return _Luck(entry["n_classes"], n_classes).add(upper), entry["source"]
+    return None
+
+
+def _speaks_for(entry: dict[str, Any], spectrum: Spectrum, epsilon: float, n_classes: int) -> bool:
+    is_in_range = entry["least_classes"] <= n_classes <= (entry["most_classes"] or n_classes)
+    return is_in_range and entry["spectrum"] in (None, spectrum) and epsilon <= entry["most_epsilon"] + 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class _Luck:
+    """Carries a match rate measured with ``measured`` classes over to ``n_classes``."""
+
+    measured: int
+    n_classes: int
+
+    def add(self, rate: float) -> float:
+        if self.n_classes >= _LUCK_MATTERS_BELOW:
+            return rate
+        # The share that followed the examples; the others give the recorded label by luck.
+        followed = max(0.0, (rate - 1 / self.measured) / (1 - 1 / self.measured))
+        return followed + (1 - followed) / self.n_classes
+
+
 @cache
-def _priors() -> list[dict[str, Any]]:
-    text = files("onnxfp.evidence").joinpath("priors.json").read_text(encoding="utf-8")
-    priors: list[dict[str, Any]] = json.loads(text)["priors"]
-    return priors
+def _entries(name: str) -> list[dict[str, Any]]:
+    text = files("onnxfp.evidence").joinpath(f"{name}.json").read_text(encoding="utf-8")
+    entries: list[dict[str, Any]] = json.loads(text)[name]
+    return entries

@@ -49,7 +49,7 @@ def power_of(manifest: Manifest, policy: Policy) -> Power:
     recipe, n_classes = manifest.recipe, manifest.base.n_classes
     return measure_power(
         [ReferenceCount(r.digest, r.n_matches, manifest.n_examples) for r in manifest.references],
-        find_prior(recipe.kind, recipe.spectrum, manifest.epsilon_share, n_classes),
+        find_prior(recipe.kind, manifest.spectrum, manifest.epsilon_share, n_classes),
         policy,
         n_classes=n_classes,
         n_examples=manifest.n_examples,

@@ -12,7 +12,9 @@ models disagree.
 
 A pool of a few models cannot exclude that one in a million behaves otherwise. What carries the verdict beyond that is
 the assumption written in the prior: models spread no wider than :data:`WIDEST_SPREAD`. benchmarks/CALIBRATION.md shows
-by simulation up to which spreads the rate of false matches stays below ``alpha``, and which spreads were measured.
+by simulation that up to there the rate of false matches stays at ``alpha`` or below, and which spreads were measured.
+The prior reaches a third farther and rises towards its edge: with a flat one that ends where the assumption does, a
+truth near the edge always has more weight on its harmless side, and the tail comes out several times too small.
 
 References:
     Skellam, J. R. Stat. Soc. B 10 (1948), 257-261 (the distribution); Geisser, *Predictive Inference* (1993).
@@ -30,8 +32,11 @@ from numpy.typing import NDArray
 
 from onnxfp.errors import ParameterError
 
-WIDEST_SPREAD = 0.15
-"""Correlation ``rho`` up to which the prior is flat. At a mean rate of 20 %: a standard deviation of 15 points."""
+WIDEST_SPREAD = 0.1
+"""Correlation ``rho`` up to which ``alpha`` is kept. At a mean rate of 20 %: a standard deviation of 13 points."""
+
+EDGE = WIDEST_SPREAD * 4 / 3
+"""Correlation up to which the prior density rises in proportion to it."""
 
 # Prior probability of a wider spread: a pool that plainly shows one is believed.
 _SURPRISE = 1e-6
@@ -104,15 +109,16 @@ def _log_probability(
 def _grid() -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Return the two parameters of the beta distribution and the logarithm of the prior weight, for each grid point.
 
-    Mean rates are uniform in (0, 1), on points that lie closer towards both ends; spreads are uniform up to
-    :data:`WIDEST_SPREAD`, on Gauss-Legendre points, and hardly ever wider.
+    Mean rates are uniform in (0, 1), on points that lie closer towards both ends; the density of spreads is
+    proportional to them up to :data:`EDGE`, on Gauss-Legendre points, and hardly anything beyond.
     """
     angle = np.pi * (np.arange(_N_RATES) + 0.5) / _N_RATES
     rate, rate_weight = (1 - np.cos(angle)) / 2, np.sin(angle)
     point, weight_within = np.polynomial.legendre.leggauss(_N_SPREADS)
-    within = _LEAST_SPREAD + (WIDEST_SPREAD - _LEAST_SPREAD) * (point + 1) / 2
-    beyond = np.geomspace(WIDEST_SPREAD, _MOST_SPREAD, _N_WIDE + 1)[1:]
+    within = _LEAST_SPREAD + (EDGE - _LEAST_SPREAD) * (point + 1) / 2
+    beyond = np.geomspace(EDGE, _MOST_SPREAD, _N_WIDE + 1)[1:]
     spread = np.concatenate([within, beyond])
+    weight_within = weight_within * within
     spread_weight = np.concatenate([weight_within / weight_within.sum(), _SURPRISE * beyond / beyond.sum()])
     mu, rho = (axis.ravel() for axis in np.meshgrid(rate, spread, indexing="ij"))
     weight = np.outer(rate_weight / rate_weight.sum(), spread_weight).ravel()

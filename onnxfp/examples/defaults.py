@@ -18,6 +18,7 @@ from onnxfp.examples.recipe import Gradient, Recipe
 from onnxfp.types import InputGrid, Kind, Spectrum
 
 FEW_CLASSES: Final = 100
+A_HANDFUL: Final = 5
 DEFAULT_KIND: Final[Kind] = "ltrc"
 ESTIMATE_DIRECTIONS: Final = 32
 
@@ -52,8 +53,11 @@ class Choices:
 
 
 def choose_n_examples(n_classes: int) -> int:
-    """Return how many examples a fingerprint has: more where independent models match many of them."""
-    return 200 if n_classes <= FEW_CLASSES else 100
+    """Return how many examples a fingerprint has: more where independent models match many of them.
+
+    With a handful of classes luck adds to what transfers, and half as many examples could convict nobody.
+    """
+    return 400 if n_classes < A_HANDFUL else 200 if n_classes <= FEW_CLASSES else 100
 
 
 def choose_recipe(

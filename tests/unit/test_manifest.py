@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -110,3 +111,10 @@ def test_another_schema_is_another_error(forge: Any, schema: object) -> None:
 def test_only_the_canonical_text_is_read(text: bytes) -> None:
     with pytest.raises(BundleFormatError, match="canonical JSON"):
         canonical_json.load(text, "here")
+
+
+def test_pink_seeds_without_axes_are_white_by_another_name(forge: Any) -> None:
+    # They were never measured as pink ones, and have no part in their prior.
+    manifest = forge.manifest()
+    assert manifest.spectrum == "pink"
+    assert replace(manifest, base=replace(manifest.base, spatial_axes=())).spectrum == "white"

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from onnxfp.errors import ParameterError
 from onnxfp.evidence import null as module
-from onnxfp.evidence.null import ENOUGH_REFERENCES, Null, Prior, ReferenceCount, estimate_null, find_prior
+from onnxfp.evidence.null import (
+    ENOUGH_REFERENCES,
+    Null,
+    Prior,
+    ReferenceCount,
+    estimate_null,
+    find_prior,
+)
 from onnxfp.evidence.predictive import predict_matches
 from onnxfp.evidence.statistics import binomial_tails
-from onnxfp.examples.defaults import Choices, choose_recipe
+from onnxfp.examples.defaults import Choices, choose_n_examples, choose_recipe
 from onnxfp.types import InputGrid, Kind, Spectrum
 
 COUNTS = (20, 35, 28, 31, 40, 22, 18, 33)
 PRIOR = Prior(tuple((k, 100) for k in COUNTS), "a benchmark")
+REACHED = replace(PRIOR, reach=(0.02, "an attack"))
 
 
 def pool(*counts: int) -> list[ReferenceCount]:
@@ -50,7 +60,7 @@ def test_a_few_references_of_the_verifier_cannot_lower_the_prior() -> None:
 
 
 def test_enough_references_of_the_verifier_replace_the_prior() -> None:
-    null = estimate([], pool(*[1] * ENOUGH_REFERENCES), 1000)
+    null = estimate([], pool(*[1] * ENOUGH_REFERENCES), 1000, REACHED)
     assert (null.tail[20:] == predict_matches([(1, 100)] * ENOUGH_REFERENCES, 100).tail[20:]).all()
     least, before = null.least_matches(1e-6), estimate([], []).least_matches(1e-6)
     assert least is not None
@@ -60,11 +70,12 @@ def test_enough_references_of_the_verifier_replace_the_prior() -> None:
 
 def test_the_owners_pool_still_counts_beside_enough_references_of_the_verifier() -> None:
     verifier = pool(*[1] * ENOUGH_REFERENCES)
-    assert (estimate(pool(70), verifier, 1000).tail[50:] > estimate([], verifier, 1000).tail[50:]).all()
+    with_owner, without = (estimate(owner, verifier, 1000, REACHED).tail for owner in (pool(70), []))
+    assert (with_owner[50:] > without[50:]).all()
 
 
 def test_the_null_never_falls_below_chance() -> None:
-    null = estimate([], pool(*[0] * 40), 2)
+    null = estimate([], pool(*[0] * 40), 2, REACHED)
     assert (null.tail >= binomial_tails(100, 0.5)).all()
     assert null.summarise(60).source == "chance, 1 of 2 classes"
 
@@ -82,13 +93,53 @@ def test_two_classes_at_least() -> None:
 
 
 @pytest.mark.parametrize("kind", ["c", "rc", "ltrc"])
-@pytest.mark.parametrize("n_classes", [2, 10, 100, 101, 1000, 100_000])
-def test_the_defaults_can_convict_for_every_number_of_classes(kind: Kind, n_classes: int) -> None:
+@pytest.mark.parametrize("n_classes", [3, 5, 10, 100, 101, 1000, 100_000])
+def test_the_defaults_can_convict_from_three_classes_on(kind: Kind, n_classes: int) -> None:
     recipe = choose_recipe(Choices(kind=kind), InputGrid(), (3, 64, 64), (1, 2), n_classes)
     prior = find_prior(kind, recipe.spectrum, recipe.epsilon_levels / 255, n_classes)
-    least = estimate([], [], n_classes, prior).least_matches(1e-6)
+    n = choose_n_examples(n_classes)
+    least = estimate_null([], [], prior, n_classes=n_classes, n_candidates=n).least_matches(1e-6)
     assert least is not None
-    assert least > 100 / n_classes
+    assert least > n / n_classes
+
+
+def test_luck_is_added_where_there_are_very_few_classes() -> None:
+    ten, four, two, hundred = (find_prior("ltrc", "white", 16 / 255, n) for n in (10, 4, 2, 100))
+    assert ten.counts == hundred.counts
+    for measured, carried in zip(ten.counts, two.counts, strict=True):
+        # Who gave the recorded label of ten by luck gives the one of two; the rest of them, every other time.
+        followed = (measured[0] / measured[1] - 0.1) / 0.9
+        assert carried[0] / carried[1] == pytest.approx(followed + (1 - followed) / 2, abs=0.0101)
+    assert all(t < f < w for (t, _), (f, _), (w, _) in zip(ten.counts, four.counts, two.counts, strict=True))
+
+
+@pytest.mark.parametrize("n_classes", [2, 10])
+def test_references_that_were_avoided_do_not_lower_the_null_below_what_an_accuser_reached(n_classes: int) -> None:
+    for epsilon in (8 / 255, 16 / 255, 1.0):
+        prior = find_prior("ltrc", "white", epsilon, n_classes)
+        assert prior.reach is not None
+        rate, source = prior.reach
+        null = estimate_null([], pool(*[0] * 30), prior, n_classes=n_classes, n_candidates=100)
+        assert (null.tail >= binomial_tails(100, rate)).all()
+        assert null.summarise(80).source == source
+        assert "benchmarks/FALSE_CLAIM.md" in source
+
+
+@pytest.mark.parametrize("kind", ["c", "rc", "ltrc"])
+@pytest.mark.parametrize("n", [50, 100, 200, 400])
+def test_no_prior_demands_less_than_an_accuser_reached(kind: Kind, n: int) -> None:
+    # More siblings narrow the prior, but say nothing of examples that were optimised for transfer.
+    prior = find_prior(kind, "white", 16 / 255, 10)
+    assert prior.reach is not None
+    least = estimate_null([], [], prior, n_classes=10, n_candidates=n).least_matches(1e-6)
+    assert least is None or binomial_tails(n, prior.reach[0])[least] <= 1e-6
+
+
+def test_a_wider_ball_reaches_no_less() -> None:
+    inside, beyond = (find_prior("ltrc", "white", epsilon, 10).reach for epsilon in (16 / 255, 1.0))
+    assert inside is not None
+    assert beyond is not None
+    assert inside[0] < beyond[0]
 
 
 @pytest.mark.parametrize(
@@ -100,11 +151,21 @@ def test_beyond_what_was_measured_nothing_is_known(kind: Kind, spectrum: Spectru
     few, enough = pool(*[30] * (ENOUGH_REFERENCES - 1)), pool(*[30] * ENOUGH_REFERENCES)
     for owner, verifier in (([], []), (few, []), ([], few), (enough, few)):
         assert (estimate(owner, verifier, 10, prior).tail == 1.0).all()
-    assert estimate([], enough, 10, prior).tail[95] < 1e-6
+    # With examples that were crafted to be so, every reference may match nothing, and the suspect everything.
+    assert (estimate([], enough, 10, prior).tail == 1.0).all()
+    harmless = pool(*[0] * 4 * ENOUGH_REFERENCES)
+    assert estimate([], harmless, 10, prior).least_matches(1e-6) is None
+    assert estimate([], harmless, 10, find_prior("ltrc", "white", 16 / 255, 10)).least_matches(1e-6) is not None
+
+
+def test_references_do_not_replace_the_prior_where_no_attack_was_measured() -> None:
+    verifier = pool(*[0] * (2 * ENOUGH_REFERENCES))
+    assert (estimate([], verifier).tail >= estimate([], []).tail).all()
 
 
 def test_the_priors_are_counts_of_a_measurement() -> None:
-    for entry in module._priors():
+    for entry in module._entries("priors"):
         assert len(entry["n_matches"]) >= 3
         assert all(0 <= matches <= entry["n_examples"] for matches in entry["n_matches"])
         assert "benchmarks/PRIOR.md" in entry["source"]
+        assert entry["least_classes"] <= entry["n_classes"] <= (entry["most_classes"] or entry["n_classes"])
