@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 import onnxfp
 from onnxfp.base.onnx_file import read_onnx
@@ -61,6 +62,12 @@ def cifar_model(name: str) -> Path:
     if not path.exists() or (_trained(name).exists() and path.stat().st_mtime < _trained(name).stat().st_mtime):
         onnx_files.export(build.scratch(name), path)
     return path
+
+
+def images(n: int) -> tuple[NDArray[np.uint8], Labels]:
+    """Return the first ``n`` test images of CIFAR-10, ``(n, 3, 32, 32)``, and their true labels."""
+    pixels, truth = build.data("test")
+    return pixels[:n].numpy(), truth[:n].numpy()
 
 
 def session(path: Path) -> ModelSession:

@@ -26,7 +26,7 @@ import imagenet
 import numpy as np
 import onnxruntime
 import torch
-from at_hand import CACHE, HERE, build, count, others, session, siblings
+from at_hand import CACHE, HERE, count, images, others, session, siblings
 from scipy.special import ndtri
 from transfer_attack import Attack, craft, score_of
 
@@ -157,7 +157,10 @@ class Accuser:
         if path.exists():
             return onnxfp.load(path)
         began = time.monotonic()
-        attack = Attack(*([score_of(self.sessions[n]) for n in names] for names in (claim.ensemble, claim.repelled)))
+        attracted, repelled = (
+            [score_of(self.sessions[name]) for name in names] for names in (claim.ensemble, claim.repelled)
+        )
+        attack = Attack(attracted, repelled)
         manifest = self.manifest(claim.ensemble[0], claim.epsilon, bounds=claim.bounds)
         generator = torch.Generator().manual_seed(0)
         levels, labels = craft(attack, manifest.derivation_context(), self.n_examples, generator=generator)
@@ -212,8 +215,7 @@ def free_choice(accuser: Accuser) -> tuple[str, list[float]]:
 
     The test images that an ensemble is surest of: nothing needs to be optimised where everything is free.
     """
-    images, truth = build.data("test")
-    pixels = images[:2000].numpy()
+    pixels, truth = images(2000)
     inputs = np.asarray(pixels / 255, np.float32)
     ensemble = ("base", "vgg_seed2", "resnet", "mobilenet")
     surest = np.ones(len(inputs))
@@ -221,9 +223,9 @@ def free_choice(accuser: Accuser) -> tuple[str, list[float]]:
         scores = accuser.sessions[name].answer(inputs).scores
         assert scores is not None  # noqa: S101 - all of these give scores
         odds = np.exp(scores - scores.max(axis=1, keepdims=True))
-        surest = np.minimum(surest, (odds / odds.sum(axis=1, keepdims=True))[np.arange(len(inputs)), truth[:2000]])
+        surest = np.minimum(surest, (odds / odds.sum(axis=1, keepdims=True))[np.arange(len(inputs)), truth])
     chosen = np.argsort(-surest)[: accuser.n_examples]
-    labels = truth[:2000].numpy()[chosen]
+    labels = truth[chosen]
     rates = {
         name: count(asked, inputs[chosen], labels)
         for name, asked in accuser.sessions.items()
@@ -243,7 +245,7 @@ def free_choice(accuser: Accuser) -> tuple[str, list[float]]:
     shown = ", ".join(f"{name} {matches}" for name, matches in rates.items())
     text = (
         f"The {n} of 2,000 test images that {len(ensemble)} models are surest of, with their true labels, would match\n"
-        f"{shown} of {n}. Signed correctly, such a bundle is rejected before any model is asked:\n*{said}*.\n"
+        f"{shown} of {n}.\nSigned correctly, such a bundle is rejected before any model is asked: *{said}*.\n"
     )
     return text, [matches / n for matches in rates.values()]
 
@@ -289,8 +291,8 @@ def grind(accuser: Accuser, victim: str) -> tuple[float, int, np.ndarray]:
     """
     path = FOLDER / f"grind-{accuser.regime}-{victim}-{TRIES}.txt"
     if path.exists():
-        seconds, *counts = path.read_text().split()
-        return float(seconds), LEAST, np.array(counts, np.int64)
+        kept = path.read_text(encoding="utf-8").split()
+        return float(kept[0]), LEAST, np.array(kept[1:], np.int64)
     counts, began = np.zeros(TRIES, np.int64), time.monotonic()
     manifest = accuser.manifest("base", MEASURED, n=LEAST)
     for number in range(TRIES):
@@ -298,7 +300,7 @@ def grind(accuser: Accuser, victim: str) -> tuple[float, int, np.ndarray]:
         inputs = context.grid.to_model_input(derive_seeds(context, range(LEAST)))
         counts[number] = count(accuser.sessions[victim], inputs, derive_labels(context, range(LEAST)))
     seconds = (time.monotonic() - began) / TRIES
-    path.write_text(" ".join(map(str, (seconds, *counts))))
+    path.write_text(" ".join(map(str, (seconds, *counts))), encoding="utf-8")
     return seconds, LEAST, counts
 
 
@@ -351,7 +353,9 @@ Another key, another seed number or another byte in the base's metadata gives ot
 optimisation, {tries:,} tries of {least} examples against one victim took {milliseconds:.0f} ms each on one core: mean
 {mean:.2f} matches, best {best}; a normal tail extrapolates to {extreme:.1f} for 10^9 tries (labels come in blocks of
 all classes, so that a constant answer gains nothing). With the attacks of (b) a try costs seconds to minutes; examples
-of one try match independently at the attack's rate, so that the best of T tries reaches the binomial quantile of 1/T:
+of one try match independently at the attack's rate, so that the best of T tries reaches the binomial quantile of 1/T.
+Luck weighs least with many examples: a fingerprint of 50, all of which would have to match, is the weakest that can
+convict at all.
 
 {ground}
 ## (d) The best n of m candidates

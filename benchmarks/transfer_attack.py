@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -74,7 +75,7 @@ def craft(attack: Attack, context: DerivationContext, n: int, *, generator: torc
     scale, offset = affine_tensors(context, torch.device("cpu"))
 
     def fed(scores: Sequence[Score]) -> list[Score]:
-        return [lambda units, score=score: score(units * scale + offset) for score in scores]
+        return [partial(_score_units, score, scale, offset) for score in scores]
 
     attack = replace(attack, attracted=fed(attack.attracted), repelled=fed(attack.repelled))
     levels = np.empty_like(seeds)
@@ -103,6 +104,10 @@ def _ascend(attack: Attack, start: Tensor, labels: Tensor, epsilon: float, gener
         velocity = attack.momentum * velocity + gradient / size.clamp_min(1e-12)
         units = torch.minimum(torch.maximum(units - step * velocity.sign(), lower), upper)
     return units
+
+
+def _score_units(score: Score, scale: Tensor, offset: Tensor, units: Tensor) -> Tensor:
+    return score(units * scale + offset)
 
 
 def _agreement(scores: Tensor, labels: Tensor) -> Tensor:
