@@ -215,10 +215,7 @@ def load(path: str | Path, *, public_key: str | Path | None = None) -> Fingerpri
         BundleError: It is not a well-formed bundle.
         TrustError: Signature, key, digests or derivation are not what they claim to be.
     """
-    fingerprint = check_bundle(path).fingerprint
-    if public_key is not None:
-        check_pinned(fingerprint.manifest.public_key, find_public_key(public_key))
-    return fingerprint
+    return check_bundle(path, None if public_key is None else find_public_key(public_key)).fingerprint
 
 
 def verify(
@@ -269,11 +266,9 @@ def verify(
         OnnxfpError: Of the class that fits; a negative verdict is no error.
     """
     policy = policy or Policy()
-    checked = check_bundle(fingerprint)
+    checked = check_bundle(fingerprint, None if public_key is None else find_public_key(public_key))
     path = None if isinstance(fingerprint, Fingerprint) else Path(fingerprint)
     fingerprint, manifest = checked.fingerprint, checked.fingerprint.manifest
-    if public_key is not None:
-        check_pinned(manifest.public_key, find_public_key(public_key))
     committed, stamped = check_priority(
         fingerprint.digest,
         path,

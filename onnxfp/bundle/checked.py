@@ -8,6 +8,7 @@ from pathlib import Path
 from onnxfp.bundle.archive import parse_bundle, read_bundle
 from onnxfp.bundle.fingerprint import Fingerprint
 from onnxfp.bundle.packing import pack, pack_parts
+from onnxfp.bundle.signing import check_pinned
 from onnxfp.examples.derivation import Derivation, check_derivation
 
 
@@ -26,20 +27,24 @@ class CheckedBundle:
     derivation: Derivation
 
 
-def check_bundle(source: str | Path | Fingerprint) -> CheckedBundle:
+def check_bundle(source: str | Path | Fingerprint, pinned: str | None = None) -> CheckedBundle:
     """Check everything about a bundle that can be checked without asking a model.
 
     Args:
         source: The bundle file; or a fingerprint, which is packed and read again as its file would be, for it may have
             been made, or changed, in any way.
+        pinned: The key that must have signed it, 64 hexadecimal digits; ``None`` accepts any. It is compared before
+            anything is derived: what another key signed needs no further word.
 
     Raises:
         FileError: The file cannot be read.
         BundleError: It is not a well-formed bundle.
-        TrustError: Signature, digests or derivation are not what they claim to be.
+        TrustError: Signature, key, digests or derivation are not what they claim to be.
     """
     fingerprint = parse_bundle(pack(source.members())) if isinstance(source, Fingerprint) else read_bundle(source)
     manifest = fingerprint.manifest
+    if pinned is not None:
+        check_pinned(manifest.public_key, pinned)
     derivation = check_derivation(
         manifest.derivation_context(),
         fingerprint.levels,

@@ -10,13 +10,13 @@ from pathlib import Path
 
 from numpy.typing import ArrayLike
 
-from onnxfp.api import DEFAULT_LIMITS, Models, load, model_files, versions
+from onnxfp.api import DEFAULT_LIMITS, Models, model_files, versions
 from onnxfp.base.isolation import Limits
 from onnxfp.base.onnx_file import OnnxFile, read_onnx
 from onnxfp.base.runtime import Provider
 from onnxfp.bundle.atomic import write_file
+from onnxfp.bundle.checked import check_bundle
 from onnxfp.bundle.fingerprint import Fingerprint
-from onnxfp.bundle.signing import check_pinned
 from onnxfp.bundle.trust_store import find_public_key
 from onnxfp.errors import ExecutionError, FileError, ParameterError
 from onnxfp.evaluation.checkpoint import Checkpoint
@@ -101,10 +101,7 @@ def evaluate(
         # Said now rather than after the long work.
         raise FileError(f"the folder of {output} does not exist", hint="make it first, or choose another")
     bundle = None if isinstance(fingerprint, Fingerprint) else Path(fingerprint)
-    if not isinstance(fingerprint, Fingerprint):
-        fingerprint = load(fingerprint, public_key=public_key)
-    elif public_key is not None:
-        check_pinned(fingerprint.manifest.public_key, find_public_key(public_key))
+    fingerprint = check_bundle(fingerprint, None if public_key is None else find_public_key(public_key)).fingerprint
     manifest = fingerprint.manifest
     base = Path(base)
     digest = read_onnx(base).digest
