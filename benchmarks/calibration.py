@@ -256,11 +256,11 @@ def power(measured: Sequence[Measured]) -> str:
             name = name.replace("prior and ", "") if n_own >= ENOUGH_REFERENCES else name
             text += f"| {found.regime.models} | {name} | " + " | ".join(least(pool, n, n_own) for n in sizes) + " |\n"
         if bounded.reach is not None:
-            floors = [int((binomial_tails(n, bounded.reach[0]) > Policy().alpha).sum()) for n in sizes]
+            floors = [int((binomial_tails(n, bounded.reach) > Policy().alpha).sum()) for n in sizes]
             cells = " | ".join(
                 str(floor) if floor <= n else "none is enough" for floor, n in zip(floors, sizes, strict=True)
             )
-            text += f"| {found.regime.models} | any references: a false accuser's reach | {cells} |\n"
+            text += f"| {found.regime.models} | a false accuser's reach, whatever the references | {cells} |\n"
     return text
 
 

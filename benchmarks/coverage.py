@@ -72,11 +72,14 @@ EXPORTERS = (("dynamo", 18), ("dynamo", None), ("dynamo", 23), ("torchscript", 1
 MAX_SCORE_DIFFERENCE, MAX_GRADIENT_DIFFERENCE = 1e-4, 1e-3
 N_ROUNDINGS = 8
 N_FINGERPRINTED = 5
-# What the files of other frameworks leave to their user: values of inputs that tf2onnx adds for captured constants, and
-# the size of images.
+# What the files of other frameworks leave to their user: values of inputs that tf2onnx adds for captured constants, the
+# size of images, and their range.
 ORIGIN_OPTIONS: dict[str, dict[str, Any]] = {
-    "keras-EfficientNetV2B0": {"fixed_parts": {"Sub/y": (0.485, 0.456, 0.406), "Sqrt/x": (0.229, 0.224, 0.225)}},
-    "keras-MobileNetV3Small": {"input_shape": (224, 224, 3)},
+    "keras-EfficientNetV2B0": {
+        "fixed_parts": {"Sub/y": (0.485, 0.456, 0.406), "Sqrt/x": (0.229, 0.224, 0.225)},
+        "upper": 255.0,
+    },
+    "keras-MobileNetV3Small": {"input_shape": (224, 224, 3), "upper": 255.0},
 }
 ORIGINS_TEXT = """\
 *Scores* as above. *Gradient*: median difference between the copy's gradient and finite differences of onnxruntime's
@@ -189,13 +192,13 @@ def measure_origin(path: Path) -> dict[str, Any]:
     try:
         file = read_onnx(path)
         parts = options.pop("fixed_parts", {})
+        upper = options.pop("upper", 16.0 if stem.startswith("sklearn") else 1.0)
         names = [value.name for value in file.proto.graph.input]
         fixed = {name: value for name in names for part, value in parts.items() if part in name}
         if fixed:
             options |= {"fixed": fixed, "input_name": next(name for name in names if name not in fixed)}
         session = ModelSession(file, provider="cpu", optimise=False, **options)
         is_image = len(session.input.shape) == 3
-        upper = 16.0 if stem.startswith("sklearn") else 1.0
         grid = InputGrid(Bounds(0.0, upper), 256 if is_image else 65536)
         inputs = np.random.default_rng(0).random((4, *session.input.shape)).astype(np.float32) * np.float32(upper)
         copy = build_torch_copy(
@@ -208,7 +211,7 @@ def measure_origin(path: Path) -> dict[str, Any]:
         parity = measure_parity(copy, session, inputs)
         gradient = measure_gradient(copy, session, inputs)
         # A ball that lets random weights and features reach any label: here the way through matters, not the strength.
-        choices = Choices(epsilon=upper / 3, n_steps=10, step_size=upper / 25)
+        choices = Choices(kind="c", epsilon=upper / 3, n_steps=15, step_size=upper / 30)
         fingerprint = onnxfp.generate(
             path, n_examples=N_FINGERPRINTED, choices=choices, grid=grid, device="cpu", **options
         )

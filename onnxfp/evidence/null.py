@@ -7,9 +7,10 @@ same architecture and data matches most. Several distributions compete, and at e
 * what the prior predicts for a new model: the counts of the siblings that the project's own benchmark measured for this
   kind and number of classes (``priors.json``);
 * what the prior and the owner's pool, stored in the bundle, predict together;
-* what the verifier's own pool predicts: together with the prior, and from :data:`ENOUGH_REFERENCES` on in its place;
-* where that takes the prior's place, what a false accuser reached in the project's own attacks (``attacks.json``),
-  however little the references match. (The prior demands more than that by itself, which a test holds it to.)
+* what the verifier's own pool predicts: together with the prior, and from :data:`ENOUGH_REFERENCES` on in its place.
+
+Apart from them stands what a false accuser reached in the project's own attacks (``attacks.json``): no count is a MATCH
+that examples optimised for transfer may show on a model which their maker never saw.
 
 The owner chooses the owner's pool, and could fill it with models that obviously never match, so it may raise the null
 and never lower it. The verifier's pool may replace the prior, but not the last: an accuser who knows its models crafts
@@ -72,13 +73,13 @@ class Prior:
     Attributes:
         counts: ``(matches, asked)`` of each unassociated model that was measured; empty where none was.
         source: The measurement in words.
-        reach: Match rate in [0, 1] that a false accuser may reach on a model never seen, and its source in words;
-            ``None`` where no attack was measured.
+        reach: Match rate in [0, 1] that a false accuser may reach on a model never seen; ``None`` where no attack was
+            measured.
     """
 
     counts: tuple[tuple[int, int], ...]
     source: str
-    reach: tuple[float, str] | None = None
+    reach: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,22 +105,26 @@ class Null:
         tail: ``(n + 1,)`` float64; entry ``k`` is the largest probability, of all that compete, of ``k`` or more
             matches.
         candidates: The distributions that compete, each with its source in words.
+        reach: ``(n + 1,)`` float64, the same tail for a model that a false accuser aimed at; ``None`` where no attack
+            was measured.
     """
 
     tail: NDArray[np.float64]
     candidates: tuple[tuple[Prediction, str], ...]
+    reach: NDArray[np.float64] | None = None
 
     def p_value(self, n_matches: int) -> float:
         """Return the probability that an unassociated model matches at least so often."""
         return float(self.tail[n_matches])
 
     def least_matches(self, alpha: float) -> int | None:
-        """Return the smallest count whose tail is at most ``alpha``, or ``None`` if not even all matches are.
+        """Return the smallest count whose tails are at most ``alpha``, or ``None`` if not even all matches are.
 
         Args:
             alpha: Significance, in ``(0, 1)``.
         """
-        reached = np.flatnonzero(self.tail <= alpha)
+        tail = self.tail if self.reach is None else np.maximum(self.tail, self.reach)
+        reached = np.flatnonzero(tail <= alpha)
         return int(reached[0]) if len(reached) else None
 
     def summarise(self, n_matches: int) -> NullRate:
@@ -192,8 +197,6 @@ def estimate_null(
 
     own = Prior(tuple((r.n_matches, r.n_examples) for r in verifier), f"your {_references(len(verifier))}")
     if len(verifier) >= ENOUGH_REFERENCES and prior.reach is not None:
-        rate, source = prior.reach
-        candidates.append((Prediction(binomial_tails(n_candidates, rate), rate), source))
         basis: tuple[Prior, ...] = (own,)
     else:
         compete(prior)
@@ -203,14 +206,15 @@ def estimate_null(
     if owner:
         counts = tuple((r.n_matches, r.n_examples) for r in owner)
         compete(*basis, Prior(counts, f"the owner's {_references(len(owner))}"))
-    return Null(np.max([prediction.tail for prediction, _ in candidates], axis=0), tuple(candidates))
+    tail = np.max([prediction.tail for prediction, _ in candidates], axis=0)
+    return Null(tail, tuple(candidates), None if prior.reach is None else binomial_tails(n_candidates, prior.reach))
 
 
 def _references(n: int) -> str:
     return "one reference" if n == 1 else f"{n} references"
 
 
-def _find_reach(spectrum: Spectrum, epsilon: float, n_classes: int) -> tuple[float, str] | None:
+def _find_reach(spectrum: Spectrum, epsilon: float, n_classes: int) -> float | None:
     """Return the upper bound of the largest rate that an attack reached within this epsilon.
 
     The kind does not matter: how examples were crafted is the owner's claim, which the derivation does not show.
@@ -218,7 +222,7 @@ def _find_reach(spectrum: Spectrum, epsilon: float, n_classes: int) -> tuple[flo
     for entry in _entries("attacks"):
         if _speaks_for(entry, spectrum, epsilon, n_classes):
             upper = clopper_pearson(entry["n_matches"], entry["n_examples"], _REACH_CONFIDENCE).upper
-            return _Luck(entry["n_classes"], n_classes).add(upper), entry["source"]
+            return _Luck(entry["n_classes"], n_classes).add(upper)
     return None
 
 

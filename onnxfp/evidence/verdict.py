@@ -92,7 +92,8 @@ def decide(counts: Counts, null: Null, n_verifier_references: int, policy: Polic
     """Return the verdict on one suspect.
 
     The p-value is the null's tail at the number of matches, over *all* candidates: one that the owner did not keep
-    counts as a mismatch, so that keeping the best cannot manufacture significance.
+    counts as a mismatch, so that keeping the best cannot manufacture significance. A MATCH takes more matches still
+    where a false accuser could reach as many.
 
     Args:
         counts: What was observed.
@@ -121,10 +122,16 @@ def decide(counts: Counts, null: Null, n_verifier_references: int, policy: Polic
     if least is None:
         obstacles.append(
             f"No count of {counts.n_asked} examples reaches p <= {policy.alpha:g}: unassociated models match too "
-            "often, or too few of them were measured."
+            "often, or can be made to, or too few of them were measured."
         )
     if obstacles:
         return Decision(Verdict.INCONCLUSIVE, p_value, least, tuple(obstacles))
+    if p_value <= policy.alpha and least is not None and counts.n_matches < least:
+        reason = (
+            f"An unassociated model would match this often with a probability of {p_value:.2g}, but examples can be "
+            f"crafted so that one does: {least} matches are more than that."
+        )
+        return Decision(Verdict.INCONCLUSIVE, p_value, least, (reason,))
     if p_value <= policy.alpha:
         reason = (
             f"An unassociated model would match this often with a probability of {p_value:.2g}; the policy "

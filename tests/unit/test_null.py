@@ -24,7 +24,7 @@ from onnxfp.types import InputGrid, Kind, Spectrum
 
 COUNTS = (20, 35, 28, 31, 40, 22, 18, 33)
 PRIOR = Prior(tuple((k, 100) for k in COUNTS), "a benchmark")
-REACHED = replace(PRIOR, reach=(0.02, "an attack"))
+REACHED = replace(PRIOR, reach=0.02)
 
 
 def pool(*counts: int) -> list[ReferenceCount]:
@@ -114,32 +114,33 @@ def test_luck_is_added_where_there_are_very_few_classes() -> None:
 
 
 @pytest.mark.parametrize("n_classes", [2, 10])
-def test_references_that_were_avoided_do_not_lower_the_null_below_what_an_accuser_reached(n_classes: int) -> None:
+def test_references_that_were_avoided_do_not_clear_the_way_for_an_accuser(n_classes: int) -> None:
     for epsilon in (8 / 255, 16 / 255, 1.0):
         prior = find_prior("ltrc", "white", epsilon, n_classes)
         assert prior.reach is not None
-        rate, source = prior.reach
-        null = estimate_null([], pool(*[0] * 30), prior, n_classes=n_classes, n_candidates=100)
-        assert (null.tail >= binomial_tails(100, rate)).all()
-        assert null.summarise(80).source == source
-        assert "benchmarks/FALSE_CLAIM.md" in source
+        null = estimate_null([], pool(*[0] * 30), prior, n_classes=n_classes, n_candidates=400)
+        least = null.least_matches(1e-6)
+        assert least is None or binomial_tails(400, prior.reach)[least] <= 1e-6
+        # The p-value is about models that nobody aimed at.
+        assert null.tail[300] < 1e-6
 
 
-@pytest.mark.parametrize("kind", ["c", "rc", "ltrc"])
-@pytest.mark.parametrize("n", [50, 100, 200, 400])
-def test_no_prior_demands_less_than_an_accuser_reached(kind: Kind, n: int) -> None:
-    # More siblings narrow the prior, but say nothing of examples that were optimised for transfer.
-    prior = find_prior(kind, "white", 16 / 255, 10)
-    assert prior.reach is not None
-    least = estimate_null([], [], prior, n_classes=10, n_candidates=n).least_matches(1e-6)
-    assert least is None or binomial_tails(n, prior.reach[0])[least] <= 1e-6
+def test_no_prior_demands_less_than_an_accuser_reached() -> None:
+    # More siblings narrow a prior, but say nothing of examples that were optimised for transfer.
+    narrow = Prior(tuple((10, 100) for _ in range(300)), "many siblings", 0.66)
+    least = estimate([], [], prior=narrow).least_matches(1e-6)
+    assert least is not None
+    assert binomial_tails(100, 0.66)[least] <= 1e-6
+    unaimed = estimate([], [], prior=replace(narrow, reach=None)).least_matches(1e-6)
+    assert unaimed is not None
+    assert unaimed < least
 
 
 def test_a_wider_ball_reaches_no_less() -> None:
     inside, beyond = (find_prior("ltrc", "white", epsilon, 10).reach for epsilon in (16 / 255, 1.0))
     assert inside is not None
     assert beyond is not None
-    assert inside[0] < beyond[0]
+    assert inside < beyond
 
 
 @pytest.mark.parametrize(
@@ -152,8 +153,8 @@ def test_beyond_what_was_measured_nothing_is_known(kind: Kind, spectrum: Spectru
     for owner, verifier in (([], []), (few, []), ([], few), (enough, few)):
         assert (estimate(owner, verifier, 10, prior).tail == 1.0).all()
     # With examples that were crafted to be so, every reference may match nothing, and the suspect everything.
-    assert (estimate([], enough, 10, prior).tail == 1.0).all()
     harmless = pool(*[0] * 4 * ENOUGH_REFERENCES)
+    assert estimate([], enough, 10, prior).least_matches(1e-6) is None
     assert estimate([], harmless, 10, prior).least_matches(1e-6) is None
     assert estimate([], harmless, 10, find_prior("ltrc", "white", 16 / 255, 10)).least_matches(1e-6) is not None
 

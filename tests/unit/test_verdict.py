@@ -43,6 +43,20 @@ def test_the_p_value_counts_candidates_that_were_not_kept_as_mismatches() -> Non
     assert decision.least_matches is None
 
 
+def test_what_a_false_accuser_reaches_is_no_match_however_small_its_p_value() -> None:
+    plain = null(100)
+    reached = Null(plain.tail, plain.candidates, binomial_tails(100, 0.7))
+    least = reached.least_matches(1e-6)
+    assert least is not None
+    assert scipy.stats.binom.sf(least - 1, 100, 0.7) <= 1e-6 < scipy.stats.binom.sf(least - 2, 100, 0.7)
+    below, at = (decide(Counts(k, 100, 100, 100), reached, 0, Policy()) for k in (least - 1, least))
+    assert below.p_value < 1e-6
+    assert (below.verdict, at.verdict) == (Verdict.INCONCLUSIVE, Verdict.MATCH)
+    assert "can be crafted" in below.reasons[0]
+    # The p-value is that of an unassociated model, and stays so.
+    assert below.p_value == decide(Counts(least - 1, 100, 100, 100), plain, 0, Policy()).p_value
+
+
 @pytest.mark.parametrize(
     ("counts", "policy", "reason"),
     [
