@@ -28,9 +28,8 @@ MODELS = HERE.parent / "models"
 CACHE = HERE.parent / ".cache"
 sys.path.insert(0, str(MODELS))
 
-import onnx_files  # noqa: E402
-
 import build  # noqa: E402 - models/build.py, which trains the siblings
+import onnx_files  # noqa: E402
 
 SIBLINGS = ("base", "vgg_seed2", "vgg_seed3", *(f"vgg_seed{seed}" for seed in range(21, 38)))
 OTHERS = ("resnet", "mobilenet", "wide_vgg")
