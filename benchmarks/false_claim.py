@@ -31,10 +31,9 @@ from scipy.special import ndtri
 from transfer_attack import Attack, craft, score_of
 
 import onnxfp
-from onnxfp.api import open_signer
 from onnxfp.base.session import ModelSession
 from onnxfp.bundle.fingerprint import Fingerprint, sign_fingerprint
-from onnxfp.bundle.keys import generate_key_pair, signer_public_key
+from onnxfp.bundle.keys import generate_key_pair, open_signer, signer_public_key
 from onnxfp.bundle.manifest import SCHEMA, BaseModel, CopyParity, Manifest
 from onnxfp.errors import DerivationError
 from onnxfp.evidence.null import ENOUGH_REFERENCES, estimate_null, find_prior

@@ -173,22 +173,22 @@ def _unfinished_bundle(model: Path, n: int) -> Path:
     path = CACHE / f"{model.stem}-{n}.fp.npz"
     if path.exists():
         return path
-    from onnxfp import api
+    from onnxfp.api.base_model import base_model
     from onnxfp.base.onnx_file import read_onnx
     from onnxfp.base.session import ModelSession
     from onnxfp.bundle.fingerprint import sign_fingerprint
-    from onnxfp.bundle.keys import generate_key_pair, signer_public_key
+    from onnxfp.bundle.keys import generate_key_pair, open_signer, signer_public_key
     from onnxfp.bundle.manifest import SCHEMA, CopyParity, Manifest
     from onnxfp.examples.defaults import Choices, choose_recipe
     from onnxfp.examples.derivation import DerivationContext, derive_labels, derive_seeds
     from onnxfp.types import InputGrid
 
     file, grid = read_onnx(model), InputGrid()
-    base = api._base_model(ModelSession(file, provider="cpu"))
+    base = base_model(ModelSession(file, provider="cpu"))
     recipe = choose_recipe(Choices(), grid, base.input.shape, base.spatial_axes, base.n_classes)
     with tempfile.TemporaryDirectory() as folder:
         generate_key_pair(Path(folder) / "key.pem")
-        signer = api.open_signer(Path(folder) / "key.pem")
+        signer = open_signer(Path(folder) / "key.pem")
     public = signer_public_key(signer)
     context = DerivationContext(public, file.digest, base.input.shape, base.spatial_axes, base.n_classes, grid, recipe)
     indices = np.arange(n)

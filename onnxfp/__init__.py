@@ -41,7 +41,8 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from onnxfp.api import attest, check, generate, load, load_attestation, verify
+    from onnxfp.api.generation import check, generate
+    from onnxfp.api.verification import attest, load, load_attestation, verify
     from onnxfp.bundle.commitment import Commitment
     from onnxfp.bundle.fingerprint import Fingerprint
     from onnxfp.errors import OnnxfpError
@@ -63,15 +64,15 @@ _HOMES = {
     "Policy": "onnxfp.evidence.verdict",
     "Report": "onnxfp.evidence.report",
     "Verdict": "onnxfp.evidence.verdict",
-    "attest": "onnxfp.api",
-    "check": "onnxfp.api",
+    "attest": "onnxfp.api.verification",
+    "check": "onnxfp.api.generation",
     "evaluate": "onnxfp.evaluation.evaluate",
     "commit": "onnxfp.priority",
-    "generate": "onnxfp.api",
-    "load": "onnxfp.api",
-    "load_attestation": "onnxfp.api",
+    "generate": "onnxfp.api.generation",
+    "load": "onnxfp.api.verification",
+    "load_attestation": "onnxfp.api.verification",
     "timestamp": "onnxfp.priority",
-    "verify": "onnxfp.api",
+    "verify": "onnxfp.api.verification",
 }
 
 

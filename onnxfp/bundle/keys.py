@@ -215,3 +215,25 @@ def _load_private(path: Path, pem: bytes, passphrase: Passphrase) -> Ed25519Priv
 
 
 _KEYGEN = "make a key pair with: onnxfp keygen"
+
+
+def open_signer(key: str | Path | None = None, passphrase: Passphrase | None = None) -> CryptoSigner:
+    """Return the signer for a private key.
+
+    Args:
+        key: The private key file; ``None`` takes the user's default key, and makes it on first use.
+        passphrase: Asked for the passphrase of an encrypted key.
+
+    Raises:
+        KeyFileError: The file is missing, holds no Ed25519 private key, or the passphrase is wrong.
+        ParameterError: The key is encrypted, and there is no passphrase.
+    """
+    path = default_key_path() if key is None else Path(key)
+    if key is None and not path.exists():
+        generate_key_pair(path)
+        _log.warning("made your default key pair: %s (keep it: it proves that your fingerprints are yours)", path)
+    return load_signer(path, passphrase or _no_passphrase)
+
+
+def _no_passphrase(path: Path) -> bytes:
+    raise ParameterError(f"the private key {path} is encrypted, and no passphrase was given")

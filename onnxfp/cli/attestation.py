@@ -33,7 +33,7 @@ def attestation_writer(options: dict[str, Any], suspect: Path, fingerprint: Path
         return lambda _: None
     if _is_one_file(path, suspect) or _is_one_file(path, fingerprint):
         raise click.UsageError(f"--attest would replace {path}, which it is about")
-    from onnxfp.api import open_signer
+    from onnxfp.bundle.keys import open_signer
     from onnxfp.cli.passphrase import ask_passphrase
 
     signer = open_signer(key, ask_passphrase(passphrase_file))

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from numpy.typing import ArrayLike
 
-from onnxfp.api import DEFAULT_LIMITS, Models, model_files, versions
+from onnxfp.api.references import DEFAULT_LIMITS, Models, model_files
+from onnxfp.api.versions import versions
 from onnxfp.base.isolation import Limits
 from onnxfp.base.onnx_file import OnnxFile, read_onnx
 from onnxfp.base.runtime import Provider

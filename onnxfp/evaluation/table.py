@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from onnxfp.api import versions
+from onnxfp.api.versions import versions
 from onnxfp.bundle.fingerprint import Fingerprint
 from onnxfp.bundle.trust_store import name_of
 from onnxfp.evaluation.data import Data

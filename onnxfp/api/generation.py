@@ -1,0 +1,243 @@
+"""What the owner calls: generate and check."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from onnxfp.api.base_model import base_model, grid_of
+from onnxfp.api.references import DEFAULT_LIMITS, Models, measure_pool, open_pool
+from onnxfp.api.versions import versions
+from onnxfp.base.device import Device, choose_device
+from onnxfp.base.isolation import Limits
+from onnxfp.base.onnx_file import read_onnx
+from onnxfp.base.runtime import Provider
+from onnxfp.base.session import ModelSession, as_written
+from onnxfp.bundle.checkpoint import Checkpoint
+from onnxfp.bundle.fingerprint import Fingerprint, sign_fingerprint
+from onnxfp.bundle.keys import Passphrase, open_signer
+from onnxfp.bundle.keys import signer_public_key as public_key_of
+from onnxfp.bundle.manifest import SCHEMA, CopyParity, Manifest, ReferenceResult
+from onnxfp.errors import ParameterError
+from onnxfp.evidence.null import find_prior
+from onnxfp.evidence.power import Power, measure_power, power_of
+from onnxfp.evidence.verdict import Policy
+from onnxfp.examples.defaults import Choices, choose_n_examples, choose_recipe
+from onnxfp.examples.derivation import DerivationContext, derive_seeds
+from onnxfp.types import InputGrid, Labels, Levels
+
+if TYPE_CHECKING:
+    import torch
+
+    from onnxfp.base.model_check import ModelCheck
+    from onnxfp.examples.crafted import Progress
+
+N_PROBES = 32
+"""Derived seeds on which the torch copy is compared with onnxruntime before anything is crafted."""
+
+# Candidates at once where the graph itself fixes how many go through it.
+_FIXED_BATCH = 32
+# Fewer large images than this leave a GPU idle.
+_LEAST_ON_A_GPU = 64
+
+_log = logging.getLogger(__name__)
+
+
+def generate(
+    model: str | Path,
+    *,
+    output: str | Path | None = None,
+    n_examples: int | None = None,
+    choices: Choices | None = None,
+    grid: InputGrid | None = None,
+    input_name: str | None = None,
+    input_shape: Sequence[int] | None = None,
+    output_name: str | None = None,
+    fixed: Mapping[str, ArrayLike] | None = None,
+    references: Models = (),
+    device: Device = "auto",
+    key: str | Path | None = None,
+    passphrase: Passphrase | None = None,
+    limits: Limits | None = DEFAULT_LIMITS,
+    on_progress: Callable[[Progress], None] = lambda _: None,
+) -> Fingerprint:
+    """Make the fingerprint of a model.
+
+    Args:
+        model: The owner's ONNX file.
+        output: Where to write the bundle; ``None`` returns it only. With a path, an interrupted run goes on where it
+            stopped when it is called again.
+        n_examples: Number of examples n, at least 1; ``None`` leaves it to the number of classes.
+        choices: Kind and hyper-parameters; what is left out suits the model.
+        grid: Bounds and normalisation of the input; by default an image in [0, 1], or [0, 255] for byte inputs.
+        input_name: Graph input that examples go to, if there are several.
+        input_shape: Shape of one example, where the graph leaves axes open.
+        output_name: Graph output with the classification, if there are several.
+        fixed: Values for the other graph inputs, one number or as many as the input holds.
+        references: Unassociated models (files or folders) whose match counts are recorded in the bundle.
+        device: Where gradients are computed.
+        key: Private key file; ``None`` takes the user's default key, and makes it on first use.
+        passphrase: Asked for the passphrase of an encrypted key.
+        limits: What each model may take in a process of its own; ``None`` opens them in this one.
+        on_progress: Called after every gradient step.
+
+    Returns:
+        The signed fingerprint.
+
+    Raises:
+        OnnxfpError: Of the class that fits; see :mod:`onnxfp.errors`.
+    """
+    if n_examples is not None and n_examples < 1:
+        raise ParameterError(f"the number of examples must be at least 1; found {n_examples}")
+    torch_device = choose_device(device)
+    from onnxfp.examples.generation import craft_examples
+    from onnxfp.examples.sources import CopySource, QuerySource
+
+    provider: Provider = "auto" if torch_device.type == "cuda" else "cpu"
+    file = read_onnx(model)
+    session = ModelSession(
+        file,
+        provider=provider,
+        input_name=input_name,
+        input_shape=input_shape,
+        output_name=output_name,
+        fixed=fixed,
+        limits=limits,
+    )
+    base = base_model(session)
+    grid = grid_of(session, grid)
+    n_examples = n_examples or choose_n_examples(base.n_classes)
+    recipe = choose_recipe(choices or Choices(), grid, base.input.shape, base.spatial_axes, base.n_classes)
+    signer = open_signer(key, passphrase)
+    context = DerivationContext(
+        public_key_of(signer), file.digest, base.input.shape, base.spatial_axes, base.n_classes, grid, recipe
+    )
+    pool = open_pool(references, base, provider, limits)
+
+    # As Manifest.spectrum and Manifest.epsilon_share will say it.
+    spectrum = recipe.spectrum if base.spatial_axes else "white"
+    prior = find_prior(recipe.kind, spectrum, recipe.epsilon_levels / (grid.n_levels - 1), base.n_classes)
+    expected = measure_power(
+        (), prior, Policy(), n_classes=base.n_classes, n_examples=n_examples, n_candidates=n_examples
+    )
+    _warn_of_power(expected)
+
+    probes = grid.to_model_input(derive_seeds(context, range(N_PROBES)))
+    from_copy = recipe.gradient == "copy"
+    source = CopySource(session, as_written(session), probes, torch_device) if from_copy else QuerySource(session)
+
+    def rescore(levels: Levels) -> Labels:
+        return session.answer(grid.to_model_input(levels)).labels
+
+    checkpoint = Checkpoint.beside(Path(output), context) if output is not None else None
+    start = checkpoint.load() if checkpoint else None
+    crafted = start
+    with checkpoint or nullcontext():
+        for crafted in craft_examples(
+            context,
+            source.gradient(context, gives_probabilities=session.gives_probabilities(probes)),
+            rescore,
+            n_examples=n_examples,
+            batch_size=_candidates_at_once(session, source.device),
+            device=source.device,
+            start=start,
+            on_progress=on_progress,
+        ):
+            if checkpoint:
+                checkpoint.keep(crafted)
+    assert crafted is not None  # noqa: S101 - craft_examples raises rather than yield nothing
+    parity = source.parity(map(grid.to_model_input, _batches(crafted.levels, session.batch_size)))
+    manifest = Manifest(
+        schema=SCHEMA,
+        created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        public_key=context.public_key,
+        base=base,
+        grid=grid,
+        recipe=recipe,
+        n_examples=n_examples,
+        n_candidates=crafted.n_candidates,
+        references=tuple(
+            ReferenceResult(r.digest, r.n_matches)
+            for r in measure_pool(pool, crafted.levels, crafted.labels, base, grid)
+        ),
+        copy_parity=None
+        if parity is None
+        else CopyParity(parity.max_abs_difference, parity.n_label_flips, parity.n_inputs),
+        versions=versions(),
+    )
+    fingerprint = sign_fingerprint(crafted.levels, crafted.labels, crafted.indices, manifest, signer)
+    if output is not None:
+        fingerprint.save(output)
+    if checkpoint:
+        checkpoint.remove()
+    if not expected.obstacle:
+        # Candidates that were lost and references that match often may have cost what was enough before.
+        _warn_of_power(power_of(manifest, Policy()))
+    return fingerprint
+
+
+def check(
+    model: str | Path,
+    *,
+    grid: InputGrid | None = None,
+    input_name: str | None = None,
+    input_shape: Sequence[int] | None = None,
+    output_name: str | None = None,
+    fixed: Mapping[str, ArrayLike] | None = None,
+    limits: Limits | None = DEFAULT_LIMITS,
+) -> ModelCheck:
+    """Look whether a model can be fingerprinted: contract, operators, the copy's scores and gradient, speed.
+
+    Args:
+        model: The ONNX file.
+        grid: Bounds and normalisation of the input; by default an image in [0, 1], or [0, 255] for byte inputs.
+        input_name: Graph input that examples go to, if there are several.
+        input_shape: Shape of one example, where the graph leaves axes open.
+        output_name: Graph output with the classification, if there are several.
+        fixed: Values for the other graph inputs.
+        limits: What the model may take in a process of its own; ``None`` opens it in this one.
+
+    Raises:
+        OnnxfpError: The file is no classifier, or the copy disagrees with onnxruntime.
+    """
+    choose_device("cpu")
+    from onnxfp.base.model_check import check_model
+
+    file = read_onnx(model)
+    session = ModelSession(
+        file,
+        provider="cpu",
+        input_name=input_name,
+        input_shape=input_shape,
+        output_name=output_name,
+        fixed=fixed,
+        limits=limits,
+    )
+    base_model(session)
+    grid = grid_of(session, grid)
+    draw = np.random.default_rng(0).integers(0, grid.n_levels, (8, *session.input.shape))
+    levels = draw.astype(np.uint8) if grid.n_levels == 256 else draw.astype(np.uint16)
+    return check_model(file, as_written(session), grid.to_model_input(levels))
+
+
+def _warn_of_power(power: Power) -> None:
+    if power.obstacle:
+        _log.warning("%s", " ".join((power.obstacle, *power.remedies)))
+
+
+def _candidates_at_once(session: ModelSession, device: torch.device) -> int:
+    """Return how many candidates share their draws of weight noise, in passes of whatever size memory holds."""
+    if session.input.batch is not None:
+        return _FIXED_BATCH
+    return session.batch_size if device.type == "cpu" else max(session.batch_size, _LEAST_ON_A_GPU)
+
+
+def _batches(levels: Levels, size: int) -> Iterable[Levels]:
+    return (levels[first : first + size] for first in range(0, len(levels), size))

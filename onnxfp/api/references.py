@@ -1,0 +1,88 @@
+"""Pools of unassociated models: opened before the long work, asked after it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from onnxfp.base.isolation import Limits
+from onnxfp.base.onnx_file import OnnxFile, read_onnx
+from onnxfp.base.runtime import Provider
+from onnxfp.base.session import ModelSession
+from onnxfp.bundle.manifest import BaseModel
+from onnxfp.errors import FileError, ParameterError
+from onnxfp.evidence.null import ReferenceCount
+from onnxfp.evidence.statistics import count_matches
+from onnxfp.suspects.onnx_suspect import OnnxSuspect
+from onnxfp.types import InputGrid, Labels, Levels
+
+Models = Iterable[str | Path]
+
+DEFAULT_LIMITS = Limits()
+"""Models come from strangers: unless told otherwise, each is open in a process of its own, with these limits."""
+
+
+def model_files(models: Models) -> list[OnnxFile]:
+    """Return the models of files and folders, each content once.
+
+    Raises:
+        FileError: A file cannot be read, or a folder holds none.
+        ModelError: One is no safe ONNX model.
+    """
+    files: dict[str, OnnxFile] = {}
+    for model in map(Path, models):
+        try:
+            paths = sorted(model.glob("*.onnx")) if model.is_dir() else [model]
+        except OSError as error:
+            raise FileError(f"{model} cannot be read: {error.strerror}", hint="check its permissions") from error
+        if not paths:
+            raise FileError(f"the folder {model} holds no .onnx file", hint="give a folder of unassociated models")
+        for file in map(read_onnx, paths):
+            files.setdefault(file.digest, file)
+    return list(files.values())
+
+
+def open_pool(models: Models, base: BaseModel, provider: Provider, limits: Limits | None) -> list[ModelSession]:
+    """Open the references, so that one that does not fit is found before the long work and not after it.
+
+    Args:
+        models: Files and folders.
+        base: The base, to which they must owe nothing.
+        provider: Where onnxruntime runs.
+        limits: What each may take in a process of its own, or ``None``.
+
+    Raises:
+        ParameterError: One is the base itself.
+        ModelError: One cannot be used.
+        FileError: One cannot be read.
+    """
+    pool = []
+    for file in model_files(models):
+        if file.digest == base.digest:
+            raise ParameterError(
+                f"{file.path} is the base model itself; a reference must owe nothing to it",
+                hint="remove it from the references",
+            )
+        pool.append(ModelSession(file, provider=provider, n_classes=base.n_classes, limits=limits))
+    return pool
+
+
+def measure_pool(
+    pool: list[ModelSession], levels: Levels, labels: Labels, base: BaseModel, grid: InputGrid
+) -> Iterable[ReferenceCount]:
+    """Yield how each reference answers the examples.
+
+    Args:
+        pool: The open references.
+        levels: ``(n, *shape)`` grid levels of the examples.
+        labels: ``(n,)`` recorded labels.
+        base: The base that the examples were crafted on.
+        grid: The grid of the examples.
+
+    Raises:
+        ContractError: A reference takes examples of another shape.
+        SuspectError: A reference failed while it ran.
+    """
+    for session in pool:
+        answers = OnnxSuspect(session, base.input, grid).answer(levels)
+        yield ReferenceCount(session.model.digest, count_matches(labels, answers.labels), len(labels))

@@ -1,0 +1,210 @@
+"""What anybody calls: load, verify, attest and load_attestation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from numpy.typing import ArrayLike
+
+from onnxfp.api.references import DEFAULT_LIMITS, Models, measure_pool, open_pool
+from onnxfp.api.versions import versions
+from onnxfp.base.isolation import Limits
+from onnxfp.base.onnx_file import read_onnx
+from onnxfp.base.runtime import Provider
+from onnxfp.base.session import ModelSession
+from onnxfp.bundle.checked import check_bundle
+from onnxfp.bundle.commitment import Commitment
+from onnxfp.bundle.fingerprint import Fingerprint
+from onnxfp.bundle.keys import Passphrase, open_signer
+from onnxfp.bundle.signing import check_pinned
+from onnxfp.bundle.trust_store import find_public_key, name_of
+from onnxfp.evidence.attestation import ATTESTATION, Attestation, read_attestation, sign_report
+from onnxfp.evidence.checks import describe_checks, describe_untested
+from onnxfp.evidence.null import ReferenceCount, estimate_null, find_prior
+from onnxfp.evidence.report import BundleRecord, Report, Signer, SuspectRecord
+from onnxfp.evidence.statistics import clopper_pearson, count_matches
+from onnxfp.evidence.verdict import Counts, Policy, decide
+from onnxfp.priority import check_priority
+from onnxfp.suspects.onnx_suspect import OnnxSuspect
+from onnxfp.types import InputGrid
+
+if TYPE_CHECKING:
+    from securesystemslib.signer import CryptoSigner
+
+
+def load(path: str | Path, *, public_key: str | Path | None = None) -> Fingerprint:
+    """Read a bundle and check everything about it that can be checked without a suspect.
+
+    Args:
+        path: The bundle file.
+        public_key: The owner's public key that must have signed it: 64 hexadecimal digits, a PEM file, or a name in the
+            trust store.
+
+    Raises:
+        FileError: The file cannot be read.
+        BundleError: It is not a well-formed bundle.
+        TrustError: Signature, key, digests or derivation are not what they claim to be.
+    """
+    return check_bundle(path, None if public_key is None else find_public_key(public_key)).fingerprint
+
+
+def verify(
+    suspect: str | Path,
+    fingerprint: str | Path | Fingerprint,
+    *,
+    public_key: str | Path | None = None,
+    references: Models = (),
+    policy: Policy | None = None,
+    provider: Provider = "auto",
+    grid: InputGrid | None = None,
+    input_name: str | None = None,
+    input_shape: Sequence[int] | None = None,
+    output_name: str | None = None,
+    fixed: Mapping[str, ArrayLike] | None = None,
+    commitment: str | Path | Commitment | None = None,
+    opening: str | Path | None = None,
+    timestamp: str | Path | None = None,
+    tsa_certificate: str | Path | None = None,
+    limits: Limits | None = DEFAULT_LIMITS,
+) -> Report:
+    """Ask a suspect the examples of a fingerprint and give a verdict.
+
+    Args:
+        suspect: The suspect's ONNX file.
+        fingerprint: The bundle file, or what :func:`load` returned; either is checked as :func:`load` does.
+        public_key: The owner's public key that must have signed the bundle, as :func:`load` takes it; ``None`` accepts
+            any and says so.
+        references: The verifier's own unassociated models (files or folders).
+        policy: What a verdict demands.
+        provider: Where onnxruntime runs.
+        grid: Bounds and normalisation of the suspect's input, where they differ from the base's.
+        input_name: The suspect's graph input, if there are several.
+        input_shape: Shape of one example, where its graph leaves axes open.
+        output_name: Its graph output with the classification, if there are several.
+        fixed: Values for its other graph inputs.
+        commitment: The value that was published, or the opening of a commitment (its file, or what
+            :func:`onnxfp.commit` returned), which must be one to this bundle.
+        opening: The opening file of the value; ``None`` looks beside the bundle file.
+        timestamp: A time-stamp (``.tsr`` file) of the bundle or of the commitment.
+        tsa_certificate: The certificates of the authority that must have stamped (PEM), with their root.
+        limits: What each model may take in a process of its own; ``None`` opens them in this one.
+
+    Returns:
+        The record of the verification.
+
+    Raises:
+        OnnxfpError: Of the class that fits; a negative verdict is no error.
+    """
+    policy = policy or Policy()
+    checked = check_bundle(fingerprint, None if public_key is None else find_public_key(public_key))
+    path = None if isinstance(fingerprint, Fingerprint) else Path(fingerprint)
+    fingerprint, manifest = checked.fingerprint, checked.fingerprint.manifest
+    committed, stamped = check_priority(
+        fingerprint.digest,
+        path,
+        commitment=commitment,
+        opening=opening,
+        timestamp=timestamp,
+        tsa_certificate=tsa_certificate,
+    )
+    base = manifest.base
+    session = ModelSession(
+        read_onnx(suspect),
+        provider=provider,
+        input_name=input_name,
+        input_shape=input_shape,
+        output_name=output_name,
+        fixed=fixed,
+        n_classes=base.n_classes,
+        limits=limits,
+    )
+    answers = OnnxSuspect(session, base.input, manifest.grid, grid).answer(fingerprint.levels)
+    counts = Counts(
+        n_matches=count_matches(fingerprint.labels, answers.labels),
+        n_answered=int((answers.labels >= 0).sum()),
+        n_asked=fingerprint.n_examples,
+        n_candidates=manifest.n_candidates,
+    )
+    owner = tuple(ReferenceCount(r.digest, r.n_matches, manifest.n_examples) for r in manifest.references)
+    pool = open_pool(references, base, provider, limits)
+    own = tuple(measure_pool(pool, fingerprint.levels, fingerprint.labels, base, manifest.grid))
+    prior = find_prior(manifest.recipe.kind, manifest.spectrum, manifest.epsilon_share, base.n_classes)
+    null = estimate_null(owner, own, prior, n_classes=base.n_classes, n_candidates=manifest.n_candidates)
+    rates = [reference.rate for reference in (*owner, *own)]
+    match_rate = counts.n_matches / counts.n_asked
+    transferability = sum(rates) / len(rates) if rates else None
+    return Report(
+        signer=Signer(manifest.public_key, public_key is not None, name_of(manifest.public_key)),
+        bundle=BundleRecord.of(fingerprint),
+        suspect=SuspectRecord(
+            session.model.digest, session.providers, session.holds, session.input.name, session.output.name
+        ),
+        counts=counts,
+        match_rate=match_rate,
+        interval=clopper_pearson(counts.n_matches, counts.n_asked, policy.confidence),
+        owner_references=owner,
+        verifier_references=own,
+        transferability=transferability,
+        worst_transferability=max(rates) if rates else None,
+        margin=None if transferability is None else match_rate - transferability,
+        null=null.summarise(counts.n_matches),
+        policy=policy,
+        decision=decide(counts, null, len(own), policy),
+        commitment=committed,
+        timestamp=stamped,
+        checks=describe_checks(checked, is_pinned=public_key is not None, commitment=committed, timestamp=stamped),
+        not_tested=describe_untested(
+            commitment=committed, timestamp=stamped, asked_base=session.model.digest == base.digest
+        ),
+        versions=versions(),
+    )
+
+
+def attest(
+    report: Report,
+    *,
+    key: str | Path | CryptoSigner | None = None,
+    passphrase: Passphrase | None = None,
+    suspect: str | Path = "",
+    fingerprint: str | Path = "",
+) -> bytes:
+    """Sign a report, so that it can be shown to others.
+
+    Args:
+        report: What :func:`verify` returned.
+        key: The auditor's private key file, or what :func:`open_signer` returned; ``None`` takes the user's default
+            key, and makes it on first use.
+        passphrase: Asked for the passphrase of an encrypted key.
+        suspect: The suspect's file, whose name goes into the attestation; its digest comes from the report.
+        fingerprint: The bundle file, whose name does too.
+
+    Returns:
+        The attestation file's bytes: a DSSE envelope over an in-toto Statement, canonical JSON.
+
+    Raises:
+        KeyFileError: The key cannot be opened.
+        ParameterError: The report is one that no reader would accept.
+    """
+    signer = open_signer(key, passphrase) if key is None or isinstance(key, str | Path) else key
+    return sign_report(report, signer, Path(suspect).name, Path(fingerprint).name)
+
+
+def load_attestation(path: str | Path, *, public_key: str | Path | None = None) -> Attestation:
+    """Read an attestation and check its signature, and that it is about what its report is about.
+
+    Args:
+        path: The attestation file.
+        public_key: The auditor's public key that must have signed it, as :func:`load` takes an owner's; ``None``
+            accepts any.
+
+    Raises:
+        FileError: The file cannot be read.
+        ReportError: It is not a well-formed attestation.
+        TrustError: Signature, key or subjects are not what they claim to be.
+    """
+    attestation = read_attestation(path)
+    if public_key is not None:
+        check_pinned(attestation.public_key, find_public_key(public_key), ATTESTATION)
+    return attestation
