@@ -241,12 +241,12 @@ def test_no_signed_attestation_ends_in_a_crash(statement: dict[str, Any], forge:
                     break
             place[key] = deepcopy(rng.choice(STRANGE))
         content = signed(value, forge.signer)
-        began = time.perf_counter()
+        began = time.process_time()
         try:
             attestation = parse_attestation(content)
         except (ReportError, TrustError):
             pass
         else:
             assert sign_report(attestation.report, forge.signer, "s", "b")
-        slowest = max(slowest, time.perf_counter() - began)
+        slowest = max(slowest, time.process_time() - began)
     assert slowest < 1.0

@@ -23,14 +23,14 @@ def end(n_entries: int, length: int, start: int = 0, comment: int = 0) -> bytes:
 def test_a_million_entries_are_not_listed() -> None:
     content = ENTRY * 1_000_000 + end(1_000_000, len(ENTRY) * 1_000_000)
     tracemalloc.start()
-    began = time.perf_counter()
+    began = time.process_time()
     try:
         with pytest.raises(BundleFormatError, match="far more members"):
             parse_bundle(content)
         assert tracemalloc.get_traced_memory()[1] < 1e6
     finally:
         tracemalloc.stop()
-    assert time.perf_counter() - began < 1.0
+    assert time.process_time() - began < 1.0
 
 
 @pytest.mark.parametrize("n_bytes", [2**31 - 1, 2**33])

@@ -93,7 +93,7 @@ def test_no_mutation_says_another_time_or_crashes(token: bytes, trusted: Any) ->
         mutated = bytearray(token)
         for _ in range(rng.choice((1, 1, 2, 3))):
             mutated[rng.randrange(len(mutated))] ^= rng.randrange(1, 256)
-        began = time.perf_counter()
+        began = time.process_time()
         try:
             found = check_token(bytes(mutated), DIGESTS, trusted)
         except (TimestampError, TimestampFormatError):
@@ -101,6 +101,6 @@ def test_no_mutation_says_another_time_or_crashes(token: bytes, trusted: Any) ->
         else:
             # Some bytes of the envelope are not signed (RFC 5652), and mean nothing for what is.
             assert found == honest
-        slowest = max(slowest, time.perf_counter() - began)
+        slowest = max(slowest, time.process_time() - began)
     assert n_refused > 0.95 * COUNT
     assert slowest < 1.0

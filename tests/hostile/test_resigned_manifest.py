@@ -121,7 +121,7 @@ def test_no_signed_manifest_ends_in_a_crash(forge: Any) -> None:
                 else:
                     break
             place[key] = deepcopy(rng.choice(STRANGE))
-        began = time.perf_counter()
+        began = time.process_time()
         try:
             open_signed(forge, value)
         except OnnxfpError:
@@ -129,5 +129,5 @@ def test_no_signed_manifest_ends_in_a_crash(forge: Any) -> None:
         except ValueError as error:
             # The attacker's own writer refuses infinity; everything else is ours.
             assert "JSON compliant" in str(error), value  # noqa: PT017
-        slowest = max(slowest, time.perf_counter() - began)
+        slowest = max(slowest, time.process_time() - began)
     assert slowest < 5.0
