@@ -6,6 +6,7 @@ Signed bytes must mean one thing to everybody: no duplicate keys, no NaN, no whi
 from __future__ import annotations
 
 import json
+from math import isfinite
 from typing import Any, NoReturn
 
 from onnxfp.errors import BundleFormatError
@@ -60,7 +61,13 @@ def load_any_layout(text: str, where: str) -> Json:
 
 
 def _parse(text: str) -> Any:
-    return json.loads(text, object_pairs_hook=_no_duplicates, parse_constant=_refuse, parse_int=_parse_int)
+    return json.loads(
+        text,
+        object_pairs_hook=_no_duplicates,
+        parse_constant=_refuse,
+        parse_int=_parse_int,
+        parse_float=_parse_float,
+    )
 
 
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> Json:
@@ -78,6 +85,13 @@ def _parse_int(digits: str) -> int:
     if len(digits) > _MAX_DIGITS:
         raise ValueError("an integer is too long")
     return int(digits)
+
+
+def _parse_float(digits: str) -> float:
+    value = float(digits)
+    if not isfinite(value):
+        raise ValueError("a number is too large")
+    return value
 
 
 _HINT = "the bundle was not written by onnxfp, or was edited since"

@@ -32,6 +32,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=int, default=600, help="for all targets together")
     parser.add_argument("--jobs", type=int, default=max(1, (os.cpu_count() or 2) // 2), help="targets at a time")
+    parser.add_argument(
+        "--seed", type=int, default=0, help="of the fuzzer, so that a run can be had again; 0 draws one"
+    )
     parser.add_argument("--replay", type=Path, help="give one saved input to its target, and nothing else")
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(TARGETS)}; all by default")
     options = parser.parse_args()
@@ -51,20 +54,21 @@ def main() -> int:
         ThreadPoolExecutor(options.jobs) as pool,
     ):
         # A list, so that every target has its turn whatever the others found.
-        results = list(pool.map(lambda name: fuzz(name, share, folder), names))
+        results = list(pool.map(lambda name: fuzz(name, share, folder, options.seed), names))
     bad = [name for name, is_good in zip(names, results, strict=True) if not is_good]
     if bad:
         print(f"findings in: {', '.join(bad)}", file=sys.stderr)
     return 1 if bad else 0
 
 
-def fuzz(name: str, seconds: int, folder: str) -> bool:
+def fuzz(name: str, seconds: int, folder: str, seed: int) -> bool:
     """Fuzz one target and say how it went.
 
     Args:
         name: The target.
         seconds: Time to fuzz it.
         folder: Where it may write.
+        seed: The fuzzer's, or 0 for any.
 
     Returns:
         Whether nothing was found.
@@ -79,6 +83,7 @@ def fuzz(name: str, seconds: int, folder: str) -> bool:
             *(sys.executable, "-m", "tests.fuzz.guided", name, str(corpus)),
             *(f"-max_total_time={seconds}", f"-timeout={_HANG_SECONDS}", f"-max_len={4 * largest}", "-rss_limit_mb=0"),
             *(f"-artifact_prefix={FINDINGS / name}-", "-use_value_profile=1", "-print_final_stats=1", "-verbosity=0"),
+            f"-seed={seed}",
         ],
         cwd=REPOSITORY,
         env={**os.environ, "TMPDIR": folder},
