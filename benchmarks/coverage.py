@@ -84,8 +84,9 @@ ORIGIN_OPTIONS: dict[str, dict[str, Any]] = {
 ORIGINS_TEXT = """\
 *Scores* as above. *Gradient*: median difference between the copy's gradient and finite differences of onnxruntime's
 own scores, which kinks of the network disturb by some percents; empty where saturated probabilities leave nothing to
-compare, infinite where the graph itself overflows on its way. *Fingerprint*: match rate of the very file with its own fingerprint of {n} examples, and the candidates that
-it took. scikit-learn's models are trained on its digits; Keras's have random weights.
+compare, infinite where the graph itself overflows on its way. *Fingerprint*: match rate of the very file with its own
+fingerprint of {n} examples, and the candidates that it took. scikit-learn's models are trained on its digits;
+Keras's have random weights.
 """
 TEXT = """\
 # Which architectures can be fingerprinted
