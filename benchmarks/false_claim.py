@@ -253,7 +253,7 @@ def selection(accuser: Accuser, outcomes: Sequence[Outcome]) -> list[str]:
     rows = []
     for outcome in outcomes:
         claim = outcome.claim
-        if claim.attack != INSIDE or len(claim.ensemble) < 3:
+        if claim.attack != INSIDE or len(claim.ensemble) < 2:
             continue
         fingerprint, m = accuser.claim(claim), outcome.n_examples
         inputs, labels = fingerprint.model_input(), fingerprint.labels
@@ -358,8 +358,8 @@ convict at all.
 {ground}
 ## (d) The best n of m candidates
 
-The accuser keeps those of {m} candidates of (b) on which the whole ensemble is surest. All candidates count in the
-p-value; shown is the n with the smallest.
+The accuser keeps those candidates of (b) on which the whole ensemble is surest. All candidates count in the p-value;
+shown is the n with the smallest.
 
 {selected}
 ## What rules follow
@@ -379,6 +379,8 @@ suspect), or a fingerprint that the judge makes of the base with a key of their 
 
 def table(outcomes: Sequence[Outcome], *, avoids: bool = False) -> str:
     """Return the table of verdicts."""
+    if not outcomes:
+        return "not measured\n"
     text = f"| attack | models | victim | matches |{' references |' if avoids else ''} p | needed | verdict |\n"
     text += "|---" * (8 if avoids else 7) + "|\n"
     for found in outcomes:
@@ -393,14 +395,19 @@ def table(outcomes: Sequence[Outcome], *, avoids: bool = False) -> str:
 
 
 def reach(outcomes: Sequence[Outcome], manifest: Manifest, source: str) -> list[dict[str, Any]]:
-    """Return entries of attacks.json: the largest rate on an unseen victim, in the recipe's ball and anywhere."""
+    """Return entries of attacks.json: the largest rate on an unseen victim, in the recipe's ball and anywhere.
+
+    Where nobody tried a wider ball there is no entry for one, and no reference speaks for it.
+    """
     few = manifest.base.n_classes <= FEW_CLASSES
     unseen = [found for found in outcomes if found.claim.attack != SEEN]
     entries = []
     for spectrum, share, among in (
         (manifest.spectrum, manifest.epsilon_share, [found for found in unseen if found.claim.epsilon is MEASURED]),
-        (None, 1.0, unseen),
+        (None, WHOLE_BOX, unseen if any(found.claim.epsilon == WHOLE_BOX for found in unseen) else []),
     ):
+        if not among:
+            continue
         worst = max(among, key=lambda found: found.rate)
         entries.append(
             {
@@ -456,7 +463,7 @@ def main() -> None:
     few = Accuser("few", siblings(trains=False) | others(), 100)
     accusers = {"CIFAR-10": (few, list(few_claims(list(few.models))))}
     if arguments.imagenet:
-        many = Accuser("many", {name: imagenet.build(name) for name in imagenet.NAMES}, 12)
+        many = Accuser("many", {name: imagenet.build(name) for name in imagenet.NAMES}, 40)
         accusers["ImageNet"] = (many, list(many_claims())[: arguments.imagenet])
     freely, rates = free_choice(few)
     outcomes = {name: accuse(*accuser) for name, accuser in accusers.items()}

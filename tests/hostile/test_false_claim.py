@@ -98,6 +98,15 @@ def test_references_that_the_accuser_knows_and_avoids_do_not_clear_the_way(forge
         assert least is None or binomial_tails(200, prior.reach)[least] <= ALPHA
 
 
+def test_no_reference_speaks_for_a_ball_that_nobody_attacked(forge: Any) -> None:
+    many = {"base.n_classes": 1000, "recipe.spectrum": "pink"}
+    for levels in (33, 64, 255):
+        manifest = claimed(forge.manifest(), {**many, "recipe.epsilon_levels": levels})
+        assert null_of(manifest, n_references=4 * ENOUGH_REFERENCES).least_matches(ALPHA) is None
+    measured = claimed(forge.manifest(), {**many, "recipe.epsilon_levels": 32})
+    assert null_of(measured).least_matches(ALPHA) is not None
+
+
 def test_natural_images_with_labels_that_everybody_gives_are_found(forge: Any, tmp_path: Any) -> None:
     honest = forge.fingerprint()
     images = np.full_like(honest.levels, 200)
