@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 
 ATTESTATION = StatementKind("urn:onnxfp:verification:1", "attestation", "the attestation", "auditor")
 
-MAX_FILE_BYTES = 2**21
-"""Largest attestation that is written or read (2 MiB, ten thousand references); parsed, it may take 80 MB."""
+MAX_FILE_BYTES = 2**20
+"""Largest attestation that is written or read (1 MiB, five thousand references); parsed, it may take 40 MB."""
 
 SUSPECT, FINGERPRINT = "suspect", "fingerprint"
 """Names of subjects whose files have none that can be printed, or one and the same."""
