@@ -22,7 +22,7 @@ from onnxfp.bundle.signing import check_pinned
 from onnxfp.bundle.trust_store import find_public_key, name_of
 from onnxfp.evidence.attestation import ATTESTATION, Attestation, read_attestation, sign_report
 from onnxfp.evidence.checks import describe_checks, describe_untested
-from onnxfp.evidence.null import ReferenceCount, estimate_null, find_prior
+from onnxfp.evidence.null import estimate_null, owner_counts, prior_of
 from onnxfp.evidence.report import BundleRecord, Report, Signer, SuspectRecord
 from onnxfp.evidence.statistics import clopper_pearson, count_matches
 from onnxfp.evidence.verdict import Counts, Policy, decide
@@ -127,10 +127,10 @@ def verify(
         n_asked=fingerprint.n_examples,
         n_candidates=manifest.n_candidates,
     )
-    owner = tuple(ReferenceCount(r.digest, r.n_matches, manifest.n_examples) for r in manifest.references)
+    owner = owner_counts(manifest)
     pool = open_pool(references, base, provider, limits)
     own = tuple(measure_pool(pool, fingerprint.levels, fingerprint.labels, base, manifest.grid))
-    prior = find_prior(manifest.recipe.kind, manifest.spectrum, manifest.epsilon_share, base.n_classes)
+    prior = prior_of(manifest)
     null = estimate_null(owner, own, prior, n_classes=base.n_classes, n_candidates=manifest.n_candidates)
     rates = [reference.rate for reference in (*owner, *own)]
     match_rate = counts.n_matches / counts.n_asked

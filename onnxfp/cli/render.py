@@ -126,7 +126,7 @@ def print_fingerprint(
         image: The contact sheet that was written, if any.
         signer: What the reader knows of the key; ``None`` says nothing about it.
     """
-    from onnxfp.evidence.null import ReferenceCount, estimate_null, find_prior
+    from onnxfp.evidence.null import estimate_null, owner_counts, prior_of
     from onnxfp.evidence.power import power_of
     from onnxfp.evidence.verdict import Policy
 
@@ -139,8 +139,8 @@ def print_fingerprint(
         click.echo(json.dumps(record, sort_keys=True, indent=2))
         return
     base, recipe, grid = manifest.base, manifest.recipe, manifest.grid
-    owner = [ReferenceCount(r.digest, r.n_matches, manifest.n_examples) for r in manifest.references]
-    prior = find_prior(recipe.kind, manifest.spectrum, manifest.epsilon_share, base.n_classes)
+    owner = owner_counts(manifest)
+    prior = prior_of(manifest)
     null = estimate_null(owner, [], prior, n_classes=base.n_classes, n_candidates=manifest.n_candidates)
     step = (grid.bounds.upper - grid.bounds.lower) / (grid.n_levels - 1)
     noise = f", weight noise {recipe.noise:g} x {recipe.n_draws}" if recipe.noise else ""

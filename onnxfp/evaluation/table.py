@@ -22,7 +22,7 @@ from onnxfp.evidence.evaluation import (
     Summary,
     Usefulness,
 )
-from onnxfp.evidence.null import Null, ReferenceCount, estimate_null, find_prior
+from onnxfp.evidence.null import Null, ReferenceCount, estimate_null, owner_counts, prior_of
 from onnxfp.evidence.report import BundleRecord, Signer
 from onnxfp.evidence.statistics import clopper_pearson
 from onnxfp.evidence.uniqueness import N_RESAMPLES, compare
@@ -74,7 +74,7 @@ def make_evaluation(
     """
     manifest = fingerprint.manifest
     usefulness = _usefulness(seen["base"], suite, data)
-    owner = tuple(ReferenceCount(r.digest, r.n_matches, manifest.n_examples) for r in manifest.references)
+    owner = owner_counts(manifest)
     pool = [
         ReferenceCount(observation.digest, observation.n_matches, fingerprint.n_examples)
         for line in listing
@@ -149,8 +149,8 @@ class _Judge:
 
     def _estimate(self, pool: Sequence[ReferenceCount]) -> Null:
         manifest = self.fingerprint.manifest
-        recipe, n_classes = manifest.recipe, manifest.base.n_classes
-        prior = find_prior(recipe.kind, manifest.spectrum, manifest.epsilon_share, n_classes)
+        n_classes = manifest.base.n_classes
+        prior = prior_of(manifest)
         return estimate_null(self._owner, pool, prior, n_classes=n_classes, n_candidates=manifest.n_candidates)
 
 

@@ -31,6 +31,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from onnxfp.bundle.manifest import Manifest
 from onnxfp.errors import ParameterError
 from onnxfp.evidence.predictive import Prediction, predict_matches
 from onnxfp.evidence.statistics import binomial_tails, clopper_pearson
@@ -158,6 +159,16 @@ def find_prior(kind: Kind, spectrum: Spectrum, epsilon: float, n_classes: int) -
             return Prior(counts, entry["source"], reach)
     source = f"unassociated models were never measured at epsilon {epsilon:.3g} with {spectrum} seeds of kind {kind}"
     return Prior((), source, reach)
+
+
+def prior_of(manifest: Manifest) -> Prior:
+    """Return the prior for a bundle, by what its seeds and its ball really are."""
+    return find_prior(manifest.recipe.kind, manifest.spectrum, manifest.epsilon_share, manifest.base.n_classes)
+
+
+def owner_counts(manifest: Manifest) -> tuple[ReferenceCount, ...]:
+    """Return the owner's pool, as the bundle records it."""
+    return tuple(ReferenceCount(r.digest, r.n_matches, manifest.n_examples) for r in manifest.references)
 
 
 def estimate_null(

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from onnxfp.bundle.manifest import Manifest
 from onnxfp.errors import ParameterError
-from onnxfp.evidence.null import ENOUGH_REFERENCES, Null, Prior, ReferenceCount, estimate_null, find_prior
+from onnxfp.evidence.null import ENOUGH_REFERENCES, Null, Prior, ReferenceCount, estimate_null, owner_counts, prior_of
 from onnxfp.evidence.verdict import Policy
 
 PLAUSIBLE_RATE = 0.98
@@ -46,10 +46,10 @@ class Power:
 
 def power_of(manifest: Manifest, policy: Policy) -> Power:
     """Return what it takes to convict with a fingerprint, where the verifier brings no references."""
-    recipe, n_classes = manifest.recipe, manifest.base.n_classes
+    n_classes = manifest.base.n_classes
     return measure_power(
-        [ReferenceCount(r.digest, r.n_matches, manifest.n_examples) for r in manifest.references],
-        find_prior(recipe.kind, manifest.spectrum, manifest.epsilon_share, n_classes),
+        owner_counts(manifest),
+        prior_of(manifest),
         policy,
         n_classes=n_classes,
         n_examples=manifest.n_examples,
