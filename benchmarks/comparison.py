@@ -283,7 +283,7 @@ def describe(bed: Bed, store: Store, examples: dict[tuple[str, int], tuple[Examp
         ("AUC", "auc"),
         ("ARUC", "aruc"),
     ):
-        yield f"| {title} | " + " | ".join(_shown(getattr(found[name], field)) for name in names) + " |"
+        yield f"| {title} | " + " | ".join(shown(getattr(found[name], field)) for name in names) + " |"
     counts = {name: np.mean([len(examples[key][0].labels) for key in keys if key[0] == name]) for name in names}
     seconds = {name: np.mean([examples[key][1] for key in keys if key[0] == name]) for name in names}
     yield "| examples | " + " | ".join(f"{counts[name]:.0f}" for name in names) + " |"
@@ -297,7 +297,8 @@ def describe(bed: Bed, store: Store, examples: dict[tuple[str, int], tuple[Examp
         yield ""
 
 
-def _shown(estimate: Estimate | None) -> str:
+def shown(estimate: Estimate | None) -> str:
+    """Return an estimate with its interval, or nothing."""
     if estimate is None:
         return ""
     return f"{estimate.value:.2f} ({estimate.interval.lower:.2f} to {estimate.interval.upper:.2f})"

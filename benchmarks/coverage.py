@@ -116,7 +116,8 @@ def networks() -> Iterator[tuple[str, str, Callable[[], nn.Module], int, tuple[t
 
         yield "torchvision", name, make, size, EXPORTERS
     for name in TIMM:
-        size = timm.get_pretrained_cfg(name).input_size[-1]
+        known = timm.get_pretrained_cfg(name)
+        size = known.input_size[-1] if known else 224
 
         def make_timm(name: str = name) -> nn.Module:
             network: nn.Module = timm.create_model(name, pretrained=False)

@@ -26,8 +26,8 @@ Scores = NDArray[np.float32]
 MAX_VALUES_PER_EXAMPLE = 2**24
 """Most values of one example: an image of 2,300 by 2,300 pixels. What a stranger's file may make the reader compute."""
 
-Kind = Literal["c", "rc", "ltrc"]
-Spectrum = Literal["white", "pink"]
+Kind = Literal["c", "rc", "ltrc", "eot"]
+Spectrum = Literal["white", "coarse", "pink"]
 Layout = Literal["NCHW", "NHWC", "NCL", "NLC", "NCDHW", "NDHWC", "NC", "OTHER"]
 OutputKind = Literal["scores", "logit", "probability", "labels"]
 

@@ -30,14 +30,22 @@ from onnxfp.cli.options import (
     default=None,
     help="Examples [default: 200; with more than 100 classes 100].",
 )
-@click.option("--kind", type=click.Choice(["c", "rc", "ltrc"]), default=None, help="Kind of examples.")
-@click.option("--spectrum", type=click.Choice(["white", "pink"]), default=None, help="Spectrum of the random seeds.")
+@click.option("--kind", type=click.Choice(["c", "rc", "ltrc", "eot"]), default=None, help="Kind of examples.")
+@click.option(
+    "--spectrum", type=click.Choice(["white", "coarse", "pink"]), default=None, help="Spectrum of the random seeds."
+)
 @click.option("--epsilon", type=float, default=None, help="Largest distance from a seed, in units of --bounds.")
 @click.option("--steps", "n_steps", type=click.IntRange(1), default=None, help="Gradient steps [default: 50].")
 @click.option("--step-size", type=float, default=None, help="Length of one step, in units of --bounds.")
-@click.option("--noise", type=float, default=None, help="Weight noise delta, relative to each tensor (rc, ltrc).")
-@click.option("--draws", "n_draws", type=click.IntRange(1), default=None, help="Weight noise draws q in each step.")
-@click.option("--cutoff", type=click.IntRange(0), default=None, help="Side k of the DCT block removed (ltrc).")
+@click.option("--noise", type=float, default=None, help="Weight noise delta, relative to each tensor (all but c).")
+@click.option(
+    "--draws",
+    "n_draws",
+    type=click.IntRange(1),
+    default=None,
+    help="Draws q of noise in each step [default: 1; eot with few classes 2].",
+)
+@click.option("--cutoff", type=click.IntRange(0), default=None, help="Side k of the DCT block removed (ltrc, eot).")
 @click.option(
     "--gradient",
     type=click.Choice(["copy", "estimate"]),

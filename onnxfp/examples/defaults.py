@@ -3,10 +3,10 @@
 Two regimes pull in opposite directions (figures in README.md, "How the defaults were chosen"):
 
 * *Few classes* (at most 100): everything an owner could wish survives theft, but independent models of the same
-  task agree with the base far too often. Small steps away from a white seed and a strong high-pass filter keep
-  them apart.
+  task agree with the base far too often. A small ball around a seed without low frequencies, and a high-pass filter,
+  keep them apart.
 * *Many classes*: independent models hardly ever agree, but fragile examples die with the first modification. A
-  seed with a natural (1/f) spectrum, a larger ball and weight noise keep them alive.
+  seed with a natural (1/f) spectrum, a larger ball, weight noise and input transformations keep them alive.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from onnxfp.types import InputGrid, Kind, Spectrum
 FEW_CLASSES: Final = 100
 A_HANDFUL: Final = 5
 DEFAULT_KIND: Final[Kind] = "ltrc"
+N_IMAGE_AXES: Final = 2
+EOT_DRAWS: Final = 2
 ESTIMATE_DIRECTIONS: Final = 32
 
 
@@ -78,21 +80,23 @@ def choose_recipe(
     span = grid.bounds.upper - grid.bounds.lower
     few = n_classes <= FEW_CLASSES
     # The high-pass filter needs axes with frequencies: without them, ltrc would be rc under another name.
-    kind: Kind = choices.kind or ("c" if choices.gradient == "estimate" else DEFAULT_KIND if spatial_axes else "rc")
+    # Neither have input transformations a meaning but for images.
+    by_axes: Kind = DEFAULT_KIND if len(spatial_axes) == N_IMAGE_AXES else "ltrc" if spatial_axes else "rc"
+    kind: Kind = choices.kind or ("c" if choices.gradient == "estimate" else by_axes)
     epsilon = choices.epsilon if choices.epsilon is not None else span * (16 if few else 32) / 255
     epsilon_levels = grid.epsilon_in_levels(epsilon)
     side = min((shape[axis] for axis in spatial_axes), default=0)
-    cutoff = choices.cutoff if choices.cutoff is not None else (side // 8 if kind == "ltrc" else 0)
+    cutoff = choices.cutoff if choices.cutoff is not None else (side // 8 if kind in ("ltrc", "eot") else 0)
+    few_spectrum: Spectrum = "coarse" if kind == "eot" else "white"
+    n_draws = ESTIMATE_DIRECTIONS if choices.gradient == "estimate" else EOT_DRAWS if kind == "eot" and few else 1
     return Recipe(
         kind=kind,
-        spectrum=choices.spectrum or ("white" if few or not spatial_axes else "pink"),
+        spectrum=choices.spectrum or ("white" if not spatial_axes else few_spectrum if few else "pink"),
         epsilon_levels=epsilon_levels,
         n_steps=50 if choices.n_steps is None else choices.n_steps,
         step_size=epsilon / 8 if choices.step_size is None else choices.step_size,
         noise=(0.0 if kind == "c" else 0.05) if choices.noise is None else choices.noise,
-        n_draws=(ESTIMATE_DIRECTIONS if choices.gradient == "estimate" else 1)
-        if choices.n_draws is None
-        else choices.n_draws,
+        n_draws=n_draws if choices.n_draws is None else choices.n_draws,
         cutoff=cutoff,
         filtered="perturbation" if cutoff else "none",
         gradient=choices.gradient,

@@ -8,7 +8,8 @@ and labels that independent models happen to agree on. Here both are a function 
 
 and a verifier derives them again. Only hashing and integer arithmetic are used, so every platform derives the
 same bytes; a floating-point FFT would not. The 1/f spectrum is a sum of octaves of integer lattice noise, each
-octave of equal variance, upsampled by integer bilinear interpolation.
+octave of equal variance, upsampled by integer bilinear interpolation; coarse noise repeats white noise over cells, a
+sixteenth of the shortest spatial axis wide and at least two.
 
 References:
     Seeds from random noise: Wang et al., arXiv:2105.07078. Deriving them from a hash is this project's own.
@@ -34,6 +35,8 @@ DOMAIN = "onnxfp/derivation/1"
 # Root mean square of the lattice values 2 b - 255 (b a byte) after linear interpolation along d axes.
 # Rounded once and for all: these integers are part of the derivation and never change within DOMAIN.
 _OCTAVE_RMS = (148, 121, 99, 80)
+# Side of a cell of coarse noise; part of the derivation as well.
+_CELLS_ACROSS, _SMALLEST_CELL = 16, 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,11 +123,16 @@ def derive_seeds(context: DerivationContext, indices: Sequence[int] | NDArray[np
         ``(n, *shape)`` grid levels, uint8 or uint16.
     """
     digest, shape, grid = context.digest(), context.shape, context.grid
-    axes = context.spatial_axes if context.recipe.spectrum == "pink" else ()
+    axes, spectrum = context.spatial_axes, context.recipe.spectrum if context.spatial_axes else "white"
     seeds = np.empty((len(indices), *shape), grid.dtype)
     for position, index in enumerate(int(i) for i in indices):
         start = _stream_start(digest, b"seed", index)
-        seeds[position] = _pink_noise(start, shape, axes, grid) if axes else _white_noise(start, shape, grid)
+        if spectrum == "pink":
+            seeds[position] = _pink_noise(start, shape, axes, grid)
+        elif spectrum == "coarse":
+            seeds[position] = _coarse_noise(start, shape, axes, grid)
+        else:
+            seeds[position] = _white_noise(start, shape, grid)
     return seeds
 
 
@@ -203,6 +211,14 @@ def _white_noise(start: bytes, shape: tuple[int, ...], grid: InputGrid) -> Level
     if grid.n_levels == 256:
         return _bytes(start, count).reshape(shape)
     return _bytes(start, 2 * count).view("<u2").astype(np.uint16).reshape(shape)
+
+
+def _coarse_noise(start: bytes, shape: tuple[int, ...], axes: tuple[int, ...], grid: InputGrid) -> Levels:
+    cell = max(_SMALLEST_CELL, min(shape[axis] for axis in axes) // _CELLS_ACROSS)
+    lattice = tuple(-(-length // cell) if axis in axes else length for axis, length in enumerate(shape))
+    levels = _white_noise(start, lattice, grid)
+    cells = [np.arange(length) // cell if axis in axes else np.arange(length) for axis, length in enumerate(shape)]
+    return np.asarray(levels[np.ix_(*cells)].astype(grid.dtype))
 
 
 def _pink_noise(start: bytes, shape: tuple[int, ...], axes: tuple[int, ...], grid: InputGrid) -> Levels:

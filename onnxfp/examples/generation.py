@@ -72,8 +72,9 @@ def craft_examples(
         epsilon=recipe.epsilon_levels / span,
         step_size=recipe.step_size / (grid.bounds.upper - grid.bounds.lower),
         high_pass=HighPass(context.shape, context.spatial_axes, recipe.cutoff, device),
-        # Where there are many classes, survival is what is scarce: nobody is spared a step.
-        settles=context.n_classes <= FEW_CLASSES,
+        # Where there are many classes, survival is what is scarce: nobody is spared a step. Nor where the next step may
+        # draw a transformation that was not yet seen.
+        settles=context.n_classes <= FEW_CLASSES and recipe.kind != "eot",
     )
     state = Crafted.none_yet(context)
     if start is not None and (rescore(start.levels) == start.labels).all():

@@ -13,6 +13,7 @@ from torch import Tensor
 from onnxfp.examples.derivation import DerivationContext
 from onnxfp.examples.high_pass import low_pass
 from onnxfp.examples.pass_size import PassSize
+from onnxfp.examples.transformations import Transformations, unchanged
 from onnxfp.examples.weight_noise import WeightNoise
 
 Score = Callable[[Tensor], Tensor]
@@ -56,23 +57,25 @@ class GradientSource(Protocol):
 
 
 class CopyGradient:
-    """Backpropagation through the torch copy, averaged over draws of weight noise (RC, LTRC).
+    """Backpropagation through the torch copy, averaged over draws of weight noise (RC, LTRC) and of inputs (EOT).
 
     Args:
         score: The copy's scores.
         weights: Its weights, which are perturbed.
         scale: ``model input = unit value * scale + offset``; broadcasts against one example.
         offset: See ``scale``.
-        n_draws: Weight noise draws q in each step.
+        n_draws: Draws q in each step.
         gives_probabilities: Whether the scores are probabilities.
         passes: How many examples go through the copy at once; all of them by default.
+        transformations: What happens to the inputs; nothing by default. One transformation a draw, for all examples.
     """
 
     def __init__(
         self, score: Score, weights: Sequence[Tensor], scale: Tensor, offset: Tensor, *, n_draws: int,
-        gives_probabilities: bool, passes: PassSize | None = None,
+        gives_probabilities: bool, passes: PassSize | None = None, transformations: Transformations | None = None,
     ) -> None:  # fmt: skip
         self._score, self._weights, self._scale, self._offset = score, weights, scale, offset
+        self._transformations = transformations
         self._n_draws, self._gives_probabilities = n_draws, gives_probabilities
         self._passes = passes or PassSize(sys.maxsize)
         self._noise: tuple[float, torch.Generator, WeightNoise] | None = None
@@ -86,7 +89,7 @@ class CopyGradient:
 
         def one_pass(part: slice) -> None:
             point = examples[part].detach().requires_grad_(True)
-            scores = self._score(point * self._scale + self._offset)
+            scores = self._score(transform(point) * self._scale + self._offset)
             loss = loss_of(scores, labels[part], gives_probabilities=self._gives_probabilities)
             # Summed, so that an example's gradient does not depend on its batch.
             (gradient,) = torch.autograd.grad(loss.sum(), point)
@@ -94,6 +97,7 @@ class CopyGradient:
             losses[part] += loss.detach()
 
         for _ in range(self._n_draws):
+            transform = self._transformations.draw(generator) if self._transformations else unchanged
             with weight_noise.perturbed():
                 self._passes.run(one_pass, len(examples))
         return total, losses / self._n_draws

@@ -18,15 +18,16 @@ class Recipe:
     """How examples are crafted; part of what seeds and labels are derived from.
 
     Attributes:
-        kind: ``c`` (targeted projected gradient descent), ``rc`` (the same under weight noise) or ``ltrc``
-            (the same with low frequencies removed from the update).
-        spectrum: Spectrum of the random seeds: ``white``, or ``pink`` (power 1/f, as natural images have).
+        kind: ``c`` (targeted projected gradient descent), ``rc`` (the same under weight noise), ``ltrc`` (the same
+            with low frequencies removed from the update) or ``eot`` (under weight noise and input transformations).
+        spectrum: Spectrum of the random seeds: ``white``, ``coarse`` (white, of cells larger than a pixel), or ``pink``
+            (power 1/f, as natural images have).
         epsilon_levels: Largest distance of an example from its seed, in grid levels, at least 1.
         n_steps: Gradient steps, at most; an example that has settled before takes no more. At least 1.
         step_size: Length of one sign step, in units of the bounds, positive.
         noise: Half-width delta of the uniform weight noise, relative to each tensor's root mean square; 0 for ``c``.
-        n_draws: Weight noise draws q whose gradients are averaged in each step, at least 1; where gradients are
-            estimated, pairs of queries.
+        n_draws: Draws q of weight noise (and of an input transformation) whose gradients are averaged in each step, at
+            least 1; where gradients are estimated, pairs of queries.
         cutoff: Side k of the square of lowest DCT coefficients that is zeroed; 0 filters nothing.
         filtered: What the high-pass filter is applied to.
         gradient: Where gradients come from: ``copy`` (the torch copy) or ``estimate`` (queries to the model).

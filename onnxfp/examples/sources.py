@@ -14,6 +14,7 @@ from onnxfp.base.torch_copy import build_torch_copy
 from onnxfp.examples.derivation import DerivationContext
 from onnxfp.examples.gradients import CopyGradient, QueryGradient, affine_tensors
 from onnxfp.examples.pass_size import find_pass_size
+from onnxfp.examples.transformations import Transformations
 from onnxfp.types import ModelInput
 
 MOST_AT_ONCE = 256
@@ -76,6 +77,9 @@ class CopySource:
             n_draws=n_draws,
             gives_probabilities=gives_probabilities,
             passes=self.passes,
+            transformations=Transformations(context.shape, context.spatial_axes)
+            if context.recipe.kind == "eot"
+            else None,
         )
 
     def parity(self, batches: Iterable[ModelInput]) -> Parity:

@@ -99,7 +99,7 @@ shapes = st.sampled_from([(3, 8, 8), (5, 7, 1), (1, 33), (6,)])
 def contexts(draw: st.DrawFn) -> DerivationContext:
     shape = draw(shapes)
     axes = {3: (1, 2), 2: (1,), 1: ()}[len(shape)]
-    spectrum: Spectrum = draw(st.sampled_from(["white", "pink"]))
+    spectrum: Spectrum = draw(st.sampled_from(["white", "coarse", "pink"]))
     epsilon = draw(st.integers(1, 255))
     recipe = Recipe("c", spectrum, epsilon, 1, 0.1, 0.0, 1, 0, "none", "copy", draw(st.integers(0, 2**40)))
     grid = InputGrid(n_levels=draw(st.sampled_from([256, 65536])))

@@ -22,7 +22,7 @@ def context(
     *, spectrum: str = "white", shape: tuple[int, ...] = (3, 16, 16), axes: tuple[int, ...] = (1, 2), levels: int = 256,
     n_classes: int = 10, key: str = "00",
 ) -> DerivationContext:  # fmt: skip
-    recipe = replace(RECIPE, spectrum="pink" if spectrum == "pink" else "white")
+    recipe = replace(RECIPE, spectrum=spectrum)  # type: ignore[arg-type]
     return DerivationContext(key, "sha256:base", shape, axes, n_classes, InputGrid(n_levels=levels), recipe)  # type: ignore[arg-type]
 
 
@@ -34,6 +34,9 @@ def context(
         ({"spectrum": "pink", "shape": (16, 12, 3), "axes": (0, 1)}, "6d7b38859e468270"),
         ({"spectrum": "pink", "shape": (2, 50), "axes": (1,), "levels": 65536}, "462c6f7011e0d9da"),
         ({"shape": (9,), "axes": (), "levels": 65536}, "ad599b74106d5eb4"),
+        ({"spectrum": "coarse"}, "bff3476c975c4a39"),
+        ({"spectrum": "coarse", "shape": (50, 33, 3), "axes": (0, 1)}, "85e2865e0a214985"),
+        ({"spectrum": "coarse", "shape": (2, 51), "axes": (1,), "levels": 65536}, "96146d9049301d90"),
     ],
 )
 def test_derived_bytes_never_change(fields: dict[str, object], expected: str) -> None:
@@ -92,6 +95,22 @@ def test_pink_seeds_have_equal_power_in_every_octave() -> None:
     assert max(octaves) / min(octaves) < 2.5
 
 
+@pytest.mark.parametrize(("side", "cell"), [(16, 2), (32, 2), (33, 2), (224, 14)])
+def test_coarse_seeds_are_white_noise_of_cells(side: int, cell: int) -> None:
+    seeds = derive_seeds(context(spectrum="coarse", shape=(3, side, side)), range(20))
+    first = seeds[:, :, ::cell, ::cell]
+    assert (np.repeat(np.repeat(first, cell, 2), cell, 3)[:, :, :side, :side] == seeds).all()
+    # Values of 20 examples, uniform: chi-squared with 15 degrees of freedom exceeds 44.3 once in 10,000.
+    counts = np.bincount(first.ravel() // 16, minlength=16)
+    assert scipy.stats.chisquare(counts).statistic < 44.3
+
+
+def test_coarse_seeds_without_axes_are_white() -> None:
+    # As Manifest.spectrum calls them.
+    seeds = derive_seeds(context(spectrum="coarse", shape=(64,), axes=()), range(50))
+    assert len(np.unique(seeds)) == 256
+
+
 def test_a_right_derivation_passes() -> None:
     ctx = context()
     indices = np.array([0, 2, 3, 9])
@@ -114,7 +133,7 @@ def test_another_label_is_found() -> None:
         check_derivation(ctx, derive_seeds(ctx, indices), labels, indices, 4)
 
 
-@pytest.mark.parametrize("spectrum", ["white", "pink"])
+@pytest.mark.parametrize("spectrum", ["white", "coarse", "pink"])
 def test_the_ball_is_exact_to_one_level(spectrum: str) -> None:
     ctx, indices = context(spectrum=spectrum), np.arange(4)
     seeds, labels = derive_seeds(ctx, indices), derive_labels(ctx, indices)

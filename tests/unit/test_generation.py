@@ -21,6 +21,7 @@ from onnxfp.examples.generation import craft_examples, seal
 from onnxfp.examples.gradients import CopyGradient, GradientSource, QueryGradient, affine_tensors
 from onnxfp.examples.high_pass import HighPass, low_pass
 from onnxfp.examples.recipe import Recipe
+from onnxfp.examples.transformations import Transformations
 from onnxfp.types import InputGrid, Labels, Levels
 
 RECIPE = Recipe("rc", "white", 128, 20, 0.05, 0.01, 1, 0, "none", "copy", 0)
@@ -59,6 +60,7 @@ def craft(
         offset,
         n_draws=context.recipe.n_draws,
         gives_probabilities=gives_probabilities,
+        transformations=Transformations(context.shape, context.spatial_axes) if context.recipe.kind == "eot" else None,
     )
     return list(
         craft_examples(
@@ -88,6 +90,7 @@ def test_exactly_as_many_examples_as_asked_all_confirmed_by_the_base(copy: Torch
         {"kind": "ltrc", "cutoff": 1, "filtered": "gradient", "epsilon_levels": 250, "n_steps": 40},
         {"n_draws": 3},
         {"spectrum": "pink"},
+        {"kind": "eot", "spectrum": "coarse", "epsilon_levels": 250, "n_steps": 40},
     ],
 )
 def test_every_kind_yields_derived_examples(copy: TorchCopy, change: dict[str, object]) -> None:

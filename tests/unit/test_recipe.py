@@ -58,12 +58,17 @@ def test_features_have_no_frequencies() -> None:
     assert (recipe.kind, recipe.spectrum, recipe.cutoff) == ("rc", "white", 0)
 
 
-@pytest.mark.parametrize("kind", ["c", "rc", "ltrc"])
+def test_signals_have_frequencies_and_no_input_transformations() -> None:
+    recipe = choose_recipe(Choices(), InputGrid(Bounds(-1, 1), 65536), (2, 64), (1,), 10)
+    assert (recipe.kind, recipe.spectrum, recipe.cutoff) == ("ltrc", "white", 8)
+
+
+@pytest.mark.parametrize("kind", ["c", "rc", "ltrc", "eot"])
 def test_every_kind_can_be_asked_for(kind: str) -> None:
     recipe = choose(Choices(kind=kind))  # type: ignore[arg-type]
     assert recipe.kind == kind
     assert (recipe.noise > 0) == (kind != "c")
-    assert (recipe.cutoff > 0) == (kind == "ltrc")
+    assert (recipe.cutoff > 0) == (kind in ("ltrc", "eot"))
 
 
 def test_what_is_asked_for_is_kept() -> None:

@@ -1,0 +1,400 @@
+"""Which examples survive theft: one change of the recipe at a time, on many thefts. Writes STRENGTH.md.
+
+    make benchmark-strength
+
+An arm is a recipe. Few classes: the base of models/,
+on which the defaults were chosen, and two bases on which nothing was (another seed, another architecture), with thefts
+that were really trained (onnxfp.variants, on 20,000 training images) and independent models. Many classes: MobileNetV2,
+with the thefts that need no labels. Every theft is made once and asked the examples of all arms and seeds; thefts,
+examples and answers are kept in .cache/strength as they come, so that an interrupted run goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import at_hand
+import build
+import comparison
+import imagenet
+import numpy as np
+import onnxruntime
+import torch
+from at_hand import CACHE, HERE
+from numpy.typing import NDArray
+
+import onnxfp
+from onnxfp.base.onnx_file import read_onnx
+from onnxfp.base.session import ModelSession
+from onnxfp.bundle.keys import generate_key_pair
+from onnxfp.errors import OnnxfpError
+from onnxfp.evidence.evaluation import MOST_LOSS
+from onnxfp.evidence.null import Prior, estimate_null
+from onnxfp.evidence.statistics import count_matches
+from onnxfp.evidence.uniqueness import Comparison, compare
+from onnxfp.evidence.verdict import Policy
+from onnxfp.examples.defaults import Choices
+from onnxfp.types import Labels, ModelInput
+from onnxfp.variants.catalogue import list_queries, list_variants
+from onnxfp.variants.material import Material
+
+FOLDER = CACHE / "strength"
+N_TRAINING, N_MEASURED = 20_000, 1000
+# What a fingerprint with the default number of examples would need.
+N_FEW, N_MANY = 200, 100
+# Without training a small ImageNet network does not live through these.
+LEAST_LEFT = 0.3
+Images = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """One way to make examples.
+
+    Attributes:
+        name: Stable name.
+        choices: What differs from the defaults.
+        n_seeds: Number of seeds.
+    """
+
+    name: str
+    choices: Choices
+    n_seeds: int = 3
+
+
+FEW_ARMS = (
+    Arm("c", Choices(kind="c")),
+    Arm("ltrc", Choices(kind="ltrc")),
+    Arm("ltrc coarse", Choices(kind="ltrc", spectrum="coarse")),
+    Arm("ltrc pink", Choices(kind="ltrc", spectrum="pink")),
+    Arm("eot white", Choices(kind="eot", spectrum="white")),
+    Arm("eot", Choices(kind="eot")),
+    Arm("eot pink", Choices(kind="eot", spectrum="pink")),
+    Arm("eot epsilon 12", Choices(kind="eot", epsilon=12 / 255)),
+    Arm("eot epsilon 20", Choices(kind="eot", epsilon=20 / 255)),
+    Arm("eot q 1", Choices(kind="eot", n_draws=1)),
+    Arm("eot q 4", Choices(kind="eot", n_draws=4)),
+    Arm("eot cutoff 0", Choices(kind="eot", cutoff=0)),
+    Arm("eot cutoff 8", Choices(kind="eot", cutoff=8)),
+    Arm("eot noise .1", Choices(kind="eot", noise=0.1)),
+)
+HELD_OUT_ARMS = ("c", "ltrc", "ltrc coarse", "eot white", "eot", "eot epsilon 12")
+MANY_ARMS = (
+    Arm("ltrc", Choices(kind="ltrc")),
+    Arm("eot", Choices(kind="eot", n_draws=2)),
+    Arm("eot q 1", Choices(kind="eot", n_draws=1)),
+    Arm("eot cutoff 0", Choices(kind="eot", cutoff=0, n_draws=2), 1),
+    Arm("eot coarse", Choices(kind="eot", spectrum="coarse", n_draws=2), 1),
+)
+TEXT = """\
+# Which examples survive theft
+
+Written by `make benchmark-strength` ({versions}; {threads} threads).
+
+Match rates in percent, means over seeds (and bases). *Left* is what the theft leaves of the base: its agreement with
+the base on {n_measured} CIFAR-10 test images, and in brackets the accuracy that it lost, in points; on ImageNet the
+agreement on 240 crops of photographs. A theft that lost more than 15 points (ImageNet: of agreement more than half)
+is a broken product: set in brackets, and in no summary. *eot* is the default recipe; every other arm differs from it,
+or from kind ltrc, in what its name says. Intervals: 95 %, bootstrap over models. *Needed* is the number of matches for
+a MATCH at 1e-6 if the unassociated models of the table were all that is known, and *convicted* the share of thefts that
+reach it; the reach of a false accuser (FALSE_CLAIM.md) comes on top. The tables' seconds are of one example on this
+machine, busy with other work.
+
+"""
+
+
+@dataclass(frozen=True)
+class Bed:
+    """One base, what was stolen from it, and what was not.
+
+    Attributes:
+        name: The base's name.
+        path: The base's file.
+        references: Unassociated models by name.
+        arms: What is measured on it.
+        n_examples: Examples of each arm and seed.
+        images: ``(n, 3, height, width)`` natural images that usefulness is measured on.
+        truth: Their labels, or ``None``.
+        training: Images and labels that a thief trains on, or ``None``.
+        least_useful: Smallest agreement of a theft that counts where there are no labels.
+        n_asked: Examples of the fingerprint whose verdict is told.
+    """
+
+    name: str
+    path: Path
+    references: Mapping[str, Path]
+    arms: Sequence[Arm]
+    n_examples: int
+    images: Images
+    truth: Labels | None
+    training: tuple[Images, Labels] | None
+    least_useful: float
+    n_asked: int
+
+    @property
+    def folder(self) -> Path:
+        """Where everything of this bed is kept."""
+        return FOLDER / self.name
+
+    @cached_property
+    def base(self) -> ModelSession:
+        """The open base."""
+        return at_hand.session(self.path)
+
+
+def few_bed(name: str, arms: Sequence[Arm]) -> Bed:
+    """Return the bed of one CIFAR-10 base."""
+    pool = at_hand.siblings(4) | at_hand.others()
+    pixels, truth = at_hand.images(10_000)
+    train, labels = build.data("train")
+    training = train[:N_TRAINING].numpy().astype(np.float32) / np.float32(255), labels[:N_TRAINING].numpy()
+    images = pixels[-N_MEASURED:].astype(np.float32) / np.float32(255)
+    references = {other: path for other, path in pool.items() if other != name}
+    return Bed(name, pool[name], references, arms, 100, images, truth[-N_MEASURED:], training, 0.0, N_FEW)
+
+
+def many_bed(name: str, arms: Sequence[Arm]) -> Bed:
+    """Return the bed of one ImageNet base."""
+    references = {other: imagenet.build(other) for other in imagenet.NAMES if other != name}
+    images = comparison.imagenet_bed().images.numpy()
+    return Bed(name, imagenet.build(name), references, arms, 40, images, None, None, 0.5, N_MANY)
+
+
+def steal(bed: Bed) -> Iterator[tuple[str, Path]]:
+    """Yield every theft that can be made, by name."""
+    folder = bed.folder / "variants"
+    folder.mkdir(parents=True, exist_ok=True)
+    images, labels = bed.training or (bed.images[:256], None)
+    file = read_onnx(bed.path)
+    material = Material(file.load_proto(), bed.base.input, bed.base.output, images, labels)
+    for variant in list_variants("standard", has_labels=labels is not None):
+        path, failed = folder / f"{variant.name}.onnx", folder / f"{variant.name}.failed"
+        if not path.exists() and not failed.exists():
+            try:
+                made = variant.make(material)
+            except OnnxfpError as error:
+                failed.write_text(str(error), encoding="utf-8")
+            else:
+                beside = path.with_suffix(".new")
+                beside.write_bytes(made.SerializeToString())
+                beside.replace(path)
+                print(f"{bed.name}: stole {variant.name}", file=sys.stderr, flush=True)
+        if path.exists():
+            yield variant.name, path
+
+
+def examples(bed: Bed, arm: Arm, seed: int) -> tuple[ModelInput, Labels, float]:
+    """Return one arm's examples and the seconds that one took; made unless they are kept."""
+    path = bed.folder / "examples" / f"{arm.name.replace(' ', '-')}-{seed}.npz"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        key = FOLDER / "key.pem"
+        if not key.exists():
+            generate_key_pair(key)
+        choices = Choices(**{**_fields(arm.choices), "seed": seed})
+        began = time.monotonic()
+        made = onnxfp.generate(bed.path, n_examples=bed.n_examples, choices=choices, key=key, device="cpu", limits=None)
+        seconds = (time.monotonic() - began) / bed.n_examples
+        print(f"{bed.name}: {arm.name}, seed {seed}, {seconds:.2f} s each", file=sys.stderr, flush=True)
+        beside = path.with_suffix(".new.npz")
+        np.savez(beside, inputs=made.model_input(), labels=made.labels, seconds=seconds)
+        beside.replace(path)
+    # Written by this script into a git-ignored folder.
+    with np.load(path, allow_pickle=False) as stored:  # noqa: TID251
+        return stored["inputs"], stored["labels"], float(stored["seconds"])
+
+
+def _fields(choices: Choices) -> dict[str, Any]:
+    return {name: getattr(choices, name) for name in choices.__dataclass_fields__}
+
+
+class Answers:
+    """Match counts and usefulness of every model of a bed, kept as they come.
+
+    Args:
+        bed: The bed.
+    """
+
+    def __init__(self, bed: Bed) -> None:
+        self._bed, self._path = bed, bed.folder / "answers.jsonl"
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        lines = self._path.read_text("utf-8").splitlines() if self._path.exists() else []
+        self.useful: dict[str, tuple[float, float]] = {}
+        self.counts: dict[tuple[str, str, int], int] = {}
+        for row in map(json.loads, lines):
+            if "arm" in row:
+                self.counts[row["name"], row["arm"], row["seed"]] = row["count"]
+            else:
+                self.useful[row["name"]] = (row["left"], row["lost"])
+
+    def measure(self) -> None:
+        """Ask every model what was not asked."""
+        bed = self._bed
+        made = {(arm.name, seed): examples(bed, arm, seed) for arm in bed.arms for seed in range(arm.n_seeds)}
+        for name, path in (*steal(bed), *bed.references.items()):
+            missing = [key for key in made if (name, *key) not in self.counts]
+            if missing or name not in self.useful:
+                self._ask(name, at_hand.session(path), made, missing, lambda images: images)
+        for query in list_queries("standard"):
+            missing = [key for key in made if (query.name, *key) not in self.counts]
+            if missing or query.name not in self.useful:
+                self._ask(query.name, bed.base, made, missing, query.transform)
+
+    def _ask(self, name: str, asked: ModelSession, made: Any, missing: Any, change: Any) -> None:
+        bed = self._bed
+        if name not in self.useful:
+            own, found = bed.base.answer(bed.images).labels, asked.answer(change(bed.images)).labels
+            left = float((own == found).mean())
+            lost = 1 - left if bed.truth is None else float((own == bed.truth).mean() - (found == bed.truth).mean())
+            self.useful[name] = (left, lost)
+            self._write({"name": name, "left": left, "lost": lost})
+        if bed.truth is None and self.useful[name][0] < LEAST_LEFT and name not in bed.references:
+            return
+        for arm, seed in missing:
+            inputs, labels, _ = made[arm, seed]
+            count = count_matches(labels, asked.answer(change(inputs)).labels)
+            self.counts[name, arm, seed] = count
+            self._write({"name": name, "arm": arm, "seed": seed, "count": count})
+
+    def _write(self, row: dict[str, Any]) -> None:
+        with self._path.open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps(row) + "\n")
+
+    def rate(self, name: str, arm: str) -> float:
+        """Return a model's match rate, over all seeds; not a number where it was not asked."""
+        counts = [count for (found, made, _), count in self.counts.items() if (found, made) == (name, arm)]
+        return float(np.mean(counts)) / self._bed.n_examples if counts else float("nan")
+
+
+def describe(title: str, beds: Sequence[Bed]) -> Iterator[str]:
+    """Yield the lines of one group of bases."""
+    answers = {bed.name: Answers(bed) for bed in beds}
+    for kept in answers.values():
+        kept.measure()
+    arms = {arm.name: arm.n_seeds for arm in beds[0].arms}
+    is_labelled = beds[0].truth is not None
+    names = list(dict.fromkeys(name for kept in answers.values() for name in kept.useful))
+    thefts = [name for name in names if not all(name in bed.references for bed in beds if name != bed.name)]
+
+    def counts_as_useful(bed: Bed, name: str) -> bool:
+        left, lost = answers[bed.name].useful[name]
+        return lost <= MOST_LOSS if is_labelled else left >= bed.least_useful
+
+    yield f"## {title}"
+    yield ""
+    yield "| theft | left | " + " | ".join(arms) + " |"
+    yield "|---" * (2 + len(arms)) + "|"
+    for name in thefts:
+        on = [bed for bed in beds if name in answers[bed.name].useful]
+        left, lost = np.mean([answers[bed.name].useful[name] for bed in on], axis=0)
+        rates = [[answers[bed.name].rate(name, arm) for bed in on] for arm in arms]
+        if np.isnan(rates).all():
+            continue
+        cells = [f"{100 * np.mean(row):.0f}" for row in rates]
+        if not all(counts_as_useful(bed, name) for bed in on):
+            cells = [f"({cell})" for cell in cells]
+        beside = f" ({100 * lost:+.0f})" if is_labelled else ""
+        yield f"| {name} | {left:.0%}{beside} | " + " | ".join(cells) + " |"
+    for name in dict.fromkeys(name for bed in beds for name in bed.references):
+        on = [bed for bed in beds if name in bed.references]
+        left = np.mean([answers[bed.name].useful[name][0] for bed in on])
+        cells = [f"{100 * np.mean([answers[bed.name].rate(name, arm) for bed in on]):.0f}" for arm in arms]
+        yield f"| **{name}** | {left:.0%} | " + " | ".join(cells) + " |"
+    yield ""
+    yield from _summary(beds, answers, arms, counts_as_useful)
+
+
+def _summary(
+    beds: Sequence[Bed], answers: Mapping[str, Answers], arms: Mapping[str, int], is_useful: Any
+) -> Iterator[str]:
+    found: dict[str, Comparison] = {}
+    convicted: dict[str, list[str]] = {}
+    for arm, n_seeds in arms.items():
+        variants, references, shares, needed = [], [], [], []
+        for bed in beds:
+            kept = answers[bed.name]
+            mine = [kept.rate(name, arm) for name in kept.useful if name not in bed.references and is_useful(bed, name)]
+            mine = [rate for rate in mine if not np.isnan(rate)]
+            others = [kept.rate(name, arm) for name in bed.references]
+            variants += mine
+            references += others
+            n = bed.n_examples * n_seeds
+            pool = Prior(tuple((round(rate * n), n) for rate in others), "the table's unassociated models", None)
+            n_classes = bed.base.output.n_classes or 2
+            null = estimate_null((), (), pool, n_classes=n_classes, n_candidates=bed.n_asked)
+            least = null.least_matches(Policy().alpha)
+            needed.append("none" if least is None else f"{least}/{bed.n_asked}")
+            shares.append(
+                0.0 if least is None else float(np.mean([rate * bed.n_asked >= least - 1e-9 for rate in mine]))
+            )
+        found[arm] = compare(variants, references)
+        convicted[arm] = [", ".join(needed), f"{np.mean(shares):.0%}"]
+    yield "| | " + " | ".join(arms) + " |"
+    yield "|---" * (1 + len(arms)) + "|"
+    for label, field in (
+        ("robustness, mean", "robustness"),
+        ("robustness, worst", "worst_robustness"),
+        ("transferability, mean", "transferability"),
+        ("transferability, worst", "worst_transferability"),
+        ("**uniqueness score, mean**", "uniqueness_score"),
+        ("**uniqueness score, worst**", "worst_uniqueness_score"),
+        ("AUC", "auc"),
+    ):
+        cells = [comparison.shown(getattr(found[arm], field)) for arm in arms]
+        yield f"| {label} | " + " | ".join(cells) + " |"
+    for number, label in enumerate(("needed", "convicted")):
+        yield f"| {label} | " + " | ".join(convicted[arm][number] for arm in arms) + " |"
+    seconds = [
+        np.mean(
+            [
+                examples(bed, arm, seed)[2]
+                for bed in beds
+                for arm in bed.arms
+                if arm.name == n
+                for seed in range(n_seeds)
+            ]
+        )
+        for n, n_seeds in arms.items()
+    ]
+    yield "| seconds an example | " + " | ".join(f"{value:.2f}" for value in seconds) + " |"
+    yield ""
+
+
+def main() -> None:
+    """Measure what is missing, then write the table."""
+    parser = argparse.ArgumentParser(description="Measure which examples survive theft.")
+    parser.add_argument("--part", choices=("tuning", "held-out", "imagenet"), action="append", help="measure only this")
+    parser.add_argument("--threads", type=int, default=2)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    held_out = [arm for arm in FEW_ARMS if arm.name in HELD_OUT_ARMS]
+    parts = {
+        "tuning": ("CIFAR-10, the base that the defaults were chosen on", [few_bed("base", FEW_ARMS)]),
+        "held-out": (
+            "CIFAR-10, two bases on which nothing was chosen: another seed, and a ResNet",
+            [few_bed(name, held_out) for name in ("vgg_seed2", "resnet")],
+        ),
+        "imagenet": ("ImageNet, MobileNetV2", [many_bed("mobilenet_v2", MANY_ARMS)]),
+    }
+    if arguments.part:
+        for part in arguments.part:
+            for bed in parts[part][1]:
+                Answers(bed).measure()
+        return
+    versions = {"onnxfp": onnxfp.__version__, "torch": torch.__version__, "onnxruntime": onnxruntime.__version__}
+    listed = ", ".join(f"{name} {number}" for name, number in versions.items())
+    head = TEXT.format(versions=listed, threads=arguments.threads, n_measured=N_MEASURED)
+    lines = [line for title, beds in parts.values() for line in describe(title, beds)]
+    (HERE / "STRENGTH.md").write_text(head + "\n".join(lines).rstrip() + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
