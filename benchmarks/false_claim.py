@@ -39,15 +39,16 @@ from onnxfp.errors import DerivationError
 from onnxfp.evidence.null import ENOUGH_REFERENCES, estimate_null, find_prior
 from onnxfp.evidence.statistics import binomial_tails
 from onnxfp.evidence.verdict import Policy
-from onnxfp.examples.defaults import DEFAULT_KIND, FEW_CLASSES, Choices, choose_recipe
+from onnxfp.examples.defaults import FEW_CLASSES, Choices, choose_recipe
 from onnxfp.examples.derivation import derive_labels, derive_seeds
-from onnxfp.types import Bounds, InputGrid, Labels, Levels
+from onnxfp.types import Bounds, InputGrid, Kind, Labels, Levels
 
 FOLDER = CACHE / "false-claim"
 ATTACKS = HERE.parent / "onnxfp" / "evidence" / "attacks.json"
 TRIES = 10_000
 LEAST = Policy().least_examples
 MEASURED, WHOLE_BOX = None, 1.0
+FEW, COARSE, MANY = "CIFAR-10", "CIFAR-10, coarse seeds", "ImageNet"
 UNIT = Bounds()
 
 
@@ -101,6 +102,11 @@ def few_claims(names: Sequence[str]) -> Iterator[Claim]:
     yield Claim(SEEN, (own, "resnet"), victims=("resnet",))
 
 
+def coarse_claims(names: Sequence[str]) -> Iterator[Claim]:
+    """Yield the attacks of :func:`few_claims` that tell how far other seeds let an accuser get."""
+    yield from (claim for claim in few_claims(names) if claim.attack in (INSIDE, AVOID))
+
+
 def many_claims() -> Iterator[Claim]:
     """Yield the attacks on ImageNet models."""
     own = "efficientnet_lite0"
@@ -112,13 +118,14 @@ class Accuser:
     """Crafts and signs.
 
     Args:
-        regime: ``few`` or ``many``: names the kept bundles.
+        regime: ``few``, ``coarse`` or ``many``: names the kept bundles.
         models: Files of all independent models at hand.
         n_examples: Examples of each bundle.
+        kind: Kind whose default seeds and ball the accuser takes.
     """
 
-    def __init__(self, regime: str, models: dict[str, Path], n_examples: int) -> None:
-        self.regime, self.models, self.n_examples = regime, models, n_examples
+    def __init__(self, regime: str, models: dict[str, Path], n_examples: int, kind: Kind) -> None:
+        self.regime, self.models, self.n_examples, self.kind = regime, models, n_examples, kind
         self.sessions: dict[str, ModelSession] = {name: session(path) for name, path in models.items()}
         key = CACHE / "accuser-key.pem"
         if not key.exists():
@@ -136,7 +143,7 @@ class Accuser:
         assert n_classes is not None  # noqa: S101 - all of these give scores
         # epsilon is in units of the bounds.
         epsilon = None if epsilon is None else epsilon * (bounds.upper - bounds.lower)
-        recipe = choose_recipe(Choices(epsilon=epsilon, seed=seed), grid, shape, (1, 2), n_classes)
+        recipe = choose_recipe(Choices(kind=self.kind, epsilon=epsilon, seed=seed), grid, shape, (1, 2), n_classes)
         base = BaseModel(asked.model.digest, n_classes, asked.input, asked.output, (1, 2))
         created = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         public_key = signer_public_key(self.signer)
@@ -330,7 +337,7 @@ Written by `make benchmark-false-claim` (onnxfp {onnxfp}, torch {torch}, onnxrun
 
 An accuser owns a model and other independent ones, and accuses a *victim*, an independent model that the attack has not
 seen. Ensembles are counted with the accuser's own model. *Needed* is the number of matches for a MATCH by the default
-policy, without references of the verifier (kind {kind}); p is the p-value by the same.
+policy, without references of the verifier; p is the p-value by the same. {kinds}.
 
 ## Summary
 
@@ -434,7 +441,7 @@ def summary(
     text = "| attack | models | victims | match rate, mean and worst | smallest p | false MATCH |\n"
     text += "|---" * 6 + "|\n"
     rejected = f"{np.mean(freely):.0%}, {max(freely):.0%} | | rejected as not derived"
-    text += f"| (a) inputs and labels of the accuser's choice | CIFAR-10 | {len(freely)} | {rejected} |\n"
+    text += f"| (a) inputs and labels of the accuser's choice | {FEW} | {len(freely)} | {rejected} |\n"
     for name, found in outcomes.items():
         for attack in dict.fromkeys(outcome.claim.attack for outcome in found):
             rows = [outcome for outcome in found if outcome.claim.attack == attack]
@@ -445,7 +452,7 @@ def summary(
                 f"{min(row.p_value for row in rows):.1g} | {n_false} of {len(rows)} |\n"
             )
         n_false = sum(row.endswith("| MATCH |") for row in selected[name])
-        if name == "CIFAR-10":
+        if name == FEW:
             # The default number of examples, and the victim that matches most.
             _, n, best, _, needed = (cell.strip() for cell in ground[3].strip("| ").split("|"))
             text += f"| (c) the best of 10^4 keys or seeds | {name} | 1 | {best} of {n}; needed {needed} | | 0 |\n"
@@ -460,11 +467,12 @@ def main() -> None:
     parser.add_argument("--imagenet", type=int, default=2, help="so many of the attacks on ImageNet models: 0, 1 or 2")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    few = Accuser("few", siblings(trains=False) | others(), 100)
-    accusers = {"CIFAR-10": (few, list(few_claims(list(few.models))))}
+    models = siblings(trains=False) | others()
+    few, coarse = Accuser("few", models, 100, "ltrc"), Accuser("coarse", models, 100, "eot")
+    accusers = {FEW: (few, list(few_claims(list(models)))), COARSE: (coarse, list(coarse_claims(list(models))))}
     if arguments.imagenet:
-        many = Accuser("many", {name: imagenet.build(name) for name in imagenet.NAMES}, 40)
-        accusers["ImageNet"] = (many, list(many_claims())[: arguments.imagenet])
+        many = Accuser("many", {name: imagenet.build(name) for name in imagenet.NAMES}, 40, "eot")
+        accusers[MANY] = (many, list(many_claims())[: arguments.imagenet])
     freely, rates = free_choice(few)
     outcomes = {name: accuse(*accuser) for name, accuser in accusers.items()}
     selected = {name: selection(accusers[name][0], found) for name, found in outcomes.items()}
@@ -472,14 +480,15 @@ def main() -> None:
     for name, found in outcomes.items():
         accuser = accusers[name][0]
         manifest = accuser.manifest(found[0].claim.ensemble[0], MEASURED)
-        source = f"what our own attacks reached on {name} models (benchmarks/FALSE_CLAIM.md)"
+        models_of = name.partition(",")[0]
+        source = f"what our own attacks reached on {models_of} models (benchmarks/FALSE_CLAIM.md)"
         entries += reach(found, manifest, source)
-    ground = grinding(few, outcomes["CIFAR-10"], 10)
+    ground = grinding(few, outcomes[FEW], 10)
     seconds, least, counts = grind(few, "vgg_seed3")
     numbers = {"onnxfp": onnxfp.__version__, "torch": torch.__version__, "onnxruntime": onnxruntime.__version__}
     text = HEADING.format(
         **numbers,
-        kind=DEFAULT_KIND,
+        kinds="; ".join(f"{name}: as for kind {accuser.kind}" for name, (accuser, _) in accusers.items()),
         summary=summary(outcomes, selected, rates, ground),
         free=freely,
         steps=Attack(()).n_steps,

@@ -24,13 +24,14 @@ from onnxfp.bundle.checkpoint import Checkpoint
 from onnxfp.bundle.fingerprint import Fingerprint, sign_fingerprint
 from onnxfp.bundle.keys import Passphrase, open_signer
 from onnxfp.bundle.keys import signer_public_key as public_key_of
-from onnxfp.bundle.manifest import SCHEMA, CopyParity, Manifest, ReferenceResult
+from onnxfp.bundle.manifest import SCHEMA, BaseModel, CopyParity, Manifest, ReferenceResult
 from onnxfp.errors import ParameterError
 from onnxfp.evidence.null import find_prior
 from onnxfp.evidence.power import Power, measure_power, power_of
 from onnxfp.evidence.verdict import Policy
 from onnxfp.examples.defaults import Choices, choose_n_examples, choose_recipe
 from onnxfp.examples.derivation import DerivationContext, derive_seeds
+from onnxfp.examples.recipe import Gradient
 from onnxfp.types import InputGrid, Labels, Levels
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ def generate(
     output_name: str | None = None,
     fixed: Mapping[str, ArrayLike] | None = None,
     references: Models = (),
+    avoid: Models = (),
     device: Device = "auto",
     key: str | Path | None = None,
     passphrase: Passphrase | None = None,
@@ -82,6 +84,8 @@ def generate(
         output_name: Graph output with the classification, if there are several.
         fixed: Values for the other graph inputs, one number or as many as the input holds.
         references: Unassociated models (files or folders) whose match counts are recorded in the bundle.
+        avoid: Other unassociated models (files or folders) that the examples are kept from matching. They must take the
+            base's own input. Nothing of them is recorded, since what an owner avoided says nothing of others.
         device: Where gradients are computed.
         key: Private key file; ``None`` takes the user's default key, and makes it on first use.
         passphrase: Asked for the passphrase of an encrypted key.
@@ -120,6 +124,7 @@ def generate(
         public_key_of(signer), file.digest, base.input.shape, base.spatial_axes, base.n_classes, grid, recipe
     )
     pool = open_pool(references, base, provider, limits)
+    avoided = _open_avoided(avoid, base, pool, recipe.gradient, provider, limits)
 
     # As Manifest.spectrum and Manifest.epsilon_share will say it.
     spectrum = recipe.spectrum if base.spatial_axes else "white"
@@ -131,12 +136,15 @@ def generate(
 
     probes = grid.to_model_input(derive_seeds(context, range(N_PROBES)))
     from_copy = recipe.gradient == "copy"
-    source = CopySource(session, as_written(session), probes, torch_device) if from_copy else QuerySource(session)
+    source = (
+        CopySource(session, as_written(session), probes, torch_device, avoided) if from_copy else QuerySource(session)
+    )
 
     def rescore(levels: Levels) -> Labels:
         return session.answer(grid.to_model_input(levels)).labels
 
-    checkpoint = Checkpoint.beside(Path(output), context) if output is not None else None
+    avoided_digests = tuple(sorted(model.model.digest for model in avoided))
+    checkpoint = Checkpoint.beside(Path(output), context, avoided_digests) if output is not None else None
     start = checkpoint.load() if checkpoint else None
     crafted = start
     with checkpoint or nullcontext():
@@ -225,6 +233,38 @@ def check(
     draw = np.random.default_rng(0).integers(0, grid.n_levels, (8, *session.input.shape))
     levels = draw.astype(np.uint8) if grid.n_levels == 256 else draw.astype(np.uint16)
     return check_model(file, as_written(session), grid.to_model_input(levels))
+
+
+def _open_avoided(
+    avoid: Models,
+    base: BaseModel,
+    pool: Sequence[ModelSession],
+    gradient: Gradient,
+    provider: Provider,
+    limits: Limits | None,
+) -> list[ModelSession]:
+    """Open the models that examples are kept from matching.
+
+    Raises:
+        ParameterError: One is a reference as well, takes another input, or there are no gradients to avoid it with.
+        OnnxfpError: As :func:`~onnxfp.api.references.open_pool`.
+    """
+    avoided = open_pool(avoid, base, provider, limits)
+    if avoided and gradient == "estimate":
+        raise ParameterError("models are avoided along gradients of torch copies", hint="leave out --gradient estimate")
+    recorded = {session.model.digest for session in pool}
+    for session in avoided:
+        if session.model.digest in recorded:
+            raise ParameterError(
+                f"{session.model.path} is to be avoided, and a reference: its match count would say nothing of others",
+                hint="give it once, as --avoid or as --reference",
+            )
+        if session.input.shape != base.input.shape:
+            raise ParameterError(
+                f"{session.model.path} takes examples of shape {session.input.shape}, the base of {base.input.shape}",
+                hint="only a model that takes the base's own input can be avoided",
+            )
+    return avoided
 
 
 def _warn_of_power(power: Power) -> None:

@@ -60,8 +60,8 @@ def open_pool(models: Models, base: BaseModel, provider: Provider, limits: Limit
     for file in model_files(models):
         if file.digest == base.digest:
             raise ParameterError(
-                f"{file.path} is the base model itself; a reference must owe nothing to it",
-                hint="remove it from the references",
+                f"{file.path} is the base model itself; an unassociated model owes nothing to it",
+                hint="leave it out",
             )
         pool.append(ModelSession(file, provider=provider, n_classes=base.n_classes, limits=limits))
     return pool

@@ -7,6 +7,7 @@ dropped with a word in the log when it does not fit. Its examples pass the same 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import logging
 import time
 from dataclasses import dataclass
@@ -39,10 +40,12 @@ class Checkpoint:
     Attributes:
         path: The checkpoint file.
         context: The derivation context that it belongs to.
+        avoided: Digests of the models that the examples are kept from matching.
     """
 
     path: Path
     context: DerivationContext
+    avoided: tuple[str, ...] = ()
     _pending: Crafted | None = None
     _due: float = 0.0
 
@@ -70,9 +73,9 @@ class Checkpoint:
             self._due = ended + _WAIT * (ended - began)
 
     @classmethod
-    def beside(cls, output: Path, context: DerivationContext) -> Checkpoint:
+    def beside(cls, output: Path, context: DerivationContext, avoided: tuple[str, ...] = ()) -> Checkpoint:
         """Return the checkpoint of the bundle that will be ``output``."""
-        return cls(output.with_name(output.name + SUFFIX), context)
+        return cls(output.with_name(output.name + SUFFIX), context, avoided)
 
     def save(self, crafted: Crafted) -> None:
         """Write the state, whole or not at all.
@@ -82,7 +85,7 @@ class Checkpoint:
         """
         head = canonical_json.dump(
             {
-                "context": self.context.digest().hex(),
+                "context": self._key(),
                 "n_kept": len(crafted.labels),
                 "n_candidates": crafted.n_candidates,
                 "noise": crafted.noise,
@@ -109,6 +112,13 @@ class Checkpoint:
         with contextlib.suppress(OSError):
             self.path.unlink(missing_ok=True)
 
+    def _key(self) -> str:
+        """Return what tells this generation from any other."""
+        key = self.context.digest()
+        for digest in self.avoided:
+            key = hashlib.sha256(key + digest.encode()).digest()
+        return key.hex()
+
     def _parse(self, stream: BinaryIO, n_bytes: int) -> Crafted:
         start = len(_MAGIC) + 4
         beginning = stream.read(start)
@@ -120,8 +130,8 @@ class Checkpoint:
         head = canonical_json.load(stream.read(length), "the checkpoint")
         match head:
             case {"context": str(digest), "n_kept": int(n), "n_candidates": int(m), "noise": int() | float() as noise}:
-                if digest != self.context.digest().hex():
-                    raise BundleFormatError("another model, key or recipe")
+                if digest != self._key():
+                    raise BundleFormatError("another model, key or recipe, or other models to avoid")
             case _:
                 raise BundleFormatError("its head is malformed")
         # The noise is only ever lowered while examples are crafted.

@@ -43,7 +43,7 @@ from onnxfp.cli.options import (
     "n_draws",
     type=click.IntRange(1),
     default=None,
-    help="Draws q of noise in each step [default: 1; eot with few classes 2].",
+    help="Draws q of noise in each step [default: 1; eot 2].",
 )
 @click.option("--cutoff", type=click.IntRange(0), default=None, help="Side k of the DCT block removed (ltrc, eot).")
 @click.option(
@@ -60,6 +60,12 @@ from onnxfp.cli.options import (
     type=FILE_OR_FOLDER,
     multiple=True,
     help="An unassociated model, or a folder of them; their match counts go into the bundle. Repeatable.",
+)
+@click.option(
+    "--avoid",
+    type=FILE_OR_FOLDER,
+    multiple=True,
+    help="Another unassociated model, or a folder of them, that examples are kept from matching. Repeatable.",
 )
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 @click.option("--key", type=FILE, default=None, help="Private key [default: yours, made on first use].")
@@ -92,6 +98,7 @@ def generate(model: Path, output: Path | None, as_json: bool, **options: Any) ->
             output_name=options["output_name"],
             fixed=dict(options["fixed"]),
             references=options["references"],
+            avoid=options["avoid"],
             device=options["device"],
             key=options["key"],
             limits=limits_of(options),

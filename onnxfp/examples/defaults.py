@@ -88,7 +88,7 @@ def choose_recipe(
     side = min((shape[axis] for axis in spatial_axes), default=0)
     cutoff = choices.cutoff if choices.cutoff is not None else (side // 8 if kind in ("ltrc", "eot") else 0)
     few_spectrum: Spectrum = "coarse" if kind == "eot" else "white"
-    n_draws = ESTIMATE_DIRECTIONS if choices.gradient == "estimate" else EOT_DRAWS if kind == "eot" and few else 1
+    n_draws = ESTIMATE_DIRECTIONS if choices.gradient == "estimate" else EOT_DRAWS if kind == "eot" else 1
     return Recipe(
         kind=kind,
         spectrum=choices.spectrum or ("white" if not spatial_axes else few_spectrum if few else "pink"),

@@ -19,6 +19,9 @@ from onnxfp.examples.weight_noise import WeightNoise
 Score = Callable[[Tensor], Tensor]
 """``(n, *shape)`` model input to ``(n, n_classes)`` scores."""
 
+Penalty = Callable[[Tensor, Tensor], Tensor]
+"""``(n, *shape)`` model input and ``(n,)`` labels to ``(n,)`` penalties; see :func:`agreement_of`."""
+
 
 def loss_of(scores: Tensor, labels: Tensor, *, gives_probabilities: bool) -> Tensor:
     """Return the cross-entropy of each example, ``(n,)``, in nats.
@@ -31,6 +34,20 @@ def loss_of(scores: Tensor, labels: Tensor, *, gives_probabilities: bool) -> Ten
     if gives_probabilities:
         return F.nll_loss(scores.clamp_min(1e-30).log(), labels, reduction="none")
     return F.cross_entropy(scores, labels, reduction="none")
+
+
+def agreement_of(scores: Tensor, labels: Tensor, *, gives_probabilities: bool) -> Tensor:
+    """Return the penalty of each example that a model gives its label, ``(n,)``: minus the logarithm of the rest.
+
+    Zero where the model does not give the label at all, so that it pulls at no example more than it must.
+
+    Args:
+        scores: ``(n, n_classes)`` logits or probabilities.
+        labels: ``(n,)`` int64.
+        gives_probabilities: Whether the scores are probabilities.
+    """
+    probabilities = scores if gives_probabilities else scores.softmax(dim=1)
+    return -torch.log1p(-probabilities.gather(1, labels[:, None])[:, 0].clamp(0.0, 1 - 1e-6))
 
 
 def affine_tensors(context: DerivationContext, device: torch.device) -> tuple[Tensor, Tensor]:
@@ -68,14 +85,16 @@ class CopyGradient:
         gives_probabilities: Whether the scores are probabilities.
         passes: How many examples go through the copy at once; all of them by default.
         transformations: What happens to the inputs; nothing by default. One transformation a draw, for all examples.
+        penalties: Those of unassociated models that the examples shall not match; added to the loss.
     """
 
     def __init__(
         self, score: Score, weights: Sequence[Tensor], scale: Tensor, offset: Tensor, *, n_draws: int,
         gives_probabilities: bool, passes: PassSize | None = None, transformations: Transformations | None = None,
+        penalties: Sequence[Penalty] = (),
     ) -> None:  # fmt: skip
         self._score, self._weights, self._scale, self._offset = score, weights, scale, offset
-        self._transformations = transformations
+        self._transformations, self._penalties = transformations, penalties
         self._n_draws, self._gives_probabilities = n_draws, gives_probabilities
         self._passes = passes or PassSize(sys.maxsize)
         self._noise: tuple[float, torch.Generator, WeightNoise] | None = None
@@ -87,14 +106,18 @@ class CopyGradient:
         total, losses = torch.zeros_like(examples), torch.zeros(len(examples), device=examples.device)
         weight_noise = self._weight_noise(noise, generator)
 
+        def own_loss(x: Tensor, labels: Tensor) -> Tensor:
+            return loss_of(self._score(x), labels, gives_probabilities=self._gives_probabilities)
+
         def one_pass(part: slice) -> None:
             point = examples[part].detach().requires_grad_(True)
-            scores = self._score(transform(point) * self._scale + self._offset)
-            loss = loss_of(scores, labels[part], gives_probabilities=self._gives_probabilities)
-            # Summed, so that an example's gradient does not depend on its batch.
-            (gradient,) = torch.autograd.grad(loss.sum(), point)
-            total[part] += gradient
-            losses[part] += loss.detach()
+            # One model after the other: memory for one is enough.
+            for loss_on in (own_loss, *self._penalties):
+                loss = loss_on(transform(point) * self._scale + self._offset, labels[part])
+                # Summed, so that an example's gradient does not depend on its batch.
+                (gradient,) = torch.autograd.grad(loss.sum(), point)
+                total[part] += gradient
+                losses[part] += loss.detach()
 
         for _ in range(self._n_draws):
             transform = self._transformations.draw(generator) if self._transformations else unchanged

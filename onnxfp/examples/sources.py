@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 
 from onnxfp.base.gradient import measure_gradient
 from onnxfp.base.parity import Parity, check_parity, measure_parity
 from onnxfp.base.session import ModelSession
-from onnxfp.base.torch_copy import build_torch_copy
+from onnxfp.base.torch_copy import TorchCopy, build_torch_copy
 from onnxfp.examples.derivation import DerivationContext
-from onnxfp.examples.gradients import CopyGradient, QueryGradient, affine_tensors
+from onnxfp.examples.gradients import CopyGradient, Penalty, QueryGradient, affine_tensors, agreement_of
 from onnxfp.examples.pass_size import find_pass_size
 from onnxfp.examples.transformations import Transformations
 from onnxfp.types import ModelInput
@@ -37,23 +37,25 @@ class CopySource:
         plain: The same without onnxruntime's optimisations, to compare with.
         probes: ``(n, *shape)`` float32 model input to compare on, n at least 3.
         device: Where gradients are computed.
+        avoided: Unassociated models that the examples shall not match; they take the same input.
 
     Raises:
         ConversionError: Some operators are not supported.
         ParityError: The copy disagrees with onnxruntime.
     """
 
-    def __init__(self, session: ModelSession, plain: ModelSession, probes: ModelInput, device: torch.device) -> None:
+    def __init__(
+        self,
+        session: ModelSession,
+        plain: ModelSession,
+        probes: ModelInput,
+        device: torch.device,
+        avoided: Sequence[ModelSession] = (),
+    ) -> None:
         self.device, self._plain = device, plain
-        self._copy = build_torch_copy(
-            session.model.load_proto(),
-            input_name=session.input.name,
-            output_name=session.output.name,
-            fixed=session.fixed,
-        )
-        self._copy.to(device)
         tried = torch.from_numpy(probes).to(device)
-        self._copy.adapt(session.output.kind, session.input.batch, tried)
+        self._copy = _copy_of(session, tried)
+        self._penalties = [_penalty_of(model, tried, probes) for model in avoided]
         self.passes = find_pass_size(self._copy.score, tried, MOST_AT_ONCE)
         self._before = check_parity(self._copy, plain, probes)
         error = measure_gradient(self._copy, plain, probes[:N_GRADIENT_PROBES])
@@ -80,6 +82,7 @@ class CopySource:
             transformations=Transformations(context.shape, context.spatial_axes)
             if context.recipe.kind == "eot"
             else None,
+            penalties=self._penalties,
         )
 
     def parity(self, batches: Iterable[ModelInput]) -> Parity:
@@ -95,6 +98,28 @@ class CopySource:
                 found.n_inputs + after.n_inputs,
             )
         return found
+
+
+def _copy_of(session: ModelSession, probes: torch.Tensor) -> TorchCopy:
+    """Return a model's torch copy, on the probes' device."""
+    copy = build_torch_copy(
+        session.model.load_proto(),
+        input_name=session.input.name,
+        output_name=session.output.name,
+        fixed=session.fixed,
+    )
+    copy.to(probes.device)
+    copy.adapt(session.output.kind, session.input.batch, probes)
+    return copy
+
+
+def _penalty_of(session: ModelSession, tried: torch.Tensor, probes: ModelInput) -> Penalty:
+    copy, gives_probabilities = _copy_of(session, tried), session.gives_probabilities(probes)
+
+    def penalty(x: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        return agreement_of(copy.score(x), labels, gives_probabilities=gives_probabilities)
+
+    return penalty
 
 
 class QuerySource:

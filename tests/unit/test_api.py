@@ -65,6 +65,33 @@ def test_the_base_is_no_reference_of_itself(base_path: Path, easy: Choices, tmp_
         onnxfp.generate(base_path, references=[empty])
 
 
+def test_an_avoided_model_matches_less(base_path: Path, other_path: Path, easy: Choices) -> None:
+    plain, avoiding = (
+        onnxfp.generate(base_path, n_examples=20, choices=easy, avoid=avoid) for avoid in ([], [other_path])
+    )
+    before, after = (onnxfp.verify(other_path, made).counts.n_matches for made in (plain, avoiding))
+    # The base shares nothing with it, and can be told apart on every example.
+    assert before >= 2
+    assert after == 0
+    assert onnxfp.verify(base_path, avoiding).match_rate == 1.0
+    assert not avoiding.manifest.references
+
+
+def test_what_cannot_be_avoided_is_found_before_the_work(
+    base_path: Path, other_path: Path, tmp_path: Path, make_classifier: Callable[..., onnx.ModelProto]
+) -> None:
+    larger = tmp_path / "larger.onnx"
+    larger.write_bytes(make_classifier(shape=(3, 9, 9)).SerializeToString())
+    with pytest.raises(ParameterError, match="the base model itself"):
+        onnxfp.generate(base_path, avoid=[base_path])
+    with pytest.raises(ParameterError, match="is to be avoided, and a reference"):
+        onnxfp.generate(base_path, avoid=[other_path], references=[other_path])
+    with pytest.raises(ParameterError, match=r"larger\.onnx takes examples of shape \(3, 9, 9\)"):
+        onnxfp.generate(base_path, avoid=[larger])
+    with pytest.raises(ParameterError, match="gradients"):
+        onnxfp.generate(base_path, avoid=[other_path], choices=Choices(gradient="estimate"))
+
+
 def test_a_reference_for_other_classes_is_found_before_the_work(
     base_path: Path, tmp_path: Path, make_classifier: Callable[..., onnx.ModelProto]
 ) -> None:

@@ -57,7 +57,8 @@ def test_another_recipes_checkpoint_is_ignored(
     other = replace(context, n_classes=11)
     with caplog.at_level(logging.WARNING):
         assert Checkpoint.beside(tmp_path / "a", other).load() is None
-    assert "is ignored" in caplog.text
+        assert Checkpoint.beside(tmp_path / "a", context, ("sha256:" + "0" * 64,)).load() is None
+    assert caplog.text.count("is ignored") == 2
 
 
 def test_a_damaged_checkpoint_is_ignored(tmp_path: Path, context: DerivationContext, crafted: Crafted) -> None:
