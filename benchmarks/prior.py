@@ -2,11 +2,11 @@
 
     make benchmark-prior
 
-Every model in turn is the base of a fingerprint with the default recipe of each kind, and all others are asked. Few
-classes: siblings (see at_hand.py) as bases, siblings and other architectures as suspects, since a new unassociated
-model may be of either sort. Many classes: four ImageNet models (see imagenet.py; hours on two cores). All counts go
-into benchmarks/PRIOR.md, those that the prior takes into onnxfp/evidence/priors.json. Fingerprints are kept in
-.cache/prior, so that an interrupted run goes on where it stopped.
+Every model in turn is the base of a fingerprint with the default recipe of each kind, and of each with other seeds, and
+all others are asked. Few classes: siblings (see at_hand.py) as bases, siblings and other architectures as suspects,
+since a new unassociated model may be of either sort. Many classes: four ImageNet models (see imagenet.py; hours on two
+cores). All counts go into benchmarks/PRIOR.md, those that the prior takes into onnxfp/evidence/priors.json.
+Fingerprints are kept in .cache/prior, so that an interrupted run goes on where it stopped.
 
 The prior takes *one* count a model: its worst over all bases. Counts of one model against several bases are no
 independent observations of models: who matches one base often matches every base often, and a pool in which each
@@ -21,6 +21,7 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any, get_args
 
@@ -33,7 +34,7 @@ from at_hand import CACHE, HERE, count, fingerprint_of, others, session, sibling
 import onnxfp
 from onnxfp.bundle.fingerprint import Fingerprint
 from onnxfp.examples.defaults import FEW_CLASSES, Choices
-from onnxfp.types import Kind
+from onnxfp.types import Kind, Spectrum
 
 N_SIBLINGS = 4
 PRIOR_TABLE = HERE / "PRIOR.md"
@@ -43,9 +44,9 @@ TEXT = """\
 
 Written by `make benchmark-prior` (onnxfp {onnxfp}, torch {torch}, onnxruntime {onnxruntime}).
 
-Each row is a base with a fingerprint made with the default recipe of its kind; each column an unassociated model that
-was asked. *Worst* is the column's largest count: what `onnxfp/evidence/priors.json` holds of that model, one count a
-model (why: benchmarks/prior.py).
+Each row is a base with a fingerprint of the default recipe of its kind, but for the seeds; each column an unassociated
+model that was asked. *Worst* is the column's largest count: what `onnxfp/evidence/priors.json` holds of that model, one
+count a model (why: benchmarks/prior.py).
 
 """
 
@@ -63,6 +64,7 @@ class Regime:
         n_examples: Examples of each fingerprint.
         bases: Models that are fingerprinted, and asked.
         suspects: Further models that are asked.
+        spectra: Spectra of the seeds that are measured; the first is the default.
     """
 
     name: str
@@ -73,6 +75,7 @@ class Regime:
     n_examples: int
     bases: dict[str, Path]
     suspects: dict[str, Path]
+    spectra: tuple[Spectrum, ...]
 
 
 def few_classes(n_siblings: int | None = None) -> Regime:
@@ -83,7 +86,9 @@ def few_classes(n_siblings: int | None = None) -> Regime:
         f"different seeds, and {len(others())} of other architectures, which are asked only"
     )
     n_models = len(bases) + len(others())
-    return Regime("few", title, f"{n_models} CIFAR-10 models", 2, FEW_CLASSES, 100, bases, others())
+    return Regime(
+        "few", title, f"{n_models} CIFAR-10 models", 2, FEW_CLASSES, 100, bases, others(), ("coarse", "white")
+    )
 
 
 def many_classes(n_bases: int | None = None) -> Regime:
@@ -96,18 +101,18 @@ def many_classes(n_bases: int | None = None) -> Regime:
     )
     asked = {name: path for name, path in models.items() if name not in bases}
     n_models = len(models) - (len(bases) == 1)
-    return Regime("many", title, f"{n_models} ImageNet models", FEW_CLASSES + 1, None, 40, bases, asked)
+    return Regime("many", title, f"{n_models} ImageNet models", FEW_CLASSES + 1, None, 40, bases, asked, ("coarse",))
 
 
-def measure(regime: Regime, kind: Kind) -> tuple[np.ndarray, Fingerprint]:
+def measure(regime: Regime, kind: Kind, spectrum: Spectrum) -> tuple[np.ndarray, Fingerprint]:
     """Return ``(bases, suspects)`` match counts, and one of the fingerprints."""
     sessions = {name: session(path) for name, path in (regime.bases | regime.suspects).items()}
     counts = np.zeros((len(regime.bases), len(sessions)), np.int64)
     for row, (name, path) in enumerate(regime.bases.items()):
-        beside = CACHE / "prior" / f"{regime.name}-{kind}-{name}.fp.npz"
-        fingerprint = fingerprint_of(path, beside, regime.n_examples, Choices(kind=kind))
+        beside = CACHE / "prior" / f"{regime.name}-{kind}-{spectrum}-{name}.fp.npz"
+        fingerprint = fingerprint_of(path, beside, regime.n_examples, Choices(kind, spectrum))
         counts[row] = [count(asked, fingerprint.model_input(), fingerprint.labels) for asked in sessions.values()]
-        print(regime.name, kind, name, *counts[row], file=sys.stderr, flush=True)
+        print(regime.name, kind, spectrum, name, *counts[row], file=sys.stderr, flush=True)
     return counts, fingerprint
 
 
@@ -175,8 +180,8 @@ def main() -> None:
 def write_up(regime: Regime, kinds: Sequence[Kind]) -> tuple[str, list[dict[str, Any]]]:
     """Measure, and return the part of PRIOR.md and the entries of priors.json."""
     text, priors = f"## {regime.title[0].upper()}{regime.title[1:]}.\n\n", []
-    for kind in kinds:
-        section, entry = report(regime, kind, *measure(regime, kind))
+    for spectrum, kind in product(regime.spectra, kinds):
+        section, entry = report(regime, kind, *measure(regime, kind, spectrum))
         text += section
         priors.append(entry)
     return text, priors

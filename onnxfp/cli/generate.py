@@ -43,7 +43,7 @@ from onnxfp.cli.options import (
     "n_draws",
     type=click.IntRange(1),
     default=None,
-    help="Draws q of noise in each step [default: 1; eot 2].",
+    help="Draws q of noise in each step [default: 1].",
 )
 @click.option("--cutoff", type=click.IntRange(0), default=None, help="Side k of the DCT block removed (ltrc, eot).")
 @click.option(

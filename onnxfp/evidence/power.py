@@ -16,7 +16,7 @@ from onnxfp.evidence.verdict import Policy
 
 PLAUSIBLE_RATE = 0.98
 """Match rate that a copy may be expected to reach after it was pruned and retrained: with recipes like the default such
-copies matched 96 to 100 of 100 (benchmarks/DEFAULTS.md). What demands more convicts little but a plain copy."""
+copies matched 96 to 100 of 100 (benchmarks/STRENGTH.md). What demands more convicts little but a plain copy."""
 
 _STEPS = (20, 30, 40, 50, 75, 100, 150, 200, 300, 400, 600, 800, 1000)
 

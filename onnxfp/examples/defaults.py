@@ -2,11 +2,13 @@
 
 Two regimes pull in opposite directions (figures in README.md, "How the defaults were chosen"):
 
-* *Few classes* (at most 100): everything an owner could wish survives theft, but independent models of the same
-  task agree with the base far too often. A small ball around a seed without low frequencies, and a high-pass filter,
-  keep them apart.
-* *Many classes*: independent models hardly ever agree, but fragile examples die with the first modification. A
-  seed with a natural (1/f) spectrum, a larger ball, weight noise and input transformations keep them alive.
+* *Few classes* (at most 100): nearly everything an owner could wish survives theft, but independent models of the same
+  task agree with the base far too often. A small ball and a high-pass filter (LTRC) keep them apart.
+* *Many classes*: independent models hardly ever agree, but fragile examples die with the first modification. A larger
+  ball and a gradient under input transformations (EOT) keep them alive.
+
+Seeds are coarse in both: what is as fine as a pixel dies with the first compression, and what is as broad as a natural
+image transfers.
 """
 
 from __future__ import annotations
@@ -19,9 +21,7 @@ from onnxfp.types import InputGrid, Kind, Spectrum
 
 FEW_CLASSES: Final = 100
 A_HANDFUL: Final = 5
-DEFAULT_KIND: Final[Kind] = "ltrc"
 N_IMAGE_AXES: Final = 2
-EOT_DRAWS: Final = 2
 ESTIMATE_DIRECTIONS: Final = 32
 
 
@@ -81,17 +81,17 @@ def choose_recipe(
     few = n_classes <= FEW_CLASSES
     # The high-pass filter needs axes with frequencies: without them, ltrc would be rc under another name.
     # Neither have input transformations a meaning but for images.
-    by_axes: Kind = DEFAULT_KIND if len(spatial_axes) == N_IMAGE_AXES else "ltrc" if spatial_axes else "rc"
+    is_image = len(spatial_axes) == N_IMAGE_AXES
+    by_axes: Kind = "rc" if not spatial_axes else "eot" if is_image and not few else "ltrc"
     kind: Kind = choices.kind or ("c" if choices.gradient == "estimate" else by_axes)
     epsilon = choices.epsilon if choices.epsilon is not None else span * (16 if few else 32) / 255
     epsilon_levels = grid.epsilon_in_levels(epsilon)
     side = min((shape[axis] for axis in spatial_axes), default=0)
     cutoff = choices.cutoff if choices.cutoff is not None else (side // 8 if kind in ("ltrc", "eot") else 0)
-    few_spectrum: Spectrum = "coarse" if kind == "eot" else "white"
-    n_draws = ESTIMATE_DIRECTIONS if choices.gradient == "estimate" else EOT_DRAWS if kind == "eot" else 1
+    n_draws = ESTIMATE_DIRECTIONS if choices.gradient == "estimate" else 2 if kind == "eot" and not few else 1
     return Recipe(
         kind=kind,
-        spectrum=choices.spectrum or ("white" if not spatial_axes else few_spectrum if few else "pink"),
+        spectrum=choices.spectrum or ("coarse" if spatial_axes else "white"),
         epsilon_levels=epsilon_levels,
         n_steps=50 if choices.n_steps is None else choices.n_steps,
         step_size=epsilon / 8 if choices.step_size is None else choices.step_size,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
+from math import isinf
 
 import torch
 
@@ -59,7 +60,9 @@ class CopySource:
         self.passes = find_pass_size(self._copy.score, tried, MOST_AT_ONCE)
         self._before = check_parity(self._copy, plain, probes)
         error = measure_gradient(self._copy, plain, probes[:N_GRADIENT_PROBES])
-        if error is not None and error > SUSPICIOUS_GRADIENT:
+        if error is not None and isinf(error):
+            _log.warning("the torch copy's gradient overflows for some inputs: no step is taken where it does")
+        elif error is not None and error > SUSPICIOUS_GRADIENT:
             _log.warning(
                 "the torch copy's gradient differs from onnxruntime's finite differences by %.0f%%: examples may not "
                 "reach their labels",

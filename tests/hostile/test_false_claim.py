@@ -20,7 +20,7 @@ from onnxfp.evidence.statistics import binomial_tails
 from onnxfp.types import Bounds, InputGrid
 
 ALPHA = 1e-6
-DEFAULT = {"recipe.kind": "ltrc", "recipe.spectrum": "white", "recipe.epsilon_levels": 16, "n": 200}
+DEFAULT = {"recipe.kind": "ltrc", "recipe.spectrum": "coarse", "recipe.epsilon_levels": 16, "n": 200}
 
 
 def claimed(manifest: Manifest, changes: dict[str, Any]) -> Manifest:
@@ -92,14 +92,14 @@ def test_what_a_verifier_cannot_check_changes_nothing(forge: Any, field: str) ->
 def test_references_that_the_accuser_knows_and_avoids_do_not_clear_the_way(forge: Any) -> None:
     for levels in (16, 255):
         manifest = claimed(forge.manifest(), {"recipe.epsilon_levels": levels})
-        prior = find_prior("ltrc", "white", manifest.epsilon_share, 10)
+        prior = find_prior("ltrc", "coarse", manifest.epsilon_share, 10)
         assert prior.reach is not None
         least = null_of(manifest, n_references=4 * ENOUGH_REFERENCES).least_matches(ALPHA)
         assert least is None or binomial_tails(200, prior.reach)[least] <= ALPHA
 
 
 def test_no_reference_speaks_for_a_ball_that_nobody_attacked(forge: Any) -> None:
-    many = {"base.n_classes": 1000, "recipe.spectrum": "pink"}
+    many = {"base.n_classes": 1000, "recipe.kind": "eot"}
     for levels in (33, 64, 255):
         manifest = claimed(forge.manifest(), {**many, "recipe.epsilon_levels": levels})
         assert null_of(manifest, n_references=4 * ENOUGH_REFERENCES).least_matches(ALPHA) is None

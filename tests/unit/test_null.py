@@ -136,8 +136,9 @@ def test_no_prior_demands_less_than_an_accuser_reached() -> None:
     assert unaimed < least
 
 
-def test_a_wider_ball_reaches_no_less() -> None:
-    inside, beyond = (find_prior("ltrc", "white", epsilon, 10).reach for epsilon in (16 / 255, 1.0))
+@pytest.mark.parametrize("spectrum", ["white", "coarse"])
+def test_a_wider_ball_reaches_no_less(spectrum: Spectrum) -> None:
+    inside, beyond = (find_prior("ltrc", spectrum, epsilon, 10).reach for epsilon in (16 / 255, 1.0))
     assert inside is not None
     assert beyond is not None
     assert inside < beyond

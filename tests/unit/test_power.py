@@ -40,7 +40,7 @@ def test_it_is_the_count_from_which_on_the_verdict_is_match(n: int, m: int) -> N
 
 
 def test_the_default_number_of_examples_has_no_obstacle() -> None:
-    for prior in (PRIOR, find_prior("ltrc", "white", 16 / 255, 10)):
+    for prior in (PRIOR, find_prior("ltrc", "coarse", 16 / 255, 10)):
         found = power(200, prior=prior)
         assert found.least_rate <= PLAUSIBLE_RATE
         assert (found.obstacle, found.remedies) == ("", ())
@@ -63,7 +63,7 @@ def test_too_few_examples_for_any_match() -> None:
     found = power(30)
     assert (found.least_matches, found.least_rate) == (None, None)
     assert "Not even 30 matches of 30" in found.obstacle
-    few = power(10, n_classes=1000, prior=find_prior("ltrc", "pink", 32 / 255, 1000))
+    few = power(10, n_classes=1000, prior=find_prior("eot", "coarse", 32 / 255, 1000))
     assert few.least_matches is None
     assert "10 examples are fewer than the 20" in few.obstacle
 

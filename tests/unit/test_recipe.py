@@ -49,8 +49,8 @@ def choose(
 
 def test_the_number_of_classes_decides_about_seeds_and_ball() -> None:
     few, many = choose(Choices()), choose(Choices(), n_classes=1000, shape=(3, 224, 224))
-    assert (few.kind, few.spectrum, few.epsilon_levels) == ("ltrc", "white", 16)
-    assert (many.kind, many.spectrum, many.epsilon_levels) == ("ltrc", "pink", 32)
+    assert (few.kind, few.spectrum, few.epsilon_levels) == ("ltrc", "coarse", 16)
+    assert (many.kind, many.spectrum, many.epsilon_levels) == ("eot", "coarse", 32)
 
 
 def test_features_have_no_frequencies() -> None:
@@ -60,7 +60,7 @@ def test_features_have_no_frequencies() -> None:
 
 def test_signals_have_frequencies_and_no_input_transformations() -> None:
     recipe = choose_recipe(Choices(), InputGrid(Bounds(-1, 1), 65536), (2, 64), (1,), 10)
-    assert (recipe.kind, recipe.spectrum, recipe.cutoff) == ("ltrc", "white", 8)
+    assert (recipe.kind, recipe.spectrum, recipe.cutoff) == ("ltrc", "coarse", 8)
 
 
 @pytest.mark.parametrize("kind", ["c", "rc", "ltrc", "eot"])
