@@ -62,12 +62,12 @@ Written by `make benchmark-comparison` ({versions}); seeds {seeds}, {threads} th
 
 Match rates in percent, the mean over seeds. *Useful* is what the modified copy is still worth: its agreement with the
 base on {n_cifar} CIFAR-10 test images, or on {n_photos} crops of photographs; a copy that lost more than 15 points is
-set in brackets and counts in no summary. C, RC and LTRC are `onnxfp generate --kind` with its defaults, made without
-data; the others need natural images and are written in benchmarks/baselines.py: *boundary* (IPGuard, arXiv:1910.12903,
-margin {margin}), *targeted* and *untargeted* adversarial examples of natural images, as far from the image as LTRC's
-from its seed, and *AKH* (arXiv:2412.13021), natural images that the base gets wrong (on ImageNet there are no labelled
-images here, and so no AKH). Intervals: 95 %, bootstrap over models. *Worst* is over models that count. Seconds are
-those of this machine, for one example.
+set in brackets and counts in no summary. C, RC, LTRC and EOT are `onnxfp generate --kind` with its defaults, made
+without data; the others need natural images and are written in benchmarks/baselines.py: *boundary* (IPGuard,
+arXiv:1910.12903, margin {margin}), *targeted* and *untargeted* adversarial examples of natural images, as far from the
+image as the default recipe's from their seeds, and *AKH* (arXiv:2412.13021), natural images that the base gets wrong
+(on ImageNet there are no labelled images here, and so no AKH). Intervals: 95 %, bootstrap over models. *Worst* is over
+models that count. Seconds are those of this machine, for one example.
 
 """
 MARGIN = 5.0

@@ -109,17 +109,18 @@ TEXT = """\
 
 Written by `make benchmark-strength` ({versions}; {threads} threads).
 
-Match rates in percent, means over seeds (and bases). *Left* is what the theft leaves of the base: its agreement with
-the base on {n_measured} CIFAR-10 test images, and in brackets the accuracy that it lost, in points; on ImageNet the
-agreement on 240 crops of photographs. A theft that lost more than 15 points (ImageNet: of agreement more than half)
-is a broken product: set in brackets, and in no summary. *ltrc* is
-the default with few classes, *eot* with many. An arm differs from the default of its kind in what its name says, and
-*eot* on CIFAR-10 by two draws a step; *avoiding*: two of the unassociated models
-were avoided (`--avoid`), and are left out of its summary. Intervals: 95 %, bootstrap over models; *gain*
-compares with ltrc on white or pink seeds, the default before, on the same models. *Needed* is the number of matches for
-a MATCH at 1e-6 if the unassociated models of the table were all that is known, and *convicted* the share of thefts that
-reach it; the reach of a false accuser (FALSE_CLAIM.md) comes on top. The tables' seconds are of one example on this
-machine, busy with other work.
+Match rates in percent, means over seeds (and bases): 100 examples of each of three seeds on CIFAR-10, 40 on ImageNet
+(*cutoff 0* there: of one). *Left* is what the theft leaves of the base: its agreement with the base on {n_measured}
+CIFAR-10 test images, and in brackets the accuracy that it lost, in points; on ImageNet the agreement on 240 crops of
+photographs. A theft that lost more than 15 points (ImageNet: of agreement more than half) is a broken product: set in
+brackets, and in no summary.
+
+*ltrc* is the default with few classes, *eot* with many. An arm differs from the default of its kind in what its name
+says, and *eot* on CIFAR-10 by two draws a step; *avoiding*: two of the unassociated models were avoided (`--avoid`),
+and are left out of its summary. Intervals: 95 %, bootstrap over models; *gain* compares with ltrc on white or pink
+seeds, the default before, on the same models. *Needed* is the number of matches for a MATCH at 1e-6 if the unassociated
+models of the table were all that is known, and *convicted* the share of thefts that reach it; the reach of a false
+accuser (FALSE_CLAIM.md) comes on top. Seconds are those of this machine, busy with other work.
 
 """
 
