@@ -139,7 +139,7 @@ def other_path(tmp_path: Path) -> Path:
 
 
 # The largest ball for which there is a prior; small steps lead the small classifiers to any label.
-EASY = Choices(kind="rc", epsilon=16 / 255, n_steps=40, step_size=1 / 255, noise=0.01)
+EASY = Choices(kind="rc", spectrum="white", epsilon=16 / 255, n_steps=40, step_size=1 / 255, noise=0.01)
 
 
 @pytest.fixture(scope="session")

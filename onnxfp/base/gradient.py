@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from onnxfp.base.session import ModelSession
 from onnxfp.base.torch_copy import TorchCopy
 from onnxfp.errors import ParityError
 from onnxfp.types import ModelInput
 
-_STEP = 1e-3
+# Shares of the input's range. Kinks disturb a long step, rounding a short one; a wrong gradient is wrong at both.
+_STEPS = (1e-3, 1e-4)
 
 # A sum of scores moves by rounding alone, by a few units of its last place; what is not larger says nothing.
 _ROUNDINGS = 16
@@ -20,8 +22,8 @@ def measure_gradient(copy: TorchCopy, session: ModelSession, inputs: ModelInput,
     """Return how far the copy's gradient is from a finite difference of onnxruntime's scores.
 
     A random sum of the scores is followed along the sign of its gradient, the direction in which examples are
-    crafted, by a central difference. Kinks of the network (a ReLU that switches) disturb single inputs, so the median
-    over the inputs is reported.
+    crafted, by a central difference. Kinks of the network (a ReLU that switches) disturb single inputs and long steps,
+    so the median over the inputs is reported, at the step where it is smaller.
 
     Args:
         copy: The torch copy.
@@ -34,12 +36,21 @@ def measure_gradient(copy: TorchCopy, session: ModelSession, inputs: ModelInput,
         ``None`` where they nowhere can (saturated probabilities, say), infinite where the gradient is not finite.
     """
     span = float(np.ptp(inputs)) or 1.0
-    step = np.float32(_STEP * span)
     point = torch.from_numpy(inputs).to(copy.device).requires_grad_(True)
     scores = copy.score(point)
     mix = np.random.default_rng(seed).normal(size=scores.shape[1]).astype(np.float32)
     (gradient,) = torch.autograd.grad((scores @ torch.from_numpy(mix).to(copy.device)).sum(), point)
     slopes = gradient.cpu().numpy()
+    if not np.isfinite(slopes).all():
+        return float("inf")
+    errors = [_error(session, inputs, slopes, mix, np.float32(step * span)) for step in _STEPS]
+    return min((error for error in errors if error is not None), default=None)
+
+
+def _error(
+    session: ModelSession, inputs: ModelInput, slopes: ModelInput, mix: NDArray[np.float32], step: np.float32
+) -> float | None:
+    """Return the median relative error at one step, or ``None`` where nothing can be told from rounding."""
     ahead, behind = (
         session.answer(inputs + sign * step * np.sign(slopes).astype(np.float32)).scores for sign in (1, -1)
     )
@@ -47,11 +58,8 @@ def measure_gradient(copy: TorchCopy, session: ModelSession, inputs: ModelInput,
         raise ParityError(f"output {session.output.name!r} holds labels only, which have no gradient")
     moved = (ahead.astype(np.float64) - behind) @ mix
     predicted = 2.0 * float(step) * np.abs(slopes.astype(np.float64)).reshape(len(slopes), -1).sum(axis=1)
-    if not np.isfinite(predicted).all():
-        return float("inf")
     rounding = _ROUNDINGS * np.finfo(np.float32).eps * (np.abs(ahead) @ np.abs(mix)).astype(np.float64)
-    larger = np.maximum(np.abs(moved), predicted)
-    can_tell = larger > rounding
+    can_tell = np.maximum(np.abs(moved), predicted) > rounding
     if not can_tell.any():
         return None
     return float(np.median(np.abs(moved - predicted)[can_tell] / np.maximum(predicted, rounding)[can_tell]))

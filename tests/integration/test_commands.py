@@ -18,7 +18,7 @@ import pytest
 from PIL import Image
 
 Run = Callable[..., Any]
-EASY = ("--kind", "rc", "--steps", 40, "--step-size", 0.004, "--noise", 0.01)
+EASY = ("--kind", "rc", "--spectrum", "white", "--steps", 40, "--step-size", 0.004, "--noise", 0.01)
 
 
 def test_generate_verify_and_inspect_from_one_end_to_the_other(onnxfp: Run, base_path: Path, other_path: Path) -> None:
