@@ -15,7 +15,7 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -271,19 +271,7 @@ def describe(bed: Bed, store: Store, examples: dict[tuple[str, int], tuple[Examp
     for name in names:
         sides = [[float(np.mean(rates(row, name))) for row in side if rates(row, name)] for side in (kept, references)]
         found[name] = compare(*sides)
-    yield "| | " + " | ".join(names) + " |"
-    yield "|---" * (1 + len(names)) + "|"
-    for title, field in (
-        ("robustness, mean", "robustness"),
-        ("robustness, worst", "worst_robustness"),
-        ("transferability, mean", "transferability"),
-        ("transferability, worst", "worst_transferability"),
-        ("**uniqueness score, mean**", "uniqueness_score"),
-        ("**uniqueness score, worst**", "worst_uniqueness_score"),
-        ("AUC", "auc"),
-        ("ARUC", "aruc"),
-    ):
-        yield f"| {title} | " + " | ".join(shown(getattr(found[name], field)) for name in names) + " |"
+    yield from statistics(found)
     counts = {name: np.mean([len(examples[key][0].labels) for key in keys if key[0] == name]) for name in names}
     seconds = {name: np.mean([examples[key][1] for key in keys if key[0] == name]) for name in names}
     yield "| examples | " + " | ".join(f"{counts[name]:.0f}" for name in names) + " |"
@@ -297,8 +285,24 @@ def describe(bed: Bed, store: Store, examples: dict[tuple[str, int], tuple[Examp
         yield ""
 
 
-def shown(estimate: Estimate | None) -> str:
-    """Return an estimate with its interval, or nothing."""
+def statistics(found: Mapping[str, Comparison]) -> Iterator[str]:
+    """Yield the head of a table with a column an arm, and a row a statistic."""
+    yield "| | " + " | ".join(found) + " |"
+    yield "|---" * (1 + len(found)) + "|"
+    for title, field in (
+        ("robustness, mean", "robustness"),
+        ("robustness, worst", "worst_robustness"),
+        ("transferability, mean", "transferability"),
+        ("transferability, worst", "worst_transferability"),
+        ("**uniqueness score, mean**", "uniqueness_score"),
+        ("**uniqueness score, worst**", "worst_uniqueness_score"),
+        ("AUC", "auc"),
+        ("ARUC", "aruc"),
+    ):
+        yield f"| {title} | " + " | ".join(_shown(getattr(comparison, field)) for comparison in found.values()) + " |"
+
+
+def _shown(estimate: Estimate | None) -> str:
     if estimate is None:
         return ""
     return f"{estimate.value:.2f} ({estimate.interval.lower:.2f} to {estimate.interval.upper:.2f})"

@@ -372,19 +372,7 @@ def _summary(
             mine = [rate for (where, _), rate in zip(thefts, rates["variants", name], strict=True) if where is bed]
             shares.append(np.mean([least is not None and rate * bed.n_asked >= least - 1e-9 for rate in mine]))
         convicted[name] = [", ".join(needed), f"{np.mean(shares):.0%}"]
-    yield "| | " + " | ".join(arms) + " |"
-    yield "|---" * (1 + len(arms)) + "|"
-    for label, field in (
-        ("robustness, mean", "robustness"),
-        ("robustness, worst", "worst_robustness"),
-        ("transferability, mean", "transferability"),
-        ("transferability, worst", "worst_transferability"),
-        ("**uniqueness score, mean**", "uniqueness_score"),
-        ("**uniqueness score, worst**", "worst_uniqueness_score"),
-        ("AUC", "auc"),
-    ):
-        cells = [comparison.shown(getattr(found[arm], field)) for arm in arms]
-        yield f"| {label} | " + " | ".join(cells) + " |"
+    yield from comparison.statistics(found)
     yield f"| gain of the mean over {before} | " + " | ".join(gains[arm] for arm in arms) + " |"
     for number, label in enumerate(("needed", "convicted")):
         yield f"| {label} | " + " | ".join(convicted[arm][number] for arm in arms) + " |"

@@ -21,7 +21,7 @@ from onnxfp.base.session import ModelSession
 from onnxfp.base.torch_copy import build_torch_copy
 from onnxfp.examples.derivation import DerivationContext, derive_labels, derive_seeds
 from onnxfp.examples.generation import seal
-from onnxfp.examples.gradients import affine_tensors
+from onnxfp.examples.gradients import affine_tensors, agreement_of
 from onnxfp.types import Labels, Levels
 
 Score = Callable[[Tensor], Tensor]
@@ -98,7 +98,10 @@ def _ascend(attack: Attack, start: Tensor, labels: Tensor, epsilon: float, gener
             F.cross_entropy(score(_vary(point, generator)), labels, reduction="sum") for score in attack.attracted
         ]
         # Bounded from below, so that fooling a reference more than enough is worth nothing.
-        losses += [_agreement(score(_vary(point, generator)), labels).sum() for score in attack.repelled]
+        losses += [
+            agreement_of(score(_vary(point, generator)), labels, gives_probabilities=False).sum()
+            for score in attack.repelled
+        ]
         (gradient,) = torch.autograd.grad(torch.stack(losses).sum(), point)
         size = gradient.abs().mean(tuple(range(1, gradient.ndim)), keepdim=True)
         velocity = attack.momentum * velocity + gradient / size.clamp_min(1e-12)
@@ -108,11 +111,6 @@ def _ascend(attack: Attack, start: Tensor, labels: Tensor, epsilon: float, gener
 
 def _score_units(score: Score, scale: Tensor, offset: Tensor, units: Tensor) -> Tensor:
     return score(units * scale + offset)
-
-
-def _agreement(scores: Tensor, labels: Tensor) -> Tensor:
-    """Return a loss that is zero where a model does not give the labels at all."""
-    return -torch.log1p(-scores.softmax(dim=1).gather(1, labels[:, None])[:, 0].clamp_max(1 - 1e-6))
 
 
 def _vary(images: Tensor, generator: torch.Generator) -> Tensor:

@@ -109,15 +109,22 @@ class CopyGradient:
         def own_loss(x: Tensor, labels: Tensor) -> Tensor:
             return loss_of(self._score(x), labels, gives_probabilities=self._gives_probabilities)
 
+        def gradient_of(loss_on: Penalty, point: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+            loss = loss_on(transform(point) * self._scale + self._offset, labels)
+            # Summed, so that an example's gradient does not depend on its batch.
+            (gradient,) = torch.autograd.grad(loss.sum(), point)
+            return gradient, loss.detach()
+
         def one_pass(part: slice) -> None:
             point = examples[part].detach().requires_grad_(True)
-            # One model after the other: memory for one is enough.
-            for loss_on in (own_loss, *self._penalties):
-                loss = loss_on(transform(point) * self._scale + self._offset, labels[part])
-                # Summed, so that an example's gradient does not depend on its batch.
-                (gradient,) = torch.autograd.grad(loss.sum(), point)
-                total[part] += gradient
-                losses[part] += loss.detach()
+            gradient, loss = gradient_of(own_loss, point, labels[part])
+            # One model after the other: memory for one is enough. Added at the end, since a pass that memory does not
+            # hold is taken again.
+            for penalty in self._penalties:
+                more, beside = gradient_of(penalty, point, labels[part])
+                gradient, loss = gradient + more, loss + beside
+            total[part] += gradient
+            losses[part] += loss
 
         for _ in range(self._n_draws):
             transform = self._transformations.draw(generator) if self._transformations else unchanged
