@@ -8,6 +8,7 @@ from torch import nn
 
 from onnxfp.errors import ConversionError
 from onnxfp.examples import pass_size
+from onnxfp.examples.gradients import CopyGradient
 from onnxfp.examples.pass_size import PassSize, find_pass_size
 
 NETWORK = nn.Sequential(nn.Conv2d(3, 16, 3, padding=1), nn.ReLU(), nn.Conv2d(16, 16, 3, padding=1), nn.ReLU())
@@ -49,6 +50,32 @@ def test_every_example_passes_once_whatever_runs_out() -> None:
     passes.run(one_pass, 20)
     assert done == list(range(20))
     assert passes.n_examples == 2
+
+
+def test_a_pass_that_is_taken_again_adds_nothing_twice() -> None:
+    # Memory ends in the second model, when the first one's gradient is known.
+    def penalty(x: torch.Tensor, _: torch.Tensor) -> torch.Tensor:
+        if len(x) > 2:
+            raise torch.OutOfMemoryError("out of memory")
+        return x.square().flatten(1).sum(1)
+
+    generator, labels = torch.Generator().manual_seed(0), torch.tensor([0, 1, 2, 0, 1, 2, 0])
+    images = torch.rand(7, 3, 2, 2, generator=generator)
+
+    def gradient(passes: PassSize) -> torch.Tensor:
+        source = CopyGradient(
+            lambda x: x.mean((2, 3)),
+            [],
+            torch.tensor(1.0),
+            torch.tensor(0.0),
+            n_draws=2,
+            gives_probabilities=False,
+            passes=passes,
+            penalties=[penalty],
+        )
+        return source(images, labels, 0.0, generator)[0]
+
+    assert torch.allclose(gradient(PassSize(7)), gradient(PassSize(1)))
 
 
 def test_one_example_that_does_not_fit_is_an_error() -> None:
