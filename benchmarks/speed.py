@@ -39,7 +39,7 @@ import onnxfp  # noqa: E402
 from onnxfp.base.onnx_file import read_onnx  # noqa: E402
 from onnxfp.base.session import ModelSession, as_written  # noqa: E402
 from onnxfp.examples import descent  # noqa: E402
-from onnxfp.examples.defaults import Choices, choose_recipe  # noqa: E402
+from onnxfp.examples.defaults import Choices, choose_n_examples, choose_recipe  # noqa: E402
 from onnxfp.examples.derivation import DerivationContext, derive_labels, derive_seeds  # noqa: E402
 from onnxfp.examples.generation import craft_examples  # noqa: E402
 from onnxfp.examples.sources import CopySource  # noqa: E402
@@ -49,6 +49,8 @@ CACHE = HERE.parent / ".cache" / "speed"
 NUMBERS = HERE.parent / ".cache" / "speed.json"
 REPEATS = 5
 NEVER = 10**9
+N_FEW = choose_n_examples(10)
+QUICK = (("c", 1), ("rc", 1), ("ltrc", 1), ("eot", 1))
 
 Row = tuple[str, str, str, str]
 """What, its ratio or figure, the target, and in what sizes."""
@@ -77,6 +79,11 @@ def network(name: str) -> tuple[nn.Module, Path, int]:
         if not path.exists():
             onnx_files.export(native, path, shape=(3, 32, 32) if name == "cifar10_vgg" else (3, 224, 224))
     return native.requires_grad_(False), path, 32 if name == "cifar10_vgg" else 224
+
+
+def model_file(name: str) -> Path:
+    """Return the ONNX file of a network, or of the base of models/."""
+    return HERE.parent / "models" / "base.onnx" if name == "cifar10_base" else network(name)[1]
 
 
 def compare(calls: dict[str, Callable[[], object]], repeats: int = REPEATS) -> dict[str, float]:
@@ -120,8 +127,13 @@ class Bench:
         self.x = torch.rand(n, *shape, device=device)
         self.y = torch.randint(0, n_classes, (n,), device=device)
 
-    def craft(self, batch_size: int | None = None) -> None:
-        """Craft ``n`` examples as ``generate`` does, whatever becomes of them."""
+    def craft(self, batch_size: int | None = None, steps: list[tuple[int, float]] | None = None) -> None:
+        """Craft ``n`` examples as ``generate`` does, whatever becomes of them.
+
+        Args:
+            batch_size: Largest number of candidates at once; ``n`` by default.
+            steps: Where the number of examples and the seconds of every gradient go.
+        """
         asked = 0
 
         def rescore(levels: Levels) -> Labels:
@@ -131,10 +143,16 @@ class Bench:
             return derive_labels(self.context, range(asked - len(levels), asked))
 
         gradient = self.source.gradient(self.context, gives_probabilities=False)
+
+        def timed(*of: Any) -> tuple[torch.Tensor, torch.Tensor]:
+            began = time.process_time()
+            found = gradient(*of)
+            if steps is not None:
+                steps.append((len(of[0]), time.process_time() - began))
+            return found
+
         size = batch_size or self.n
-        for _ in craft_examples(
-            self.context, gradient, rescore, n_examples=self.n, batch_size=size, device=self.device
-        ):
+        for _ in craft_examples(self.context, timed, rescore, n_examples=self.n, batch_size=size, device=self.device):
             pass
 
     def floor(self, size: int | None = None) -> None:
@@ -147,13 +165,14 @@ def generation(device: torch.device) -> list[Row]:
     """Section 1: crafting against its bare passes."""
     rows: list[Row] = []
     cases = [
-        *(("cifar10_base", kind, q, 8, 20) for kind, q in (("c", 1), ("rc", 1), ("rc", 4), ("ltrc", 1))),
-        *(("mobilenet_v2", kind, 1, 2, 4) for kind in ("c", "rc", "ltrc")),
+        *(("cifar10_base", kind, q, 8, 20) for kind, q in (*QUICK, ("rc", 4))),
+        *(("mobilenet_v2", kind, q, 8, 20) for kind, q in QUICK),
+        *(("efficientnet_lite0", kind, 1, 8, 10) for kind in ("c", "ltrc")),
+        *(("vgg16", kind, 1, 2, 5) for kind in ("c", "rc")),
     ]
-    targets = {"c": "1.05", "rc": "1.10", "ltrc": "1.15"}
+    targets = {"c": "1.05", "rc": "1.10", "ltrc": "1.15", "eot": ""}
     for name, kind, q, n, n_steps in cases:
-        path = HERE.parent / "models" / "base.onnx" if name == "cifar10_base" else network(name)[1]
-        bench = Bench(path, device, kind, n=n, n_steps=n_steps, n_draws=q)
+        bench = Bench(model_file(name), device, kind, n=n, n_steps=n_steps, n_draws=q)
         steps, descent.SETTLED_STEPS = descent.SETTLED_STEPS, NEVER
         found = compare({"craft": bench.craft, "floor": bench.floor})
         descent.SETTLED_STEPS = steps
@@ -161,11 +180,45 @@ def generation(device: torch.device) -> list[Row]:
         rows.append((f"{kind} q={q}, {name}: craft / bare passes", f"{ratio:.2f}", targets[kind],
                      f"{n} examples, {n_steps} steps"))  # fmt: skip
         print(rows[-1], flush=True)
-    bench = Bench(HERE.parent / "models" / "base.onnx", device, "ltrc", n=16, n_steps=50)
+    return [*rows, *_pass_sizes(device), *_settling(device)]
+
+
+def _pass_sizes(device: torch.device) -> list[Row]:
+    """Compare a pass of the size that is found with the best of all sizes, for one example."""
+    rows: list[Row] = []
+    for name, most in (("cifar10_base", 256), ("mobilenet_v2", 16), ("efficientnet_lite0", 16), ("vgg16", 4)):
+        bench = Bench(model_file(name), device, "c", n=most, n_steps=1)
+        found = min(bench.source.passes.n_examples, most)
+        sizes = sorted({found, *(size for size in (1, 2, 4, 8, 16, 32, 64, 128, 256) if size <= most)})
+        seconds = compare({str(size): partial(bench.floor, size) for size in sizes}, 3)
+        best = min(sizes, key=lambda size: seconds[str(size)])
+        ratio = seconds[str(found)] / seconds[str(best)]
+        rows.append((f"{name}: passes of {found}, as found / passes of {best}, the best of all", f"{ratio:.2f}", "",
+                     f"{most} examples"))  # fmt: skip
+        print(rows[-1], flush=True)
+    return rows
+
+
+def _settling(device: torch.device) -> list[Row]:
+    """Compare the time to n finished examples with full steps, and with settled examples that are replaced at once."""
+    path = model_file("cifar10_base")
+    bench = Bench(path, device, "ltrc", n=16, n_steps=50)
     found = compare({"craft": bench.craft, "floor": bench.floor})
     ratio = found["craft"] / found["floor"]
-    rows.append(("ltrc, cifar10_base: time to n finished / bare passes of full steps", f"{ratio:.2f}", "below 1",
-                 "16 examples, at most 50 steps"))  # fmt: skip
+    rows = [("ltrc, cifar10_base: time to n finished / bare passes of full steps", f"{ratio:.2f}", "below 1",
+             "16 examples, at most 50 steps")]  # fmt: skip
+    bench = Bench(path, device, "ltrc", n=N_FEW, n_steps=50)
+    steps: list[tuple[int, float]] = []
+    began = time.process_time()
+    bench.craft(bench.session.batch_size, steps)
+    total = time.process_time() - began
+    # Batches that are never short of examples cost what the fullest half of these steps cost an example.
+    full = max(size for size, _ in steps) / 2
+    each = statistics.median(seconds / size for size, seconds in steps if size >= full)
+    replaced = total - sum(seconds for _, seconds in steps) + each * sum(size for size, _ in steps)
+    rows.append(("ltrc, cifar10_base: the same if new candidates replaced the settled at once / as it is",
+                 f"{replaced / total:.2f}", "", f"{N_FEW} examples, {len(steps)} steps, computed"))  # fmt: skip
+    print(rows, flush=True)
     return rows
 
 
