@@ -184,7 +184,7 @@ def many_bed(name: str, arms: Sequence[Arm]) -> Bed:
     """Return the bed of one ImageNet base."""
     references = {other: imagenet.build(other) for other in imagenet.NAMES if other != name}
     images = comparison.imagenet_bed().images.numpy()
-    return Bed(name, imagenet.build(name), references, arms, 40, images, None, None, 0.5, N_MANY)
+    return Bed(name, imagenet.build(name), references, arms, 40, images, None, None, comparison.LEAST_AGREEMENT, N_MANY)
 
 
 def steal(bed: Bed) -> Iterator[tuple[str, Path]]:
