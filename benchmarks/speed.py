@@ -24,7 +24,7 @@ import numpy as np
 import onnxruntime
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE.parent), str(HERE.parent / "models")]
@@ -105,7 +105,7 @@ def compare(calls: dict[str, Callable[[], object]], repeats: int = REPEATS) -> d
     return {name: statistics.median(values) for name, values in seconds.items()}
 
 
-def bare_pass(score: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor, y: torch.Tensor, size: int) -> None:
+def bare_pass(score: Callable[[Tensor], Tensor], x: Tensor, y: Tensor, size: int) -> None:
     """Compute input gradients and nothing else, ``size`` examples at once."""
     for part, goal in zip(x.split(size), y.split(size), strict=True):
         point = part.detach().requires_grad_(True)
@@ -144,11 +144,11 @@ class Bench:
 
         gradient = self.source.gradient(self.context, gives_probabilities=False)
 
-        def timed(*of: Any) -> tuple[torch.Tensor, torch.Tensor]:
+        def timed(x: Tensor, y: Tensor, noise: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
             began = time.process_time()
-            found = gradient(*of)
+            found = gradient(x, y, noise, generator)
             if steps is not None:
-                steps.append((len(of[0]), time.process_time() - began))
+                steps.append((len(x), time.process_time() - began))
             return found
 
         size = batch_size or self.n

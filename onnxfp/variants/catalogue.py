@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 import onnx
 
 from onnxfp.errors import ModelError
-from onnxfp.variants import channels, laundering, precision, pruning, quantisation, queries
+from onnxfp.variants import channels, laundering, precision, pruning, quantisation, queries, student
 from onnxfp.variants.material import Material
 from onnxfp.variants.queries import Images
 
@@ -210,6 +210,12 @@ def _trained() -> list[Variant]:
         family = "re-training, last layer new, all layers"
         return Variant(f"rtal-{epochs:g}", family, epochs, suite, make, needs_labels=True)
 
+    def elsewhere(name: str, family: str, epochs: float, suite: Suite, how: dict[str, object]) -> Variant:
+        def make(material: Material) -> onnx.ModelProto:
+            return _train(material, how, student.plain_network(material))
+
+        return Variant(name, family, epochs, suite, make, needs_labels=True)
+
     found: list[Variant] = []
     for suite, epochs in ((SUITES[1], 2.0), (SUITES[2], 10.0)):
         found += [
@@ -227,11 +233,15 @@ def _trained() -> list[Variant]:
         for suite, epochs in ((SUITES[1], 1.0), (SUITES[2], 5.0))
     ]
     for suite, epochs in ((SUITES[1], 10.0), (SUITES[2], 60.0)):
-        anew = {"redone": "all", "epochs": epochs, "learning_rate": 0.05}
-        found += [
-            trained(f"distil-{epochs:g}", "distillation, soft labels", epochs, suite, teacher="soft labels", **anew),
-            trained(f"extract-{epochs:g}", "extraction, hard labels", epochs, suite, teacher="hard labels", **anew),
-        ]
+        for prefix, family, teacher in (
+            ("distil", "distillation, soft labels", "soft labels"),
+            ("extract", "extraction, hard labels", "hard labels"),
+        ):
+            anew = {"redone": "all", "epochs": epochs, "learning_rate": 0.05, "teacher": teacher}
+            found += [
+                trained(f"{prefix}-{epochs:g}", family, epochs, suite, **anew),
+                elsewhere(f"{prefix}-other-{epochs:g}", f"{family}, another architecture", epochs, suite, anew),
+            ]
     return found
 
 

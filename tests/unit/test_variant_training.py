@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import onnx
@@ -17,6 +19,7 @@ from onnxfp.errors import ModelError, ParameterError
 from onnxfp.types import InputSpec, OutputSpec
 from onnxfp.variants.material import Material
 from onnxfp.variants.pruning import prune_globally
+from onnxfp.variants.student import plain_network
 from onnxfp.variants.training import Training, train_copy
 from onnxfp.variants.weights import find_weights
 
@@ -109,6 +112,53 @@ def test_a_student_that_begins_anew_learns_to_agree_with_the_base(material: Mate
         correlation = np.corrcoef(weight.values.ravel(), weights[weight.name].ravel())[0, 1]
         # Hundreds of weights: five standard deviations of the correlation of independent ones.
         assert abs(correlation) < 5 / np.sqrt(weight.values.size)
+
+
+@pytest.mark.parametrize("layout", ["NCHW", "NHWC", "OTHER"])
+def test_a_student_of_another_architecture_learns_to_agree_with_the_base(material: Material, layout: str) -> None:
+    base = scores(material.model, material.inputs)
+    shapes = {"NCHW": (3, 8, 8), "NHWC": (8, 8, 3), "OTHER": (192,)}
+    moved = {"NCHW": (0, 1, 2, 3), "NHWC": (0, 2, 3, 1), "OTHER": (0, 1, 2, 3)}
+    inputs = np.ascontiguousarray(material.inputs.transpose(moved[layout])).reshape(256, *shapes[layout])
+    spec = InputSpec("image", shapes[layout], "float32", layout, None)  # type: ignore[arg-type]
+    # Its own answers stand in for a base that takes this layout: what is learned is the material's labels.
+    other = replace(material, input=spec, inputs=inputs, labels=base.argmax(1))
+    student = train_copy(other, Training(redone="all", epochs=20, learning_rate=0.02), plain_network(other))
+    onnx.checker.check_model(student, full_check=True)
+    assert [value.name for value in student.graph.output] == ["logits"]
+    found = scores(student, inputs)
+    assert found.shape == base.shape
+    commonest = np.bincount(base.argmax(1)).max() / len(base)
+    assert (found.argmax(1) == base.argmax(1)).mean() > commonest + 0.1
+    own, new = (Counter(node.op_type for node in model.graph.node) for model in (material.model, student))
+    assert own != new
+
+
+def test_a_student_gives_probabilities_where_the_base_does(material: Material) -> None:
+    student = plain_network(replace(material, gives_probabilities=True))
+    assert np.allclose(scores(student, material.inputs[:4]).sum(1), 1.0)
+
+
+def test_a_large_image_is_halved_before_it_is_convolved(material: Material) -> None:
+    spec = InputSpec("image", (3, 224, 160), "float32", "NCHW", None)
+    student = plain_network(replace(material, input=spec))
+    onnx.checker.check_model(student, full_check=True)
+    assert scores(student, np.zeros((2, 3, 224, 160), np.float32)).shape == (2, 5)
+    small = plain_network(material)
+    assert len(find_weights(student)) == len(find_weights(small)) + 3
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"fixed": {"temperature": np.float32(1)}},
+        {"output": OutputSpec("logit", "logit", 2)},
+        {"output": OutputSpec("labels", "labels", None)},
+    ],
+)
+def test_a_base_that_is_asked_otherwise_has_no_student(material: Material, change: dict[str, Any]) -> None:
+    with pytest.raises(ModelError, match="another architecture"):
+        plain_network(replace(material, **change))
 
 
 def test_adversarial_training_resists_what_the_base_does_not(material: Material) -> None:
