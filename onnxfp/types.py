@@ -17,6 +17,9 @@ Labels = NDArray[np.int64]
 Levels = NDArray[np.uint8] | NDArray[np.uint16]
 """``(n, *shape)`` grid levels, C order: what a bundle stores. See :class:`InputGrid`."""
 
+Ranks = NDArray[np.int64]
+"""``(n,)`` int64 ranks of the recorded labels among the scores, from 1 (the largest) to the number of classes."""
+
 ModelInput = NDArray[np.float32]
 """``(n, *shape)`` float32, C order, in the units that the model's input takes."""
 

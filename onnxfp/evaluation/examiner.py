@@ -23,9 +23,10 @@ from onnxfp.errors import ModelFormatError, OnnxfpError
 from onnxfp.evaluation.data import Data
 from onnxfp.evaluation.observation import Observation, Task
 from onnxfp.evaluation.scenes import synthesise
+from onnxfp.evidence.graded import count_within, rank_labels
 from onnxfp.evidence.statistics import count_matches, match_rate
 from onnxfp.suspects.onnx_suspect import OnnxSuspect
-from onnxfp.types import Labels, Levels, Scores
+from onnxfp.types import Labels, Levels
 from onnxfp.variants.catalogue import Query, Suite, list_queries, list_variants
 from onnxfp.variants.material import N_CALIBRATION, Material
 
@@ -130,11 +131,12 @@ class Examiner:
         answers = suspect.answer(self._changed(self._fingerprint.levels, query))
         measured = self._levels[self._split.measured]
         useful = suspect.answer(self._changed(measured, query)).labels
+        ranks = rank_labels(recorded, answers.scores)
         return Observation(
             digest=session.model.digest,
             n_matches=count_matches(recorded, answers.labels),
             n_answered=int((answers.labels >= 0).sum()),
-            n_top5=count_top(recorded, answers.scores),
+            n_top5=-1 if ranks is None or self._spec.n_classes <= _TOP else count_within(ranks, _TOP),
             usefulness=match_rate(self._truth, useful),
         )
 
@@ -189,16 +191,3 @@ class Examiner:
             fixed=self._base.fixed,
             gives_probabilities=self._base.gives_probabilities(inputs[:32]),
         )
-
-
-def count_top(recorded: Labels, scores: Scores | None) -> int:
-    """Return how many recorded labels are among the five largest scores; -1 where there are no more than five.
-
-    Args:
-        recorded: ``(n,)`` int64 labels.
-        scores: ``(n, n_classes)`` scores, or ``None``; a label whose score is not finite is not among them.
-    """
-    if scores is None or scores.shape[1] <= _TOP:
-        return -1
-    own = np.take_along_axis(scores, recorded[:, None], axis=1)
-    return int(((scores > own).sum(axis=1) < _TOP)[np.isfinite(own[:, 0])].sum())

@@ -33,7 +33,8 @@ class Observation:
         digest: ``sha256:<hex>`` of the model that was asked; empty after an error.
         n_matches: Examples to which it gave the recorded label.
         n_answered: Examples that it answered at all.
-        n_top5: Examples whose recorded label is among its five largest scores; -1 where it gives none.
+        n_top5: Examples whose recorded label is within the top 5 of its scores; -1 where it gives none, or has no more
+            than five classes.
         usefulness: Accuracy, or agreement with the base, in [0, 1].
         error: Empty, or what went wrong.
         seconds: Time it took.

@@ -69,8 +69,8 @@ class Outcome:
         p_value: Probability that an unassociated model matches at least as often, under the null. For a reference, the
             null is that of all the others.
         verdict: As ``verify`` would give it with the same references; for a reference, with all the others.
-        top5_match_rate: Share of the examples whose recorded label is among the five largest scores; ``None`` where the
-            model gives labels only.
+        top5_match_rate: Share of the examples whose recorded label is within the top 5 of the scores, ties counting
+            against it; ``None`` where the model gives labels only, or has no more than five classes.
         usefulness: Accuracy or agreement, see :class:`Usefulness`, in [0, 1].
     """
 
