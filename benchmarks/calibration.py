@@ -277,8 +277,7 @@ def main() -> None:
     measured = []
     for regime in regimes:
         for kind in get_args(Kind):
-            counts = prior.measure(regime, kind, regime.spectra[0])[0].astype(float)
-            counts[np.arange(len(counts)), np.arange(len(counts))] = np.nan
+            counts = prior.count_of_others(prior.measure(regime, kind, regime.spectra[0]).n_matches)
             measured.append(Measured(regime, kind, counts))
     pools, largest = simulate(arguments.pools)
     bounded = find_prior(KIND, "white", 16 / 255, 10)

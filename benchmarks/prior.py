@@ -5,7 +5,8 @@
 Every model in turn is the base of a fingerprint with the default recipe of each kind, and of each with other seeds, and
 all others are asked. Few classes: siblings (see at_hand.py) as bases, siblings and other architectures as suspects,
 since a new unassociated model may be of either sort. Many classes: four ImageNet models (see imagenet.py; hours on two
-cores). All counts go into benchmarks/PRIOR.md, those that the prior takes into onnxfp/evidence/priors.json.
+cores). All counts of matches go into benchmarks/PRIOR.md, those that the prior takes into onnxfp/evidence/priors.json,
+and with them how often the recorded label is within the top k of the scores.
 Fingerprints are kept in .cache/prior, so that an interrupted run goes on where it stopped.
 
 The prior takes *one* count a model: its worst over all bases. Counts of one model against several bases are no
@@ -29,10 +30,13 @@ import imagenet
 import numpy as np
 import onnxruntime
 import torch
-from at_hand import CACHE, HERE, count, fingerprint_of, others, session, siblings
+from at_hand import CACHE, HERE, fingerprint_of, others, session, siblings
+from numpy.typing import NDArray
 
 import onnxfp
 from onnxfp.bundle.fingerprint import Fingerprint
+from onnxfp.evidence.graded import LADDER, count_within, rank_labels
+from onnxfp.evidence.statistics import count_matches
 from onnxfp.examples.defaults import FEW_CLASSES, Choices
 from onnxfp.types import Kind, Spectrum
 
@@ -46,7 +50,8 @@ Written by `make benchmark-prior` (onnxfp {onnxfp}, torch {torch}, onnxruntime {
 
 Each row is a base with a fingerprint of the default recipe of its kind, but for the seeds; each column an unassociated
 model that was asked. *Worst* is the column's largest count: what `onnxfp/evidence/priors.json` holds of that model, one
-count a model (why: benchmarks/prior.py).
+count a model (why: benchmarks/prior.py). *Top k* is the largest count of recorded labels within the top k of the
+model's scores, for graded evidence.
 
 """
 
@@ -104,28 +109,61 @@ def many_classes(n_bases: int | None = None) -> Regime:
     return Regime("many", title, f"{n_models} ImageNet models", FEW_CLASSES + 1, None, 40, bases, asked, ("coarse",))
 
 
-def measure(regime: Regime, kind: Kind, spectrum: Spectrum) -> tuple[np.ndarray, Fingerprint]:
-    """Return ``(bases, suspects)`` match counts, and one of the fingerprints."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Counted:
+    """How the models of a regime answered the fingerprints of one recipe.
+
+    Attributes:
+        n_matches: ``(bases, suspects)`` counts of matches.
+        n_within: ``(bases, suspects)`` counts of recorded labels within the top k, by k.
+        fingerprint: One of the fingerprints.
+    """
+
+    n_matches: NDArray[np.int64]
+    n_within: dict[int, NDArray[np.int64]]
+    fingerprint: Fingerprint
+
+
+def measure(regime: Regime, kind: Kind, spectrum: Spectrum) -> Counted:
+    """Ask every model of a regime the fingerprint of every base."""
     sessions = {name: session(path) for name, path in (regime.bases | regime.suspects).items()}
-    counts = np.zeros((len(regime.bases), len(sessions)), np.int64)
+    shape = len(regime.bases), len(sessions)
+    n_matches, n_within = np.zeros(shape, np.int64), {k: np.zeros(shape, np.int64) for k in LADDER}
     for row, (name, path) in enumerate(regime.bases.items()):
         beside = CACHE / "prior" / f"{regime.name}-{kind}-{spectrum}-{name}.fp.npz"
         fingerprint = fingerprint_of(path, beside, regime.n_examples, Choices(kind, spectrum))
-        counts[row] = [count(asked, fingerprint.model_input(), fingerprint.labels) for asked in sessions.values()]
-        print(regime.name, kind, spectrum, name, *counts[row], file=sys.stderr, flush=True)
-    return counts, fingerprint
+        for column, asked in enumerate(sessions.values()):
+            answers = asked.answer(fingerprint.model_input())
+            ranks = rank_labels(fingerprint.labels, answers.scores)
+            assert ranks is not None  # noqa: S101 - all of them give scores
+            n_matches[row, column] = count_matches(fingerprint.labels, answers.labels)
+            for k, counts in n_within.items():
+                counts[row, column] = count_within(ranks, k)
+        print(regime.name, kind, spectrum, name, *n_matches[row], file=sys.stderr, flush=True)
+    n_classes = fingerprint.manifest.base.n_classes
+    return Counted(n_matches, {k: counts for k, counts in n_within.items() if k < n_classes}, fingerprint)
 
 
-def report(regime: Regime, kind: Kind, counts: np.ndarray, fingerprint: Fingerprint) -> tuple[str, dict[str, Any]]:
+def count_of_others(counts: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return ``(bases, suspects)`` counts, NaN where a model is its own base."""
+    others = counts.astype(float)
+    np.fill_diagonal(others, np.nan)
+    return others
+
+
+def find_worst(counts: NDArray[np.int64]) -> list[int | None]:
+    """Return each suspect's largest count over all bases; ``None`` for one that is the only base."""
+    columns = count_of_others(counts).T
+    return [None if np.isnan(column).all() else int(np.nanmax(column)) for column in columns]
+
+
+def report(regime: Regime, kind: Kind, counted: Counted) -> tuple[str, dict[str, Any]]:
     """Return a section of PRIOR.md and an entry of priors.json."""
-    n_bases = len(regime.bases)
-    of_others = counts.astype(float)
-    of_others[np.arange(n_bases), np.arange(n_bases)] = np.nan
-    # A model that is the only base was never asked as another.
-    was_asked = ~np.isnan(of_others).all(axis=0)
-    worst = [int(column.max()) for column in np.nan_to_num(of_others, nan=-1).T]
-    n_matches = [count for count, counts in zip(worst, was_asked, strict=True) if counts]
-    recipe = fingerprint.manifest.recipe
+    of_others, worst = count_of_others(counted.n_matches), find_worst(counted.n_matches)
+    n_matches = [count for count in worst if count is not None]
+    worst_within = {k: find_worst(counts) for k, counts in counted.n_within.items()}
+    manifest = counted.fingerprint.manifest
+    recipe = manifest.recipe
     names = [*regime.bases, *regime.suspects]
     lines = [
         f"### {kind}, {recipe.spectrum} seeds, epsilon {recipe.epsilon_levels}/255, {regime.n_examples} examples",
@@ -137,16 +175,20 @@ def report(regime: Regime, kind: Kind, counts: np.ndarray, fingerprint: Fingerpr
     ]
     for name, row in zip(regime.bases, of_others, strict=True):
         lines.append(f"| {name} | " + " | ".join("" if np.isnan(c) else f"{c:.0f}" for c in row) + " |")
-    lines += ["| **worst** | " + " | ".join(f"**{c}**" if c >= 0 else "" for c in worst) + " |", "", ""]
+    lines.append("| **worst** | " + " | ".join("" if c is None else f"**{c}**" for c in worst) + " |")
+    for k, counts in worst_within.items():
+        lines.append(f"| top {k} | " + " | ".join("" if c is None else str(c) for c in counts) + " |")
+    lines += ["", ""]
     entry = {
         "kind": kind,
         "spectrum": recipe.spectrum,
-        "most_epsilon": fingerprint.manifest.epsilon_share,
-        "n_classes": fingerprint.manifest.base.n_classes,
+        "most_epsilon": manifest.epsilon_share,
+        "n_classes": manifest.base.n_classes,
         "least_classes": regime.least_classes,
         "most_classes": regime.most_classes,
         "source": f"{regime.models}, each at its worst (benchmarks/PRIOR.md)",
         "n_matches": n_matches,
+        "n_within": {str(k): [c for c in counts if c is not None] for k, counts in worst_within.items()},
         "n_examples": regime.n_examples,
     }
     return "\n".join(lines), entry
@@ -181,7 +223,7 @@ def write_up(regime: Regime, kinds: Sequence[Kind]) -> tuple[str, list[dict[str,
     """Measure, and return the part of PRIOR.md and the entries of priors.json."""
     text, priors = f"## {regime.title[0].upper()}{regime.title[1:]}.\n\n", []
     for spectrum, kind in product(regime.spectra, kinds):
-        section, entry = report(regime, kind, *measure(regime, kind, spectrum))
+        section, entry = report(regime, kind, measure(regime, kind, spectrum))
         text += section
         priors.append(entry)
     return text, priors

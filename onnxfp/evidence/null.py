@@ -16,6 +16,9 @@ The owner chooses the owner's pool, and could fill it with models that obviously
 and never lower it. The verifier's pool may replace the prior, but not the last: an accuser who knows its models crafts
 examples that they do not match and others do. Beyond the measured epsilon that reached every model, and no reference
 helps. How counts predict is in :mod:`onnxfp.evidence.predictive`.
+
+The same holds of recorded labels within the top ``k`` of the scores (:mod:`onnxfp.evidence.graded`), with chance
+``k / n_classes`` and counts of their own; matches are ``k = 1``. No attack was measured for larger ``k``.
 """
 
 from __future__ import annotations
@@ -74,8 +77,8 @@ class Prior:
     Attributes:
         counts: ``(matches, asked)`` of each unassociated model that was measured; empty where none was.
         source: The measurement in words.
-        reach: Match rate in [0, 1] that a false accuser may reach on a model never seen; ``None`` where no attack was
-            measured.
+        reach: Match rate in [0, 1] that a false accuser may reach on a model never seen, 1 within the top ``k > 1``;
+            ``None`` where no attack was measured.
     """
 
     counts: tuple[tuple[int, int], ...]
@@ -135,7 +138,7 @@ class Null:
         return NullRate(prediction.rate, int((prediction.tail > 1 / _ONE_IN).sum() - 1) / last, source)
 
 
-def find_prior(kind: Kind, spectrum: Spectrum, epsilon: float, n_classes: int) -> Prior:
+def find_prior(kind: Kind, spectrum: Spectrum, epsilon: float, n_classes: int, k: int = 1) -> Prior:
     """Return the prior for a recipe and a number of classes.
 
     Transfer grows with epsilon and with the seeds' low frequencies, and both are the owner's choice: an accuser could
@@ -143,32 +146,50 @@ def find_prior(kind: Kind, spectrum: Spectrum, epsilon: float, n_classes: int) -
     epsilon that it was made with; beyond, nothing is known, and an unassociated model may match everything.
 
     A model that was not led astray still gives one label in ``n_classes`` by luck. With very few classes the counts are
-    raised by what luck adds; from five on, that is no more than what each model's worst base adds already.
+    raised by what luck adds; from five on, that is no more than what each model's worst base adds already. Within the
+    top ``k > 1`` luck is larger: counts are raised wherever there are fewer classes than were measured.
+
+    Attacks were measured for ``k = 1`` alone. For larger ``k`` a false accuser is taken to reach everything, so that no
+    count is a MATCH.
 
     Args:
         kind: Kind of the examples.
         spectrum: Spectrum of the seeds.
         epsilon: Largest distance from a seed, as a share of the input's range.
         n_classes: Number of classes.
+        k: Number of largest scores within which a recorded label counts as a match; 1 for labels.
     """
     reach = _find_reach(spectrum, epsilon, n_classes)
+    if k > 1 and reach is not None:
+        reach = 1.0
     for entry in _entries("priors"):
         if entry["kind"] == kind and _speaks_for(entry, spectrum, epsilon, n_classes):
-            n, luck = entry["n_examples"], _Luck(entry["n_classes"], n_classes)
-            counts = tuple((ceil(n * luck.add(matches / n) - 1e-9), n) for matches in entry["n_matches"])
-            return Prior(counts, entry["source"], reach)
-    source = f"unassociated models were never measured at epsilon {epsilon:.3g} with {spectrum} seeds of kind {kind}"
-    return Prior((), source, reach)
+            n, luck = entry["n_examples"], _Luck(entry["n_classes"], n_classes, k)
+            measured = entry["n_matches"] if k == 1 else entry["n_within"].get(str(k), [])
+            if measured:
+                counts = tuple((ceil(n * luck.add(matches / n) - 1e-9), n) for matches in measured)
+                return Prior(counts, entry["source"], reach)
+    where = f"{'' if k == 1 else f'within the top {k} '}at epsilon {epsilon:.3g} with {spectrum} seeds of kind {kind}"
+    return Prior((), f"unassociated models were never measured {where}", reach)
 
 
-def prior_of(manifest: Manifest) -> Prior:
-    """Return the prior for a bundle, by what its seeds and its ball really are."""
-    return find_prior(manifest.recipe.kind, manifest.spectrum, manifest.epsilon_share, manifest.base.n_classes)
+def prior_of(manifest: Manifest, k: int = 1) -> Prior:
+    """Return the prior for a bundle, by what its seeds and its ball really are; ``k`` as in :func:`find_prior`."""
+    return find_prior(manifest.recipe.kind, manifest.spectrum, manifest.epsilon_share, manifest.base.n_classes, k)
 
 
 def owner_counts(manifest: Manifest) -> tuple[ReferenceCount, ...]:
     """Return the owner's pool, as the bundle records it."""
     return tuple(ReferenceCount(r.digest, r.n_matches, manifest.n_examples) for r in manifest.references)
+
+
+def take_place_of(prior: Prior, verifier: Sequence[ReferenceCount]) -> bool:
+    """Return whether the verifier's pool takes the place of the prior's counts.
+
+    It does from :data:`ENOUGH_REFERENCES` references on, unless nobody measured what an accuser who avoids them
+    reaches.
+    """
+    return len(verifier) >= ENOUGH_REFERENCES and prior.reach is not None
 
 
 def estimate_null(
@@ -178,24 +199,28 @@ def estimate_null(
     *,
     n_classes: int,
     n_candidates: int,
+    k: int = 1,
 ) -> Null:
     """Return the distribution of match counts of an unassociated model.
 
     Args:
         owner: The owner's pool, as the bundle records it.
         verifier: The verifier's pool, measured just now.
-        prior: Its counts fall away when the verifier brings at least :data:`ENOUGH_REFERENCES` references, unless
-            nobody measured what an accuser who avoids them reaches.
+        prior: Its counts fall away where :func:`take_place_of` says so.
         n_classes: Number of classes K, at least 2.
         n_candidates: Number m of candidates from which the owner selected; counts are out of all of them.
+        k: Number of largest scores within which a recorded label counts as a match, in ``[1, K)``, for pools and prior
+            alike; 1 for labels.
 
     Raises:
-        ParameterError: Fewer than two classes.
+        ParameterError: Fewer than two classes, or ``k`` is out of range.
     """
     if n_classes < 2:
         raise ParameterError(f"a classifier has at least 2 classes; found {n_classes}")
-    chance = Prediction(binomial_tails(n_candidates, 1.0 / n_classes), 1.0 / n_classes)
-    candidates = [(chance, f"chance, 1 of {n_classes} classes")]
+    if not 1 <= k < n_classes:
+        raise ParameterError(f"the top k of {n_classes} classes has 1 <= k < {n_classes}; found {k}")
+    chance = Prediction(binomial_tails(n_candidates, k / n_classes), k / n_classes)
+    candidates = [(chance, f"chance, {k} of {n_classes} classes")]
 
     def compete(*pools: Prior) -> None:
         if all(pool.counts for pool in pools):
@@ -207,7 +232,7 @@ def estimate_null(
             candidates.append((Prediction(np.ones(n_candidates + 1), 1.0), unknown.source))
 
     own = Prior(tuple((r.n_matches, r.n_examples) for r in verifier), f"your {_references(len(verifier))}")
-    if len(verifier) >= ENOUGH_REFERENCES and prior.reach is not None:
+    if take_place_of(prior, verifier):
         basis: tuple[Prior, ...] = (own,)
     else:
         compete(prior)
@@ -246,17 +271,19 @@ def _speaks_for(entry: dict[str, Any], spectrum: Spectrum, epsilon: float, n_cla
 
 @dataclass(frozen=True, slots=True)
 class _Luck:
-    """Carries a match rate measured with ``measured`` classes over to ``n_classes``."""
+    """Carries a rate within the top ``k``, measured with ``measured`` classes, over to ``n_classes``."""
 
     measured: int
     n_classes: int
+    k: int = 1
 
     def add(self, rate: float) -> float:
-        if self.n_classes >= _LUCK_MATTERS_BELOW:
+        if self.n_classes >= (_LUCK_MATTERS_BELOW if self.k == 1 else self.measured):
             return rate
         # The share that followed the examples; the others give the recorded label by luck.
-        followed = max(0.0, (rate - 1 / self.measured) / (1 - 1 / self.measured))
-        return followed + (1 - followed) / self.n_classes
+        chance = self.k / self.measured
+        followed = max(0.0, (rate - chance) / (1 - chance))
+        return followed + (1 - followed) * self.k / self.n_classes
 
 
 @cache

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
 
 from onnxfp.errors import ParameterError
 from onnxfp.evidence import null as module
+from onnxfp.evidence.graded import LADDER
 from onnxfp.evidence.null import (
     ENOUGH_REFERENCES,
     Null,
@@ -92,6 +94,21 @@ def test_two_classes_at_least() -> None:
         estimate([], [], 1)
 
 
+@pytest.mark.parametrize(("n_classes", "k"), [(10, 0), (10, 10), (4, 5)])
+def test_the_top_k_holds_one_class_at_least_and_never_all(n_classes: int, k: int) -> None:
+    with pytest.raises(ParameterError, match="1 <= k <"):
+        estimate_null([], [], PRIOR, n_classes=n_classes, n_candidates=100, k=k)
+
+
+def test_chance_is_k_of_the_classes() -> None:
+    harmless = Prior(((0, 100),) * 40, "harmless", 1.0)
+    null = estimate_null([], [], harmless, n_classes=40, n_candidates=100, k=10)
+    assert (null.tail >= binomial_tails(100, 0.25)).all()
+    assert (null.tail[10:40] == binomial_tails(100, 0.25)[10:40]).all()
+    assert null.summarise(30).source == "chance, 10 of 40 classes"
+    assert (null.tail[10:40] > estimate([], [], 40, harmless).tail[10:40]).all()
+
+
 @pytest.mark.parametrize("kind", ["c", "rc", "ltrc"])
 @pytest.mark.parametrize("n_classes", [3, 5, 10, 100, 101, 1000, 100_000])
 def test_the_defaults_can_convict_from_three_classes_on(kind: Kind, n_classes: int) -> None:
@@ -111,6 +128,33 @@ def test_luck_is_added_where_there_are_very_few_classes() -> None:
         followed = (measured[0] / measured[1] - 0.1) / 0.9
         assert carried[0] / carried[1] == pytest.approx(followed + (1 - followed) / 2, abs=0.0101)
     assert all(t < f < w for (t, _), (f, _), (w, _) in zip(ten.counts, four.counts, two.counts, strict=True))
+
+
+def test_luck_within_the_top_k_is_added_below_the_classes_that_were_measured() -> None:
+    ten, twenty, seven, six = (find_prior("ltrc", "white", 16 / 255, n, 5) for n in (10, 20, 7, 6))
+    # Above, chance is smaller than it was measured with, and the counts are kept.
+    assert ten.counts == twenty.counts
+    for measured, carried in zip(ten.counts, seven.counts, strict=True):
+        followed = (measured[0] / measured[1] - 0.5) / 0.5
+        assert carried[0] / carried[1] == pytest.approx(followed + (1 - followed) * 5 / 7, abs=0.0101)
+    assert all(t < s < x for (t, _), (s, _), (x, _) in zip(ten.counts, seven.counts, six.counts, strict=True))
+
+
+def test_no_count_within_the_top_k_is_a_match() -> None:
+    for n_classes, k, verifier in ((10, 5, pool(*[0] * ENOUGH_REFERENCES)), (1000, 5, []), (1000, 100, [])):
+        prior = find_prior("ltrc", "coarse", 16 / 255, n_classes, k)
+        null = estimate_null([], verifier, prior, n_classes=n_classes, n_candidates=400, k=k)
+        assert null.p_value(400) < 1e-6
+        assert null.least_matches(0.5) is None
+
+
+def test_a_prior_that_was_not_measured_for_k_says_so() -> None:
+    prior = find_prior("ltrc", "coarse", 16 / 255, 50, 10)
+    assert prior.counts == ()
+    assert "never measured within the top 10 at epsilon" in prior.source
+    # What was never attacked is not cleared by references.
+    assert prior.reach == 1.0
+    assert find_prior("ltrc", "pink", 16 / 255, 1000, 10).reach is None
 
 
 @pytest.mark.parametrize("n_classes", [2, 10])
@@ -169,5 +213,10 @@ def test_the_priors_are_counts_of_a_measurement() -> None:
     for entry in module._entries("priors"):
         assert len(entry["n_matches"]) >= 3
         assert all(0 <= matches <= entry["n_examples"] for matches in entry["n_matches"])
+        steps = [k for k in LADDER if k < entry["n_classes"]]
+        assert [int(k) for k in entry["n_within"]] == steps
+        # A wider k holds what a narrower one does, and the label itself, but for ties.
+        for narrow, wide in pairwise([entry["n_matches"], *entry["n_within"].values()]):
+            assert all(n <= w <= entry["n_examples"] for n, w in zip(narrow, wide, strict=True))
         assert "benchmarks/PRIOR.md" in entry["source"]
         assert entry["least_classes"] <= entry["n_classes"] <= (entry["most_classes"] or entry["n_classes"])
