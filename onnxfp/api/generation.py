@@ -172,8 +172,8 @@ def generate(
         n_examples=n_examples,
         n_candidates=crafted.n_candidates,
         references=tuple(
-            ReferenceResult(r.digest, r.n_matches)
-            for r in measure_pool(pool, crafted.levels, crafted.labels, base, grid)
+            ReferenceResult(measured.count.digest, measured.count.n_matches)
+            for measured in measure_pool(pool, crafted.levels, crafted.labels, base, grid)
         ),
         copy_parity=None
         if parity is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 from onnxfp.base.isolation import Limits
@@ -11,15 +12,29 @@ from onnxfp.base.runtime import Provider
 from onnxfp.base.session import ModelSession
 from onnxfp.bundle.manifest import BaseModel
 from onnxfp.errors import FileError, ParameterError
+from onnxfp.evidence.graded import rank_labels
 from onnxfp.evidence.null import ReferenceCount
 from onnxfp.evidence.statistics import count_matches
 from onnxfp.suspects.onnx_suspect import OnnxSuspect
-from onnxfp.types import InputGrid, Labels, Levels
+from onnxfp.types import InputGrid, Labels, Levels, Ranks
 
 Models = Iterable[str | Path]
 
 DEFAULT_LIMITS = Limits()
 """Models come from strangers: unless told otherwise, each is open in a process of its own, with these limits."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MeasuredReference:
+    """How one reference answered the examples.
+
+    Attributes:
+        count: Its matches.
+        ranks: ``(n,)`` ranks that it gives the recorded labels, or ``None`` where it gives labels only.
+    """
+
+    count: ReferenceCount
+    ranks: Ranks | None
 
 
 def model_files(models: Models) -> list[OnnxFile]:
@@ -69,7 +84,7 @@ def open_pool(models: Models, base: BaseModel, provider: Provider, limits: Limit
 
 def measure_pool(
     pool: list[ModelSession], levels: Levels, labels: Labels, base: BaseModel, grid: InputGrid
-) -> Iterable[ReferenceCount]:
+) -> Iterable[MeasuredReference]:
     """Yield how each reference answers the examples.
 
     Args:
@@ -85,4 +100,5 @@ def measure_pool(
     """
     for session in pool:
         answers = OnnxSuspect(session, base.input, grid).answer(levels)
-        yield ReferenceCount(session.model.digest, count_matches(labels, answers.labels), len(labels))
+        count = ReferenceCount(session.model.digest, count_matches(labels, answers.labels), len(labels))
+        yield MeasuredReference(count, rank_labels(labels, answers.scores))

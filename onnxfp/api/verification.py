@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from onnxfp.api.references import DEFAULT_LIMITS, Models, measure_pool, open_pool
@@ -22,6 +23,7 @@ from onnxfp.bundle.signing import check_pinned
 from onnxfp.bundle.trust_store import find_public_key, name_of
 from onnxfp.evidence.attestation import ATTESTATION, Attestation, read_attestation, sign_report
 from onnxfp.evidence.checks import describe_checks, describe_untested
+from onnxfp.evidence.graded import measure_grades, rank_labels
 from onnxfp.evidence.null import estimate_null, owner_counts, prior_of
 from onnxfp.evidence.report import BundleRecord, Report, Signer, SuspectRecord
 from onnxfp.evidence.statistics import clopper_pearson, count_matches
@@ -129,9 +131,12 @@ def verify(
     )
     owner = owner_counts(manifest)
     pool = open_pool(references, base, provider, limits)
-    own = tuple(measure_pool(pool, fingerprint.levels, fingerprint.labels, base, manifest.grid))
+    measured = list(measure_pool(pool, fingerprint.levels, fingerprint.labels, base, manifest.grid))
+    own = tuple(reference.count for reference in measured)
     prior = prior_of(manifest)
     null = estimate_null(owner, own, prior, n_classes=base.n_classes, n_candidates=manifest.n_candidates)
+    ranks = rank_labels(fingerprint.labels, answers.scores)
+    ranked = {reference.count.digest: reference.ranks for reference in measured if reference.ranks is not None}
     rates = [reference.rate for reference in (*owner, *own)]
     match_rate = counts.n_matches / counts.n_asked
     transferability = sum(rates) / len(rates) if rates else None
@@ -152,6 +157,8 @@ def verify(
         null=null.summarise(counts.n_matches),
         policy=policy,
         decision=decide(counts, null, len(own), policy),
+        graded=() if ranks is None else measure_grades(ranks, ranked, manifest),
+        median_rank=None if ranks is None else float(np.median(ranks)),
         commitment=committed,
         timestamp=stamped,
         checks=describe_checks(checked, is_pinned=public_key is not None, commitment=committed, timestamp=stamped),

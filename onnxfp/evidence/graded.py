@@ -1,14 +1,63 @@
-"""How near the suspect's scores come to the recorded labels, where it gives scores."""
+"""Graded evidence: how near the suspect's scores come to the recorded labels, where it gives scores.
+
+A copy that was changed until its labels no longer match may still score the recorded ones high. For a few ``k`` the
+examples are counted whose recorded label is within the top ``k``, and judged as matches are
+(:func:`onnxfp.evidence.null.estimate_null`): over all candidates, by the largest tail of chance, of the prior and of
+the verifier's references. The owner's pool takes no part, since the signed manifest holds its label matches alone; nor
+does a reference that returns labels only, for it has no ranks. References are ranked by the same rule as the suspect,
+ties included: only so is an unassociated suspect one more like them.
+
+Graded evidence has no part in the verdict. What a false accuser reaches within the top ``k`` was never
+attacked, so it protects nobody against a hostile accuser; it tells an auditor whether an INCONCLUSIVE suspect leans
+towards the base.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import isclose
+
 import numpy as np
 
+from onnxfp.bundle.manifest import Manifest
 from onnxfp.errors import ShapeError
+from onnxfp.evidence.null import NullRate, ReferenceCount, estimate_null, prior_of, take_place_of
+from onnxfp.evidence.verdict import Counts
 from onnxfp.types import Labels, Ranks, Scores
 
 LADDER = (5, 10, 50, 100)
 """Every ``k`` that is counted, where there are more classes."""
+
+CAVEAT = (
+    "Graded evidence has no part in the verdict. It tells whether an inconclusive suspect leans towards the base. What "
+    "a false accuser can reach within the top k was never attacked, so it protects nobody against a hostile accuser."
+)
+"""What a reader of grades must know."""
+
+NO_SCORES = "None: the suspect gives labels only, and no scores by which to rank others."
+NO_GRADES = (
+    "No match rate within the top k is reported: there are too few classes, or none of unassociated models is known."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Grade:
+    """How often the suspect scores the recorded label within its top ``k``.
+
+    Attributes:
+        k: Number of largest scores, one of :data:`LADDER`.
+        n_within: Number of examples whose recorded label is among them.
+        rate: The same over examples asked, in [0, 1].
+        null: What an unassociated model may reach, under the distribution that decided.
+        p_value: Probability that an unassociated model reaches at least as many, in [0, 1].
+    """
+
+    k: int
+    n_within: int
+    rate: float
+    null: NullRate
+    p_value: float
 
 
 def rank_labels(recorded: Labels, scores: Scores | None) -> Ranks | None:
@@ -44,3 +93,63 @@ def rank_labels(recorded: Labels, scores: Scores | None) -> Ranks | None:
 def count_within(ranks: Ranks, k: int) -> int:
     """Return the number of examples whose recorded label is within the top ``k``."""
     return int(np.count_nonzero(ranks <= k))
+
+
+def measure_grades(ranks: Ranks, references: Mapping[str, Ranks], manifest: Manifest) -> tuple[Grade, ...]:
+    """Return the grades of one suspect, by ascending ``k``.
+
+    One is left out where nothing is known of unassociated models: the prior was not measured for that ``k``, and the
+    references are too few to take its place.
+
+    Args:
+        ranks: ``(n,)`` ranks that the suspect gives the recorded labels.
+        references: ``(n,)`` ranks of each of the verifier's references that gives scores, by the digest of its file.
+        manifest: The bundle's.
+    """
+    n_classes = manifest.base.n_classes
+    grades = []
+    for k in (k for k in LADDER if k < n_classes):
+        pool = [ReferenceCount(digest, count_within(own, k), len(own)) for digest, own in references.items()]
+        prior = prior_of(manifest, k)
+        if not prior.counts and not take_place_of(prior, pool):
+            continue
+        null = estimate_null((), pool, prior, n_classes=n_classes, n_candidates=manifest.n_candidates, k=k)
+        n_within = count_within(ranks, k)
+        grades.append(Grade(k, n_within, n_within / len(ranks), null.summarise(n_within), null.p_value(n_within)))
+    return tuple(grades)
+
+
+def find_wrong_grade(grades: Sequence[Grade], median_rank: float | None, counts: Counts, n_classes: int) -> str:
+    """Return what is wrong with the grades of a report that was read, or nothing.
+
+    Nothing follows from the number of matches: of classes with equal scores the first is the suspect's label, but each
+    ranks last among them.
+
+    Args:
+        grades: The report's grades.
+        median_rank: Its median rank.
+        counts: Its counts.
+        n_classes: Number of classes.
+    """
+    n_asked, n_within = counts.n_asked, [grade.n_within for grade in grades]
+    steps = [grade.k for grade in grades]
+    claims = {
+        "graded is not by ascending k of the ladder": steps == [k for k in LADDER if k in steps and k < n_classes],
+        "graded counts contradict each other, or counts": n_within == sorted(n_within)
+        and all(0 <= n <= counts.n_answered for n in n_within),
+        "a graded rate contradicts its count": all(
+            isclose(grade.rate, grade.n_within / n_asked, rel_tol=1e-9) for grade in grades
+        ),
+        "a graded null or p_value is out of range": all(
+            0 <= number <= 1 for grade in grades for number in (grade.null.rate, grade.null.upper, grade.p_value)
+        ),
+        "median_rank is missing beside graded": median_rank is not None or not grades,
+        "median_rank is no median of ranks": median_rank is None
+        or (1 <= median_rank <= n_classes and (2 * median_rank).is_integer()),
+        "median_rank contradicts graded": median_rank is None
+        or all(
+            2 * grade.n_within == n_asked or (2 * grade.n_within > n_asked) == (median_rank <= grade.k)
+            for grade in grades
+        ),
+    }
+    return next((complaint for complaint, holds in claims.items() if not holds), "")

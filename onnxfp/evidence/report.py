@@ -15,6 +15,7 @@ from onnxfp.bundle.timestamp import Timestamp
 from onnxfp.bundle.trust_store import is_name
 from onnxfp.errors import BundleFormatError, ReportFormatError, ReportVersionError
 from onnxfp.evidence.checks import Check, CommitmentRecord, find_contradiction
+from onnxfp.evidence.graded import Grade, find_wrong_grade
 from onnxfp.evidence.null import NullRate, ReferenceCount
 from onnxfp.evidence.statistics import Interval
 from onnxfp.evidence.verdict import Counts, Decision, Policy, Verdict
@@ -121,6 +122,10 @@ class Report:
         null: What an unassociated model may match, under the distribution that decided.
         policy: What was demanded.
         decision: Verdict, p-value and reasons.
+        graded: How often the recorded label is within the top k of the suspect's scores, by ascending k: no part of the
+            verdict. Empty where it gives labels only, or where nothing is known of unassociated models.
+        median_rank: Median rank of the recorded labels among the scores, 1 the largest, ties counting against them;
+            ``None`` where it gives labels only.
         commitment: The commitment to the bundle that was opened, or ``None`` where none was given.
         timestamp: The time-stamp of the bundle or of the commitment, or ``None`` where none was given.
         checks: What was checked before; each passed, or there would be no report.
@@ -142,6 +147,8 @@ class Report:
     null: NullRate
     policy: Policy
     decision: Decision
+    graded: tuple[Grade, ...]
+    median_rank: float | None
     commitment: CommitmentRecord | None
     timestamp: Timestamp | None
     checks: tuple[Check, ...]
@@ -252,7 +259,8 @@ class Report:
             }[self.verdict],
         }
         complaints = [complaint for complaint, holds in claims.items() if not holds]
-        complaints += filter(None, [self._find_contradiction()])
+        wrong_grade = find_wrong_grade(self.graded, self.median_rank, self.counts, bundle.n_classes)
+        complaints += filter(None, [self._find_contradiction(), wrong_grade])
         if complaints:
             raise ReportFormatError(f"report: {complaints[0]}", hint=_HINT)
 

@@ -328,6 +328,13 @@ def test_a_base_that_cannot_be_asked_ends_the_evaluation_at_once(folders: tuple[
     assert [progress.n_done for progress in seen] == [0]
 
 
+def test_the_top_five_are_counted_as_in_a_verification(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(examiner_module.N_USEFULNESS, "quick", 1)
+    golden, other = models.parent / "tests" / "golden" / "base-1.fp.npz", models / "independent" / "vgg_seed2.onnx"
+    seen = Examiner(models / "base.onnx", package.load(golden), "quick").observe(Task("x", "file", str(other)))
+    assert [(grade.k, grade.n_within) for grade in package.verify(other, golden).graded] == [(5, seen.n_top5)]
+
+
 def test_five_classes_have_no_top_five(folders: tuple[Path, Path, Path]) -> None:
     base, bundle, _ = folders
     seen = Examiner(base, package.load(bundle), "quick").observe(Task("base", "base", "base"))

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from onnxfp.bundle.timestamp import Timestamp
 from onnxfp.evidence.checks import ALWAYS, Check, CommitmentRecord
-from onnxfp.evidence.null import Prior, ReferenceCount, estimate_null
+from onnxfp.evidence.graded import LADDER, Grade, count_within
+from onnxfp.evidence.null import NullRate, Prior, ReferenceCount, estimate_null
 from onnxfp.evidence.report import BundleRecord, Report, Signer, SuspectRecord
 from onnxfp.evidence.statistics import clopper_pearson
 from onnxfp.evidence.verdict import Counts, Policy, decide
@@ -42,6 +44,16 @@ def reports(draw: Any) -> Report:
         needs_references=draw(st.booleans()),
         confidence=draw(st.floats(0.01, 0.999)),
     )
+    # An example without an answer has the last rank.
+    answered = draw(st.lists(st.integers(1, n_classes), min_size=n_answered, max_size=n_answered))
+    ranks = np.array(answered + [n_classes] * (n_asked - n_answered), np.int64)
+    gives_scores = draw(st.booleans())
+    steps = [k for k in LADDER if k < n_classes and gives_scores and draw(st.booleans())]
+    rate = st.floats(0, 1)
+    grades = [
+        Grade(k, n, n / n_asked, NullRate(draw(rate), draw(rate), draw(TEXT)), draw(rate))
+        for k, n in ((k, count_within(ranks, k)) for k in steps)
+    ]
     signer = Signer(draw(KEYS), draw(st.booleans()), draw(NAMES))
     n_levels = draw(st.sampled_from([256, 65536]))
     bundle = BundleRecord(
@@ -71,6 +83,8 @@ def reports(draw: Any) -> Report:
         null=null.summarise(n_matches),
         policy=policy,
         decision=decide(counts, null, len(own), policy),
+        graded=tuple(grades),
+        median_rank=float(np.median(ranks)) if gives_scores else None,
         commitment=commitment,
         timestamp=timestamp,
         checks=tuple(Check(name, counted.get(name, 1), draw(TEXT), draw(TEXT)) for name in names),

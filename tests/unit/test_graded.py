@@ -1,13 +1,22 @@
-"""Ranks of recorded labels, and counts within the top k."""
+"""Graded evidence: ranks, counts within the top k, and how they are judged."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import pytest
+from scipy.stats import betabinom
 
+from onnxfp.bundle.manifest import Manifest, ReferenceResult
 from onnxfp.errors import ShapeError
-from onnxfp.evidence.graded import count_within, rank_labels
-from onnxfp.types import Labels, Ranks, Scores
+from onnxfp.evidence.graded import count_within, measure_grades, rank_labels
+from onnxfp.evidence.null import ENOUGH_REFERENCES, Prior, ReferenceCount, estimate_null
+from onnxfp.evidence.statistics import binomial_tails
+from onnxfp.types import Labels, Ranks, Scores, Spectrum
+
+N = 100
 
 
 def ranked(recorded: Labels, scores: Scores) -> Ranks:
@@ -66,3 +75,97 @@ def test_labels_alone_have_no_ranks() -> None:
 def test_ranks_refuse_what_does_not_belong_together(recorded: list[int], shape: tuple[int, ...]) -> None:
     with pytest.raises(ShapeError):
         rank_labels(np.array(recorded, np.int64), np.zeros(shape, np.float32))
+
+
+def manifest_of(forge: Any, n_classes: int, spectrum: Spectrum = "coarse", n_candidates: int = N) -> Manifest:
+    plain: Manifest = forge.manifest(n_examples=N, n_candidates=n_candidates)
+    return replace(
+        plain, base=replace(plain.base, n_classes=n_classes), recipe=replace(plain.recipe, spectrum=spectrum)
+    )
+
+
+def ranks_with(n_within: int, n_classes: int) -> Ranks:
+    """Return ranks of which so many are 1 and the others last."""
+    return np.array([1] * n_within + [n_classes] * (N - n_within))
+
+
+def references(n: int, n_within: int, n_classes: int) -> dict[str, Ranks]:
+    return {f"sha256:{i:064x}": ranks_with(n_within, n_classes) for i in range(n)}
+
+
+@pytest.mark.parametrize(
+    ("n_classes", "spectrum", "n_references", "steps"),
+    [
+        (5, "coarse", 0, []),
+        (6, "coarse", 0, [5]),
+        (10, "coarse", 0, [5]),
+        # The prior was measured with ten classes, and says nothing of the top ten.
+        (50, "coarse", 0, [5]),
+        (50, "coarse", ENOUGH_REFERENCES - 1, [5]),
+        (50, "coarse", ENOUGH_REFERENCES, [5, 10]),
+        (101, "coarse", 0, [5, 10, 50, 100]),
+        (1000, "coarse", 0, [5, 10, 50, 100]),
+        # No prior at all; with many classes no attack either, so that references may not take its place.
+        (10, "pink", 0, []),
+        (10, "pink", ENOUGH_REFERENCES, [5]),
+        (1000, "pink", ENOUGH_REFERENCES, []),
+    ],
+)
+def test_only_what_is_known_is_graded(
+    forge: Any, n_classes: int, spectrum: Spectrum, n_references: int, steps: list[int]
+) -> None:
+    manifest = manifest_of(forge, n_classes, spectrum)
+    grades = measure_grades(ranks_with(60, n_classes), references(n_references, 30, n_classes), manifest)
+    assert [grade.k for grade in grades] == steps
+    assert all((grade.n_within, grade.rate) == (60, 0.6) for grade in grades)
+
+
+def test_a_grade_never_falls_below_chance(forge: Any) -> None:
+    grades = measure_grades(ranks_with(20, 1000), references(40, 0, 1000), manifest_of(forge, 1000))
+    for grade in grades:
+        assert grade.p_value >= binomial_tails(N, grade.k / 1000)[20]
+    assert grades[-1].p_value == binomial_tails(N, 0.1)[20]
+    assert grades[-1].null.source == "chance, 100 of 1000 classes"
+    assert [grade.p_value for grade in grades] == sorted(grade.p_value for grade in grades)
+
+
+def test_the_verifiers_references_count_and_the_owners_do_not(forge: Any) -> None:
+    manifest, suspect = manifest_of(forge, 10), ranks_with(90, 10)
+
+    def p_value(manifest: Manifest, n: int = 0, n_within: int = 0) -> float:
+        return measure_grades(suspect, references(n, n_within, 10), manifest)[0].p_value
+
+    alone = p_value(manifest)
+    assert p_value(manifest, 1, 95) > alone
+    # Too few to take the prior's place lower nothing; enough do.
+    assert p_value(manifest, ENOUGH_REFERENCES - 1, 20) >= alone
+    assert p_value(manifest, ENOUGH_REFERENCES, 20) < alone
+    owners = tuple(ReferenceResult(f"sha256:{i:064x}", N) for i in range(3))
+    assert p_value(replace(manifest, references=owners)) == alone
+
+
+def test_candidates_that_were_not_kept_count_as_outside(forge: Any) -> None:
+    all_kept, selected = (
+        measure_grades(ranks_with(90, 10), {}, manifest_of(forge, 10, n_candidates=m))[0].p_value for m in (N, 130)
+    )
+    assert selected > all_kept
+
+
+@pytest.mark.parametrize(("mean", "n_classes", "k"), [(0.02, 1000, 5), (0.3, 1000, 100), (0.7, 10, 5)])
+def test_unassociated_models_have_a_small_p_value_as_rarely_as_it_says(mean: float, n_classes: int, k: int) -> None:
+    # The suspect's part is computed and leaves no chance; of the pools' part the standard error is below a tenth of
+    # alpha. At the widest spread that is assumed, 0.1, nothing of the margin is left (benchmarks/CALIBRATION.md).
+    alpha, spread, rng = 0.01, 0.05, np.random.default_rng(0)
+    a, b = mean * (1 / spread - 1), (1 - mean) * (1 / spread - 1)
+    true = betabinom.sf(np.arange(N + 2) - 1, N, a, b)
+    rates, naive = [], []
+    for _ in range(40):
+        counts = rng.binomial(N, rng.beta(a, b, ENOUGH_REFERENCES))
+        pool = [ReferenceCount("", int(count), N) for count in counts]
+        null = estimate_null((), pool, Prior((), "", 1.0), n_classes=n_classes, n_candidates=N, k=k)
+        rates.append(true[np.argmax(np.append(null.tail, 0.0) <= alpha)])
+        naive.append(true[np.argmax(np.append(binomial_tails(N, counts.mean() / N), 0.0) <= alpha)])
+    assert np.std(rates) / np.sqrt(len(rates)) < 0.1 * alpha
+    assert np.mean(rates) < 0.5 * alpha
+    # One rate for all models would accuse many times as often.
+    assert np.mean(naive) > 3 * alpha

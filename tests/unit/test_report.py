@@ -15,6 +15,8 @@ from onnxfp.evidence.report import Report, SuspectRecord
 from onnxfp.evidence.verdict import Verdict
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "report-1.json"
+RATES = {"rate": 0.7, "upper": 0.9, "source": ""}
+GRADE: dict[str, Any] = {"k": 5, "n_within": 200, "rate": 1.0, "null": RATES, "p_value": 1e-4}
 REFERENCE = {"digest": "sha256:" + "0" * 64, "n_matches": 1, "n_examples": 40}
 
 
@@ -96,6 +98,22 @@ def test_layout_does_not_matter(record: dict[str, Any]) -> None:
         ("bundle.epsilon_levels", 256, "bundle.epsilon_levels contradicts"),
         ("bundle.n_levels", 100, "bundle.epsilon_levels contradicts"),
         ("signer.is_pinned", True, "a check contradicts counts or signer"),
+        ("graded", [{**GRADE, "k": 6}], "graded is not by ascending k"),
+        ("graded", [{**GRADE, "k": 10}], "graded is not by ascending k"),
+        ("graded", [GRADE, GRADE], "graded is not by ascending k"),
+        ("graded", [{**GRADE, "n_within": 201, "rate": 1.005}], "graded counts contradict"),
+        ("graded", [{**GRADE, "n_within": -1, "rate": -0.005}], "graded counts contradict"),
+        ("graded", [{**GRADE, "n_within": 199}], "a graded rate contradicts its count"),
+        ("graded", [{**GRADE, "n_within": 99, "rate": 0.495}], "median_rank contradicts graded"),
+        ("graded", [{**GRADE, "p_value": 1.1}], "a graded null or p_value is out of range"),
+        ("graded", [{**GRADE, "null": {**RATES, "upper": -0.1}}], "a graded null or p_value is out of range"),
+        ("graded", [{**GRADE, "n": 5}], r"report.graded\[0\].n is unknown"),
+        ("graded", None, "report.graded must be"),
+        ("median_rank", None, "median_rank is missing beside graded"),
+        ("median_rank", 0, "median_rank is no median of ranks"),
+        ("median_rank", 10.5, "median_rank is no median of ranks"),
+        ("median_rank", 1.2, "median_rank is no median of ranks"),
+        ("median_rank", 6, "median_rank contradicts graded"),
         ("commitment", {"value": "sha256:" + "0" * 64, "is_demanded": True}, "checks are not those"),
         ("commitment", {"value": "sha256:" + "0" * 64}, "report.commitment.is_demanded is missing"),
         ("timestamp", 5, "report.timestamp must be"),
@@ -111,6 +129,50 @@ def test_a_bad_field_is_named(record: dict[str, Any], path: str, new: object, co
         Report.from_json(json.dumps(record))
     assert raised.value.hint
     assert str(raised.value).isprintable()
+
+
+@pytest.mark.parametrize(
+    ("n_within", "median_rank", "complaint"),
+    [
+        ((99, 150), 7.5, ""),
+        ((100, 150), 5.5, ""),
+        ((100, 100), 50, ""),
+        ((101, 150), 5, ""),
+        ((99, 99), 11, ""),
+        ((150, 99), 5, "graded counts contradict"),
+        ((99, 181), 7.5, "graded counts contradict"),
+        ((99, 150), 5, "median_rank contradicts"),
+        ((99, 150), 10.5, "median_rank contradicts"),
+        ((101, 150), 5.5, "median_rank contradicts"),
+    ],
+)
+def test_grades_fit_each_other(
+    record: dict[str, Any], n_within: tuple[int, ...], median_rank: float, complaint: str
+) -> None:
+    put(record, "bundle.n_classes", 100)
+    put(record, "counts.n_answered", 180)
+    put(record, "counts.n_matches", 0)
+    put(record, "match_rate", 0.0)
+    put(record, "interval.lower", 0.0)
+    put(record, "margin", -record["transferability"])
+    put(record, "decision.verdict", "INCONCLUSIVE")
+    grades = [{**GRADE, "k": k, "n_within": n, "rate": n / 200} for k, n in zip((5, 10), n_within, strict=True)]
+    record.update(graded=grades, median_rank=median_rank)
+    if complaint:
+        with pytest.raises(ReportFormatError, match=complaint):
+            Report.from_dict(record)
+    else:
+        report = Report.from_dict(record)
+        assert [grade.n_within for grade in report.graded] == list(n_within)
+        assert Report.from_json(report.to_json()) == report
+
+
+def test_a_report_on_labels_alone_has_no_grades(record: dict[str, Any]) -> None:
+    record.update(graded=[], median_rank=None)
+    report = Report.from_dict(record)
+    assert (report.graded, report.median_rank) == ((), None)
+    # Of few classes, or where nothing is known of others, there is a median alone.
+    assert Report.from_dict({**record, "median_rank": 3.5}).median_rank == 3.5
 
 
 def test_every_field_is_needed(record: dict[str, Any]) -> None:
