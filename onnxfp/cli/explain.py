@@ -1,4 +1,4 @@
-"""What ``onnxfp verify --explain`` adds: each check in words, for readers who do not know the method."""
+"""What ``onnxfp verify --explain`` adds: checks and grades in words, for readers who do not know the method."""
 
 from __future__ import annotations
 
@@ -14,15 +14,43 @@ _WIDTH, _INDENT = 100, 15
 
 
 def print_explanation(report: Report) -> None:
-    """Print every check that was made before the suspect was asked, and what a verdict says nothing about."""
+    """Print every check that was made, what graded evidence says, and what a verdict says nothing about."""
     click.echo("\nChecked before the suspect was asked:")
     for number, check in enumerate(report.checks, 1):
         click.echo()
         _print_beside(f"{number}. {check.name}", check.found)
         _print_beside("   rules out", check.rules_out)
+    click.echo("\nGraded evidence:")
+    click.echo()
+    _print_grades(report)
     click.echo("\nNot tested:\n")
     for sentence in report.not_tested:
         click.echo(fill(sentence, _WIDTH, initial_indent="- ", subsequent_indent="  ", break_on_hyphens=False))
+
+
+def _print_grades(report: Report) -> None:
+    from onnxfp.evidence.graded import CAVEAT, NO_GRADES, NO_SCORES
+
+    if report.median_rank is None:
+        click.echo(fill(NO_SCORES, _WIDTH))
+        return
+    click.echo(fill(CAVEAT, _WIDTH))
+    click.echo()
+    if not report.graded:
+        click.echo(fill(NO_GRADES, _WIDTH))
+    n_asked, n_classes = report.counts.n_asked, report.bundle.n_classes
+    for grade in report.graded:
+        _print_beside(
+            f"top {grade.k}",
+            f"{grade.n_within} of {n_asked} recorded labels, {grade.rate:.1%}, are within the {grade.k} largest of the "
+            f"suspect's {n_classes} scores. An unassociated model has {grade.null.rate:.1%} there on average, and as "
+            f"many with a probability of {grade.p_value:.2g}, by {grade.null.source}.",
+        )
+    _print_beside(
+        "median rank",
+        f"{report.median_rank:g} of {n_classes}, where 1 is the largest score; ties and missing answers count against "
+        "the recorded label.",
+    )
 
 
 def _print_beside(name: str, text: str) -> None:

@@ -81,6 +81,7 @@ def print_report(report: Report, suspect: Path, *, as_json: bool, attested: Atte
             ("margin", "unknown without references" if report.margin is None else f"{report.margin:+.1%}"),
             ("null", _describe_null(null)),
             ("p-value", f"{decision.p_value:.2g}, significance {report.policy.alpha:g}"),
+            ("graded", _describe_grades(report)),
             *_describe_priority(report),
         ),
     )
@@ -249,6 +250,14 @@ def _describe_run(suspect: SuspectRecord) -> str:
 
 def _describe_null(null: NullRate) -> str:
     return f"an unassociated model matches {null.rate:.1%}, one in a hundred {null.upper:.0%}\n{null.source}"
+
+
+def _describe_grades(report: Report) -> str:
+    if report.median_rank is None:
+        return "none: the suspect gives labels only"
+    grades = [f"top {grade.k}: {grade.rate:.1%}, p {grade.p_value:.2g}" for grade in report.graded]
+    ranks = f"median rank {report.median_rank:g} of {report.bundle.n_classes}"
+    return f"{'; '.join([*grades, ranks])}\nno part of the verdict"
 
 
 def _describe_power(power: Power) -> str:

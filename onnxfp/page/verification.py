@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from onnxfp.evidence.graded import CAVEAT, NO_GRADES, NO_SCORES
 from onnxfp.evidence.verdict import Verdict
 from onnxfp.page.contact_sheet import page_sheet
 from onnxfp.page.document import TONES, Fact, render
@@ -60,6 +61,9 @@ def render_verification(report: Report, fingerprint: Fingerprint, suspect: str, 
         run=f", {isolation}," if isolation else "",
         references=references,
         strength=_strength(report),
+        caveat=CAVEAT,
+        no_grades=NO_GRADES,
+        no_scores=NO_SCORES,
         not_tested=_not_tested(report),
         sheet=page_sheet(fingerprint),
         provenance=(

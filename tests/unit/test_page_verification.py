@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 
 import onnxfp
+from onnxfp.evidence.graded import CAVEAT, NO_GRADES, NO_SCORES
 from onnxfp.evidence.null import ReferenceCount
 from onnxfp.evidence.report import Report
 from onnxfp.evidence.verdict import Counts, Decision, Verdict
@@ -84,6 +85,24 @@ def test_every_verdict_has_its_words(
     for sentence in (*sentences, "kept 200 of 230 examples", "31 of 200 15.5%"):
         assert sentence in words, sentence
     assert ("It answered 190" in words) == (n_matches < 190)
+
+
+def test_grades_are_shown_with_what_they_are_not(report: Report, fingerprint: onnxfp.Fingerprint) -> None:
+    def words(changed: Report) -> str:
+        return words_of(render_verification(changed, fingerprint, "x", "b"))
+
+    grade = report.graded[0]
+    row = f"top 5 200 of 200 100.0% {grade.null.rate:.1%} {100 * grade.null.upper:.0f}% {scientific(grade.p_value)}"
+    assert row in words(report)
+    assert "median rank of 1 among the suspect’s 10 scores" in words(report)
+    assert CAVEAT in words(report)
+    without = words(replace(report, graded=()))
+    assert NO_GRADES in without
+    assert CAVEAT in without
+    assert "top 5" not in without
+    by_labels = words(replace(report, graded=(), median_rank=None))
+    assert NO_SCORES in by_labels
+    assert "median rank" not in by_labels
 
 
 def test_a_page_may_show_and_nothing_else(report: Report, fingerprint: onnxfp.Fingerprint) -> None:
