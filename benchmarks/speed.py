@@ -144,11 +144,11 @@ class Bench:
 
         gradient = self.source.gradient(self.context, gives_probabilities=False)
 
-        def timed(x: Tensor, y: Tensor, noise: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        def timed(examples: Tensor, labels: Tensor, noise: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
             began = time.process_time()
-            found = gradient(x, y, noise, generator)
+            found = gradient(examples, labels, noise, generator)
             if steps is not None:
-                steps.append((len(x), time.process_time() - began))
+                steps.append((len(examples), time.process_time() - began))
             return found
 
         size = batch_size or self.n

@@ -16,10 +16,12 @@ import json
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import at_hand
 import build
@@ -34,6 +36,7 @@ from numpy.typing import NDArray
 import onnxfp
 from onnxfp.base.onnx_file import read_onnx
 from onnxfp.base.session import ModelSession
+from onnxfp.base.torch_copy import TorchCopy, build_torch_copy
 from onnxfp.bundle.keys import generate_key_pair
 from onnxfp.errors import OnnxfpError
 from onnxfp.evidence.evaluation import MOST_LOSS
@@ -41,13 +44,18 @@ from onnxfp.evidence.null import Prior, estimate_null
 from onnxfp.evidence.statistics import count_matches
 from onnxfp.evidence.uniqueness import Comparison, compare
 from onnxfp.evidence.verdict import Policy
+from onnxfp.examples import sources
 from onnxfp.examples.defaults import Choices
+from onnxfp.examples.gradients import loss_of
+from onnxfp.examples.sources import CopySource
 from onnxfp.types import Labels, ModelInput
 from onnxfp.variants.catalogue import list_queries, list_variants
 from onnxfp.variants.material import Material
 
 FOLDER = CACHE / "strength"
 N_TRAINING, N_MEASURED = 20_000, 1000
+# Training images that the owner has to simulate thefts with, after the thief's.
+N_OWNED, SIMULATION_SEED = 10_000, 7
 # What a fingerprint with the default number of examples would need.
 N_FEW, N_MANY = 200, 100
 # Without training a small ImageNet network does not live through these.
@@ -74,15 +82,18 @@ class Arm:
         choices: What differs from the defaults.
         n_seeds: Number of seeds.
         avoided: Models that the examples are kept from matching; the base itself is left out.
+        survived: Thefts of the owner's own making that the examples are crafted to be matched by as well.
     """
 
     name: str
     choices: Choices
     n_seeds: int = 3
     avoided: tuple[str, ...] = ()
+    survived: tuple[str, ...] = ()
 
 
 AVOIDED = ("base", "vgg_seed2", "resnet")
+SIMULATED = ("prune-finetune-0.8", "distil-10", "extract-10")
 FEW_ARMS = (
     Arm("c white", Choices(kind="c", spectrum="white")),
     Arm("ltrc white", Choices(kind="ltrc", spectrum="white")),
@@ -100,6 +111,9 @@ FEW_ARMS = (
     Arm("eot noise .1", Choices(kind="eot", n_draws=2, noise=0.1)),
     Arm("eot avoiding", Choices(kind="eot", n_draws=2), avoided=AVOIDED),
     Arm("ltrc avoiding", Choices(kind="ltrc"), avoided=AVOIDED),
+    Arm("ltrc surviving", Choices(kind="ltrc"), survived=SIMULATED),
+    Arm("ltrc avoiding and surviving", Choices(kind="ltrc"), avoided=AVOIDED, survived=SIMULATED),
+    Arm("ltrc pink avoiding and surviving", Choices(kind="ltrc", spectrum="pink"), avoided=AVOIDED, survived=SIMULATED),
 )
 HELD_OUT_ARMS = ("c white", "ltrc white", "ltrc", "eot white", "eot", "eot epsilon 12", "eot avoiding", "ltrc avoiding")
 MANY_ARMS = (
@@ -121,11 +135,15 @@ photographs. A theft that lost more than 15 points (ImageNet: of agreement more 
 brackets, and in no summary.
 
 *ltrc* is the default with few classes, *eot* with many. An arm differs from the default of its kind in what its name
-says, and *eot* on CIFAR-10 by two draws a step; *avoiding*: two of the unassociated models were avoided (`--avoid`),
-and are left out of its summary. Intervals: 95 %, bootstrap over models; *gain* compares with ltrc on white or pink
-seeds, the default before, on the same models. *Needed* is the number of matches for a MATCH at 1e-6 if the unassociated
-models of the table were all that is known, and *convicted* the share of thefts that reach it; the reach of a false
-accuser (FALSE_CLAIM.md) comes on top. Seconds are those of this machine, busy with other work.
+says, and *eot* on CIFAR-10 by two draws a step. *Avoiding*: two of the unassociated models were avoided (`--avoid`),
+and are left out of its summary. *Surviving*: crafted to be matched as well by three thefts that the owner made with
+other images and another seed (pruned by 80 % and fine-tuned, distilled, extracted); no option, for what it gains on
+such thefts it loses elsewhere.
+
+Intervals: 95 %, bootstrap over models; *gain* compares with ltrc on white or pink seeds, the default before, on the
+same models. *Needed* is the number of matches for a MATCH at 1e-6 if the unassociated models of the table were all that
+is known, and *convicted* the share of thefts that reach it; the reach of a false accuser (FALSE_CLAIM.md) comes on top.
+Seconds are those of this machine, busy with other work.
 
 """
 
@@ -143,6 +161,7 @@ class Bed:
         images: ``(n, 3, height, width)`` natural images that usefulness is measured on.
         truth: Their labels, or ``None``.
         training: Images and labels that a thief trains on, or ``None``.
+        owned: Others, that the owner simulates thefts with, or ``None``.
         least_useful: Smallest agreement of a theft that counts where there are no labels.
         n_asked: Examples of the fingerprint whose verdict is told.
     """
@@ -155,6 +174,7 @@ class Bed:
     images: Images
     truth: Labels | None
     training: tuple[Images, Labels] | None
+    owned: tuple[Images, Labels] | None
     least_useful: float
     n_asked: int
 
@@ -174,43 +194,77 @@ def few_bed(name: str, arms: Sequence[Arm]) -> Bed:
     pool = at_hand.siblings(4) | at_hand.others()
     pixels, truth = at_hand.images(10_000)
     train, labels = build.data("train")
-    training = train[:N_TRAINING].numpy().astype(np.float32) / np.float32(255), labels[:N_TRAINING].numpy()
+    training, owned = (
+        (train[part].numpy().astype(np.float32) / np.float32(255), labels[part].numpy())
+        for part in (slice(N_TRAINING), slice(N_TRAINING, N_TRAINING + N_OWNED))
+    )
     images = pixels[-N_MEASURED:].astype(np.float32) / np.float32(255)
     references = {other: path for other, path in pool.items() if other != name}
-    return Bed(name, pool[name], references, arms, 100, images, truth[-N_MEASURED:], training, 0.0, N_FEW)
+    return Bed(name, pool[name], references, arms, 100, images, truth[-N_MEASURED:], training, owned, 0.0, N_FEW)
 
 
 def many_bed(name: str, arms: Sequence[Arm]) -> Bed:
     """Return the bed of one ImageNet base."""
     references = {other: imagenet.build(other) for other in imagenet.NAMES if other != name}
     images = comparison.imagenet_bed().images.numpy()
-    return Bed(name, imagenet.build(name), references, arms, 40, images, None, None, comparison.LEAST_AGREEMENT, N_MANY)
+    return Bed(
+        name, imagenet.build(name), references, arms, 40, images, None, None, None, comparison.LEAST_AGREEMENT, N_MANY
+    )
 
 
-def steal(bed: Bed) -> Iterator[tuple[str, Path]]:
-    """Yield every theft that can be made, by name."""
+def steal(bed: Bed, *, simulated: bool = False) -> Iterator[tuple[str, Path]]:
+    """Yield every theft that can be made, by name.
+
+    Args:
+        bed: The bed.
+        simulated: Whether the owner makes them, with training images and a seed that the thief does not have, and only
+            those of :data:`SIMULATED`.
+    """
     skipped = SKIPPED.get(bed.name, ())
-    folder = bed.folder / "variants"
+    folder = bed.folder / ("simulated" if simulated else "variants")
     folder.mkdir(parents=True, exist_ok=True)
-    images, labels = bed.training or (bed.images[:256], None)
+    images, labels = (bed.owned if simulated else bed.training) or (bed.images[:256], None)
     file = read_onnx(bed.path)
-    material = Material(file.load_proto(), bed.base.input, bed.base.output, images, labels)
+    material = Material(
+        file.load_proto(), bed.base.input, bed.base.output, images, labels, seed=SIMULATION_SEED if simulated else 0
+    )
     for variant in list_variants("standard", has_labels=labels is not None):
-        if variant.name.startswith(skipped):
-            continue
-        path, failed = folder / f"{variant.name}.onnx", folder / f"{variant.name}.failed"
-        if not path.exists() and not failed.exists():
-            try:
-                made = variant.make(material)
-            except OnnxfpError as error:
-                failed.write_text(str(error), encoding="utf-8")
-            else:
-                beside = path.with_suffix(".new")
-                beside.write_bytes(made.SerializeToString())
-                beside.replace(path)
-                print(f"{bed.name}: stole {variant.name}", file=sys.stderr, flush=True)
-        if path.exists():
-            yield variant.name, path
+        if variant.name in SIMULATED if simulated else not variant.name.startswith(skipped):
+            path, failed = folder / f"{variant.name}.onnx", folder / f"{variant.name}.failed"
+            if not path.exists() and not failed.exists():
+                try:
+                    made = variant.make(material)
+                except OnnxfpError as error:
+                    failed.write_text(str(error), encoding="utf-8")
+                else:
+                    beside = path.with_suffix(".new")
+                    beside.write_bytes(made.SerializeToString())
+                    beside.replace(path)
+                    print(f"{bed.name}: stole {variant.name}", file=sys.stderr, flush=True)
+            if path.exists():
+                yield variant.name, path
+
+
+@contextmanager
+def surviving(thefts: Sequence[Path]) -> Iterator[None]:
+    """Craft examples that these thefts match as well: the mirror of what is done with models to avoid."""
+
+    class Surviving(CopySource):
+        def __init__(
+            self, session: ModelSession, plain: ModelSession, probes: ModelInput, device: torch.device, *more: Any
+        ) -> None:
+            super().__init__(session, plain, probes, device, *more)
+            for path in thefts:
+                copy = build_torch_copy(read_onnx(path).load_proto()).to(device)
+                copy.adapt("scores", None, torch.from_numpy(probes).to(device))
+                self._penalties.append(partial(_loss_on, copy))
+
+    with patch.object(sources, "CopySource", Surviving if thefts else CopySource):
+        yield
+
+
+def _loss_on(copy: TorchCopy, x: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    return loss_of(copy.score(x), labels, gives_probabilities=False)
 
 
 def examples(bed: Bed, arm: Arm, seed: int) -> tuple[ModelInput, Labels, float]:
@@ -222,16 +276,18 @@ def examples(bed: Bed, arm: Arm, seed: int) -> tuple[ModelInput, Labels, float]:
         if not key.exists():
             generate_key_pair(key)
         choices = Choices(**{**_fields(arm.choices), "seed": seed})
+        simulated = [path for name, path in steal(bed, simulated=True) if name in arm.survived] if arm.survived else []
         began = time.monotonic()
-        made = onnxfp.generate(
-            bed.path,
-            n_examples=bed.n_examples,
-            choices=choices,
-            avoid=[bed.references[name] for name in arm.avoided if name != bed.name],
-            key=key,
-            device="cpu",
-            limits=None,
-        )
+        with surviving(simulated):
+            made = onnxfp.generate(
+                bed.path,
+                n_examples=bed.n_examples,
+                choices=choices,
+                avoid=[bed.references[name] for name in arm.avoided if name != bed.name],
+                key=key,
+                device="cpu",
+                limits=None,
+            )
         seconds = (time.monotonic() - began) / bed.n_examples
         print(f"{bed.name}: {arm.name}, seed {seed}, {seconds:.2f} s each", file=sys.stderr, flush=True)
         beside = path.with_suffix(".new.npz")
@@ -393,7 +449,7 @@ def _gain(variants: NDArray[np.float64], references: NDArray[np.float64]) -> str
 PILOT_TEXT = """\
 ## Would a pilot run choose better?
 
-Suppose `generate` first made a few examples of every arm above that avoids nothing, measured them on the thefts that
+Suppose `generate` first made a few examples of every arm above that avoids and survives nothing, measured them on the thefts that
 need no training and on the references it was given, and went on with the arm of the largest uniqueness score (mean over
 the thefts less the worst reference). The table holds the uniqueness score of what it would have chosen, on all thefts
 and on the unassociated models that it was not given: the mean of 400 pilots, drawn from the counts above. *Default* is
@@ -415,7 +471,7 @@ def pilot(beds: Sequence[Bed]) -> Iterator[str]:
 
 def _pilot_row(bed: Bed, rng: np.random.Generator) -> str:
     answers = Answers(bed)
-    arms = [arm.name for arm in bed.arms if not arm.avoided]
+    arms = [arm.name for arm in bed.arms if not (arm.avoided or arm.survived)]
     thefts = [name for name in answers.useful if name not in bed.references and is_useful(bed, answers, name)]
     untrained = np.array([not name.startswith(TRAINED) for name in thefts])
     robust = np.array([[answers.rate(name, arm) for name in thefts] for arm in arms])
