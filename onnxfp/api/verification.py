@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -122,7 +123,12 @@ def verify(
         n_classes=base.n_classes,
         limits=limits,
     )
-    answers = OnnxSuspect(session, base.input, manifest.grid, grid).answer(fingerprint.levels)
+    asked = OnnxSuspect(session, base.input, manifest.grid, grid)
+    with ThreadPoolExecutor(1) as beside:
+        # It imports SciPy, which takes as long as a small suspect to answer in its own process.
+        looked_up = beside.submit(prior_of, manifest)
+        answers = asked.answer(fingerprint.levels)
+    prior = looked_up.result()
     counts = Counts(
         n_matches=count_matches(fingerprint.labels, answers.labels),
         n_answered=int((answers.labels >= 0).sum()),
@@ -133,7 +139,6 @@ def verify(
     pool = open_pool(references, base, provider, limits)
     measured = list(measure_pool(pool, fingerprint.levels, fingerprint.labels, base, manifest.grid))
     own = tuple(reference.count for reference in measured)
-    prior = prior_of(manifest)
     null = estimate_null(owner, own, prior, n_classes=base.n_classes, n_candidates=manifest.n_candidates)
     ranks = rank_labels(fingerprint.labels, answers.scores)
     ranked = {reference.count.digest: reference.ranks for reference in measured if reference.ranks is not None}
