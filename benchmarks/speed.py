@@ -225,7 +225,7 @@ def _settling(device: torch.device) -> list[Row]:
 def against_peers(device: torch.device) -> list[Row]:
     """Section 2: the same targeted attack by others, on the network in torch that the ONNX file was exported from."""
     rows: list[Row] = []
-    for name, n, n_steps in (("cifar10_vgg", 8, 10), ("mobilenet_v2", 2, 4)):
+    for name, n, n_steps in (("cifar10_vgg", 8, 20), ("mobilenet_v2", 4, 20)):
         native, path, _ = network(name)
         bench = Bench(path, device, "c", n=n, n_steps=n_steps)
         recipe = bench.context.recipe

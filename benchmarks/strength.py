@@ -5,8 +5,9 @@
 An arm is a recipe, or a recipe with models that its examples were kept from matching. Few classes: the base of models/,
 on which the defaults were chosen, and two bases on which nothing was (another seed, another architecture), with thefts
 that were really trained (onnxfp.variants, on 20,000 training images) and independent models. Many classes: MobileNetV2,
-with the thefts that need no labels. Every theft is made once and asked the examples of all arms and seeds; thefts,
-examples and answers are kept in .cache/strength as they come, so that an interrupted run goes on.
+and EfficientNet-Lite0 as the base on which nothing was chosen, with the thefts that need no labels. Every theft is made
+once and asked the examples of all arms and seeds; thefts, examples and answers are kept in .cache/strength as they
+come, so that an interrupted run goes on.
 """
 
 from __future__ import annotations
@@ -116,6 +117,8 @@ FEW_ARMS = (
     Arm("ltrc pink avoiding and surviving", Choices(kind="ltrc", spectrum="pink"), avoided=AVOIDED, survived=SIMULATED),
 )
 HELD_OUT_ARMS = ("c white", "ltrc white", "ltrc", "eot white", "eot", "eot epsilon 12", "eot avoiding", "ltrc avoiding")
+PARTS = ("tuning", "held-out", "imagenet", "imagenet-held-out")
+HELD_OUT_MANY = ("ltrc pink", "eot pink", "eot")
 MANY_ARMS = (
     Arm("ltrc pink", Choices(kind="ltrc", spectrum="pink")),
     Arm("eot pink", Choices(kind="eot", spectrum="pink")),
@@ -501,7 +504,12 @@ def is_useful(bed: Bed, answers: Answers, name: str) -> bool:
 def main() -> None:
     """Measure what is missing, then write the table."""
     parser = argparse.ArgumentParser(description="Measure which examples survive theft.")
-    parser.add_argument("--part", choices=("tuning", "held-out", "imagenet"), action="append", help="measure only this")
+    parser.add_argument(
+        "--part",
+        choices=("tuning", "held-out", "imagenet", "imagenet-held-out"),
+        action="append",
+        help="measure only this",
+    )
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
@@ -512,7 +520,14 @@ def main() -> None:
             "CIFAR-10, two bases on which nothing was chosen: another seed, and a ResNet",
             [few_bed(name, held_out) for name in ("vgg_seed2", "resnet")],
         ),
-        "imagenet": ("ImageNet, MobileNetV2", [many_bed("mobilenet_v2", MANY_ARMS)]),
+        "imagenet": (
+            "ImageNet, MobileNetV2, the base that the defaults were chosen on",
+            [many_bed("mobilenet_v2", MANY_ARMS)],
+        ),
+        "imagenet-held-out": (
+            "ImageNet, EfficientNet-Lite0, on which nothing was chosen, with two siblings",
+            [many_bed("efficientnet_lite0", [arm for arm in MANY_ARMS if arm.name in HELD_OUT_MANY])],
+        ),
     }
     if arguments.part:
         for part in arguments.part:
