@@ -36,9 +36,10 @@ class WeightNoise:
         self._originals = [w.detach() for w in self._weights]
         self._noisy = [torch.empty_like(_dense(original)) for original in self._originals]
         self._generator = generator
+        widths = [noise * float(original.square().mean().sqrt()) for original in self._originals]
         self._pieces = [
-            (clean, noisy, noise * float(original.square().mean().sqrt()))
-            for original, buffer in zip(self._originals, self._noisy, strict=True)
+            (clean, noisy, width)
+            for original, buffer, width in zip(self._originals, self._noisy, widths, strict=True)
             for clean, noisy in zip(_pieces(_dense(original)), _pieces(buffer), strict=True)
         ]
         n_weights = sum(original.numel() for original in self._originals)
