@@ -50,3 +50,22 @@ def test_without_noise_weights_are_never_touched() -> None:
     weight = torch.ones(3)
     with noisy([weight], 0.0).perturbed():
         assert torch.equal(weight, torch.ones(3))
+
+
+def test_the_scale_of_a_long_tensor_is_measured_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Once a piece, and preparing the noise takes the square of the number of weights.
+    asked = []
+    square = torch.Tensor.square
+
+    def counted(tensor: torch.Tensor) -> torch.Tensor:
+        asked.append(tensor.numel())
+        return square(tensor)
+
+    monkeypatch.setattr(torch.Tensor, "square", counted)
+    weight = torch.ones(3 * 2**20)
+    with noisy([weight], 0.1).perturbed():
+        # Every piece is perturbed, and none is what another is.
+        pieces = weight.split(2**20)
+        assert all(float((piece - 1).abs().max()) > 0.09 for piece in pieces)
+        assert not torch.equal(pieces[0], pieces[1])
+    assert asked == [3 * 2**20]
