@@ -118,13 +118,14 @@ FEW_ARMS = (
 )
 HELD_OUT_ARMS = ("c white", "ltrc white", "ltrc", "eot white", "eot", "eot epsilon 12", "eot avoiding", "ltrc avoiding")
 PARTS = ("tuning", "held-out", "imagenet", "imagenet-held-out")
-HELD_OUT_MANY = ("ltrc pink", "eot pink", "eot")
+HELD_OUT_MANY = ("ltrc pink", "eot pink", "eot", "eot cutoff 0")
 MANY_ARMS = (
     Arm("ltrc pink", Choices(kind="ltrc", spectrum="pink")),
     Arm("eot pink", Choices(kind="eot", spectrum="pink")),
     Arm("eot pink q 1", Choices(kind="eot", spectrum="pink", n_draws=1)),
     Arm("eot pink cutoff 0", Choices(kind="eot", spectrum="pink", cutoff=0), 1),
-    Arm("eot", Choices(kind="eot")),
+    Arm("eot", Choices(kind="eot", cutoff=28)),
+    Arm("eot cutoff 0", Choices(kind="eot", cutoff=0)),
 )
 TEXT = """\
 # Which examples survive theft
