@@ -70,8 +70,8 @@ def _opening() -> list[Row]:
 
     rows: list[Row] = []
     for name, bundle in (
-        ("white seeds, 32 x 32", _unfinished_bundle(ROOT / "models" / "base.onnx", 5000)),
-        ("pink seeds, 224 x 224", _unfinished_bundle(ROOT / ".cache/imagenet/mobilenet_v2.onnx", 100)),
+        ("coarse seeds, 32 x 32", _unfinished_bundle(ROOT / "models" / "base.onnx", 5000)),
+        ("coarse seeds, 224 x 224", _unfinished_bundle(ROOT / ".cache/imagenet/mobilenet_v2.onnx", 100)),
     ):
         times: dict[str, list[float]] = {"copy": [], "read": [], "load": []}
         content = bundle.read_bytes()

@@ -78,31 +78,48 @@ def predict_matches(pool: Sequence[tuple[int, int]], n_examples: int) -> Predict
     alpha, beta, log_weight = _grid()
     log_weight = log_weight.copy()
     for (matches, asked), times in Counter(pool).items():
-        log_weight += times * _log_probability(np.array([matches]), asked, alpha, beta)[:, 0]
+        log_weight += times * _log_probability(matches, asked, alpha, beta)
     weight = np.exp(log_weight - log_weight.max())
     weight /= weight.sum()
     kept = weight > _NEGLIGIBLE
     weight, alpha, beta = weight[kept], alpha[kept], beta[kept]
-    counts = np.arange(n_examples + 1)
     probability = np.zeros(n_examples + 1)
-    step = max(1, _CHUNK // len(counts))
+    step = max(1, _CHUNK // len(probability))
     for first in range(0, len(weight), step):
         part = slice(first, first + step)
-        probability += weight[part] @ np.exp(_log_probability(counts, n_examples, alpha[part], beta[part]))
+        probability += weight[part] @ np.exp(_log_probabilities(n_examples, alpha[part], beta[part]))
     tail = np.minimum(probability[::-1].cumsum()[::-1], 1.0)
     tail[0] = 1.0
     return Prediction(tail, float(weight @ (alpha / (alpha + beta))))
 
 
-def _log_probability(
-    counts: NDArray[np.int64], n: int, alpha: NDArray[np.float64], beta: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Return ``(len(alpha), len(counts))`` logarithms of the beta-binomial probabilities."""
-    from scipy.special import betaln, gammaln
+def _log_probability(k: int, n: int, alpha: NDArray[np.float64], beta: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return ``(len(alpha),)`` logarithms of the beta-binomial probability of ``k``."""
+    from scipy.special import betaln
 
-    choices = gammaln(n + 1) - gammaln(counts + 1) - gammaln(n - counts + 1)
-    a, b = alpha[:, None], beta[:, None]
-    return np.asarray(choices + betaln(counts + a, n - counts + b) - betaln(a, b))
+    return np.asarray(_log_choices(n)[k] + betaln(k + alpha, n - k + beta) - betaln(alpha, beta))
+
+
+def _log_probabilities(n: int, alpha: NDArray[np.float64], beta: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return ``(len(alpha), n + 1)`` logarithms of the beta-binomial probabilities of every count.
+
+    By rising factorials, ``B(k + a, n - k + b) / B(a, b) = [a]_k [b]_(n - k) / [a + b]_n`` with
+    ``[x]_k = x (x + 1) .. (x + k - 1)``: three times as fast as a beta function for each.
+    """
+    steps = np.arange(n)
+
+    def rising(x: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.pad(np.log(x[:, None] + steps).cumsum(axis=1), ((0, 0), (1, 0)))
+
+    return _log_choices(n) + rising(alpha) + rising(beta)[:, ::-1] - rising(alpha + beta)[:, -1:]
+
+
+def _log_choices(n: int) -> NDArray[np.float64]:
+    """Return ``(n + 1,)`` logarithms of the binomial coefficients."""
+    from scipy.special import gammaln
+
+    counts = np.arange(n + 1)
+    return np.asarray(gammaln(n + 1) - gammaln(counts + 1) - gammaln(n - counts + 1))
 
 
 @cache
