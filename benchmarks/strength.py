@@ -19,7 +19,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -37,7 +37,6 @@ from numpy.typing import NDArray
 import onnxfp
 from onnxfp.base.onnx_file import read_onnx
 from onnxfp.base.session import ModelSession
-from onnxfp.base.torch_copy import TorchCopy, build_torch_copy
 from onnxfp.bundle.keys import generate_key_pair
 from onnxfp.errors import OnnxfpError
 from onnxfp.evidence.evaluation import MOST_LOSS
@@ -124,7 +123,7 @@ MANY_ARMS = (
     Arm("eot pink", Choices(kind="eot", spectrum="pink")),
     Arm("eot pink q 1", Choices(kind="eot", spectrum="pink", n_draws=1)),
     Arm("eot pink cutoff 0", Choices(kind="eot", spectrum="pink", cutoff=0), 1),
-    Arm("eot", Choices(kind="eot", cutoff=28)),
+    Arm("eot", Choices(kind="eot")),
     Arm("eot cutoff 0", Choices(kind="eot", cutoff=0)),
 )
 TEXT = """\
@@ -166,7 +165,6 @@ class Bed:
         truth: Their labels, or ``None``.
         training: Images and labels that a thief trains on, or ``None``.
         owned: Others, that the owner simulates thefts with, or ``None``.
-        least_useful: Smallest agreement of a theft that counts where there are no labels.
         n_asked: Examples of the fingerprint whose verdict is told.
     """
 
@@ -179,7 +177,6 @@ class Bed:
     truth: Labels | None
     training: tuple[Images, Labels] | None
     owned: tuple[Images, Labels] | None
-    least_useful: float
     n_asked: int
 
     @property
@@ -204,16 +201,14 @@ def few_bed(name: str, arms: Sequence[Arm]) -> Bed:
     )
     images = pixels[-N_MEASURED:].astype(np.float32) / np.float32(255)
     references = {other: path for other, path in pool.items() if other != name}
-    return Bed(name, pool[name], references, arms, 100, images, truth[-N_MEASURED:], training, owned, 0.0, N_FEW)
+    return Bed(name, pool[name], references, arms, 100, images, truth[-N_MEASURED:], training, owned, N_FEW)
 
 
 def many_bed(name: str, arms: Sequence[Arm]) -> Bed:
     """Return the bed of one ImageNet base."""
     references = {other: imagenet.build(other) for other in imagenet.NAMES if other != name}
     images = comparison.imagenet_bed().images.numpy()
-    return Bed(
-        name, imagenet.build(name), references, arms, 40, images, None, None, None, comparison.LEAST_AGREEMENT, N_MANY
-    )
+    return Bed(name, imagenet.build(name), references, arms, 40, images, None, None, None, N_MANY)
 
 
 def steal(bed: Bed, *, simulated: bool = False) -> Iterator[tuple[str, Path]]:
@@ -233,20 +228,21 @@ def steal(bed: Bed, *, simulated: bool = False) -> Iterator[tuple[str, Path]]:
         file.load_proto(), bed.base.input, bed.base.output, images, labels, seed=SIMULATION_SEED if simulated else 0
     )
     for variant in list_variants("standard", has_labels=labels is not None):
-        if variant.name in SIMULATED if simulated else not variant.name.startswith(skipped):
-            path, failed = folder / f"{variant.name}.onnx", folder / f"{variant.name}.failed"
-            if not path.exists() and not failed.exists():
-                try:
-                    made = variant.make(material)
-                except OnnxfpError as error:
-                    failed.write_text(str(error), encoding="utf-8")
-                else:
-                    beside = path.with_suffix(".new")
-                    beside.write_bytes(made.SerializeToString())
-                    beside.replace(path)
-                    print(f"{bed.name}: stole {variant.name}", file=sys.stderr, flush=True)
-            if path.exists():
-                yield variant.name, path
+        if variant.name not in SIMULATED if simulated else variant.name.startswith(skipped):
+            continue
+        path, failed = folder / f"{variant.name}.onnx", folder / f"{variant.name}.failed"
+        if not path.exists() and not failed.exists():
+            try:
+                made = variant.make(material)
+            except OnnxfpError as error:
+                failed.write_text(str(error), encoding="utf-8")
+            else:
+                beside = path.with_suffix(".new")
+                beside.write_bytes(made.SerializeToString())
+                beside.replace(path)
+                print(f"{bed.name}: stole {variant.name}", file=sys.stderr, flush=True)
+        if path.exists():
+            yield variant.name, path
 
 
 @contextmanager
@@ -258,17 +254,11 @@ def surviving(thefts: Sequence[Path]) -> Iterator[None]:
             self, session: ModelSession, plain: ModelSession, probes: ModelInput, device: torch.device, *more: Any
         ) -> None:
             super().__init__(session, plain, probes, device, *more)
-            for path in thefts:
-                copy = build_torch_copy(read_onnx(path).load_proto()).to(device)
-                copy.adapt("scores", None, torch.from_numpy(probes).to(device))
-                self._penalties.append(partial(_loss_on, copy))
+            tried = torch.from_numpy(probes).to(device)
+            self._penalties += [sources.penalty_of(at_hand.session(path), tried, probes, loss_of) for path in thefts]
 
     with patch.object(sources, "CopySource", Surviving if thefts else CopySource):
         yield
-
-
-def _loss_on(copy: TorchCopy, x: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    return loss_of(copy.score(x), labels, gives_probabilities=False)
 
 
 def examples(bed: Bed, arm: Arm, seed: int) -> tuple[ModelInput, Labels, float]:
@@ -499,18 +489,13 @@ def _pilot_row(bed: Bed, rng: np.random.Generator) -> str:
 def is_useful(bed: Bed, answers: Answers, name: str) -> bool:
     """Whether a theft is still worth something."""
     left, lost = answers.useful[name]
-    return left >= bed.least_useful if bed.truth is None else lost <= MOST_LOSS
+    return left >= comparison.LEAST_AGREEMENT if bed.truth is None else lost <= MOST_LOSS
 
 
 def main() -> None:
     """Measure what is missing, then write the table."""
     parser = argparse.ArgumentParser(description="Measure which examples survive theft.")
-    parser.add_argument(
-        "--part",
-        choices=("tuning", "held-out", "imagenet", "imagenet-held-out"),
-        action="append",
-        help="measure only this",
-    )
+    parser.add_argument("--part", choices=PARTS, action="append", help="measure only this")
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)

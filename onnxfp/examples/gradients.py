@@ -23,6 +23,14 @@ Penalty = Callable[[Tensor, Tensor], Tensor]
 """``(n, *shape)`` model input and ``(n,)`` labels to ``(n,)`` penalties; see :func:`agreement_of`."""
 
 
+class OfScores(Protocol):
+    """A loss or penalty of scores; see :func:`loss_of` and :func:`agreement_of`."""
+
+    def __call__(self, scores: Tensor, labels: Tensor, *, gives_probabilities: bool) -> Tensor:
+        """Return one number for each example, ``(n,)``."""
+        ...
+
+
 def loss_of(scores: Tensor, labels: Tensor, *, gives_probabilities: bool) -> Tensor:
     """Return the cross-entropy of each example, ``(n,)``, in nats.
 

@@ -13,7 +13,7 @@ from onnxfp.base.parity import Parity, check_parity, measure_parity
 from onnxfp.base.session import ModelSession
 from onnxfp.base.torch_copy import TorchCopy, build_torch_copy
 from onnxfp.examples.derivation import DerivationContext
-from onnxfp.examples.gradients import CopyGradient, Penalty, QueryGradient, affine_tensors, agreement_of
+from onnxfp.examples.gradients import CopyGradient, OfScores, Penalty, QueryGradient, affine_tensors, agreement_of
 from onnxfp.examples.pass_size import find_pass_size
 from onnxfp.examples.transformations import Transformations
 from onnxfp.types import ModelInput
@@ -56,7 +56,7 @@ class CopySource:
         self.device, self._plain = device, plain
         tried = torch.from_numpy(probes).to(device)
         self._copy = _copy_of(session, tried)
-        self._penalties = [_penalty_of(model, tried, probes) for model in avoided]
+        self._penalties = [penalty_of(model, tried, probes) for model in avoided]
         self.passes = find_pass_size(self._copy.score, tried, MOST_AT_ONCE)
         self._before = check_parity(self._copy, plain, probes)
         error = measure_gradient(self._copy, plain, probes[:N_GRADIENT_PROBES])
@@ -116,11 +116,21 @@ def _copy_of(session: ModelSession, probes: torch.Tensor) -> TorchCopy:
     return copy
 
 
-def _penalty_of(session: ModelSession, tried: torch.Tensor, probes: ModelInput) -> Penalty:
+def penalty_of(
+    session: ModelSession, tried: torch.Tensor, probes: ModelInput, of_scores: OfScores = agreement_of
+) -> Penalty:
+    """Return what a model's scores add to the loss, by its torch copy.
+
+    Args:
+        session: The model, which takes the base's own input.
+        tried: The probes, on the device where gradients are computed.
+        probes: ``(n, *shape)`` float32 model input, n at least 3.
+        of_scores: The penalty of scores and labels; by default one for matching.
+    """
     copy, gives_probabilities = _copy_of(session, tried), session.gives_probabilities(probes)
 
     def penalty(x: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        return agreement_of(copy.score(x), labels, gives_probabilities=gives_probabilities)
+        return of_scores(copy.score(x), labels, gives_probabilities=gives_probabilities)
 
     return penalty
 
