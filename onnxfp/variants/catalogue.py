@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import onnx
 
@@ -183,23 +183,29 @@ def _laundered() -> list[Variant]:
 
 
 # A new last layer on top of the others as they are.
-_LAST_NEW: dict[str, object] = {"layers": "last", "redone": "last", "learning_rate": 0.05}
+_LAST_NEW: dict[str, Any] = {"layers": "last", "redone": "last", "learning_rate": 0.05}
 
 
 def _trained() -> list[Variant]:
-    def trained(name: str, family: str, parameter: float | None, suite: Suite, **how: object) -> Variant:
+    def trained(
+        name: str,
+        family: str,
+        parameter: float | None,
+        suite: Suite,
+        start: Callable[[Material], onnx.ModelProto] | None = None,
+        **how: Any,
+    ) -> Variant:
         def make(material: Material) -> onnx.ModelProto:
-            return _train(material, how)
+            return _train(material, how, start(material) if start else None)
 
         return Variant(name, family, parameter, suite, make, needs_labels=True)
 
     def pruned(share: float, suite: Suite, epochs: float) -> Variant:
-        def make(material: Material) -> onnx.ModelProto:
-            start = pruning.prune_adaptively(material.model, share)
-            return _train(material, {"keep_zeros": True, "epochs": epochs}, start)
+        def start(material: Material) -> onnx.ModelProto:
+            return pruning.prune_adaptively(material.model, share)
 
         name, family = f"prune-finetune-{share:g}", "pruning and fine-tuning"
-        return Variant(name, family, share, suite, make, needs_labels=True)
+        return trained(name, family, share, suite, start, keep_zeros=True, epochs=epochs)
 
     def redone(suite: Suite, epochs: float) -> Variant:
         def make(material: Material) -> onnx.ModelProto:
@@ -209,12 +215,6 @@ def _trained() -> list[Variant]:
 
         family = "re-training, last layer new, all layers"
         return Variant(f"rtal-{epochs:g}", family, epochs, suite, make, needs_labels=True)
-
-    def elsewhere(name: str, family: str, epochs: float, suite: Suite, how: dict[str, object]) -> Variant:
-        def make(material: Material) -> onnx.ModelProto:
-            return _train(material, how, student.plain_network(material))
-
-        return Variant(name, family, epochs, suite, make, needs_labels=True)
 
     found: list[Variant] = []
     for suite, epochs in ((SUITES[1], 2.0), (SUITES[2], 10.0)):
@@ -237,10 +237,17 @@ def _trained() -> list[Variant]:
             ("distil", "distillation, soft labels", "soft labels"),
             ("extract", "extraction, hard labels", "hard labels"),
         ):
-            anew = {"redone": "all", "epochs": epochs, "learning_rate": 0.05, "teacher": teacher}
+            anew: dict[str, Any] = {"redone": "all", "epochs": epochs, "learning_rate": 0.05, "teacher": teacher}
             found += [
                 trained(f"{prefix}-{epochs:g}", family, epochs, suite, **anew),
-                elsewhere(f"{prefix}-other-{epochs:g}", f"{family}, another architecture", epochs, suite, anew),
+                trained(
+                    f"{prefix}-other-{epochs:g}",
+                    f"{family}, another architecture",
+                    epochs,
+                    suite,
+                    student.plain_network,
+                    **anew,
+                ),
             ]
     return found
 
