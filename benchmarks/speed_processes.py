@@ -172,9 +172,6 @@ def _compare_processes(commands: dict[str, list[str]], repeats: int = 5) -> dict
 
 def _unfinished_bundle(model: Path, n: int) -> Path:
     """Return a well-formed, signed bundle whose examples are their own seeds: it opens like any other."""
-    path = CACHE / f"{model.stem}-{n}.fp.npz"
-    if path.exists():
-        return path
     from onnxfp.api.base_model import base_model
     from onnxfp.base.onnx_file import read_onnx
     from onnxfp.base.session import ModelSession
@@ -188,6 +185,10 @@ def _unfinished_bundle(model: Path, n: int) -> Path:
     file, grid = read_onnx(model), InputGrid()
     base = base_model(ModelSession(file, provider="cpu"))
     recipe = choose_recipe(Choices(), grid, base.input.shape, base.spatial_axes, base.n_classes)
+    # Other defaults, another bundle.
+    path = CACHE / f"{model.stem}-{recipe.kind}-{recipe.spectrum}-{n}.fp.npz"
+    if path.exists():
+        return path
     with tempfile.TemporaryDirectory() as folder:
         generate_key_pair(Path(folder) / "key.pem")
         signer = open_signer(Path(folder) / "key.pem")

@@ -106,12 +106,15 @@ def _log_probabilities(n: int, alpha: NDArray[np.float64], beta: NDArray[np.floa
     By rising factorials, ``B(k + a, n - k + b) / B(a, b) = [a]_k [b]_(n - k) / [a + b]_n`` with
     ``[x]_k = x (x + 1) .. (x + k - 1)``: three times as fast as a beta function for each.
     """
-    steps = np.arange(n)
+
+    def log_factors(x: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.asarray(np.log(x[:, None] + np.arange(n)))
 
     def rising(x: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.pad(np.log(x[:, None] + steps).cumsum(axis=1), ((0, 0), (1, 0)))
+        return np.pad(log_factors(x).cumsum(axis=1), ((0, 0), (1, 0)))
 
-    return _log_choices(n) + rising(alpha) + rising(beta)[:, ::-1] - rising(alpha + beta)[:, -1:]
+    whole = log_factors(alpha + beta).sum(axis=1, keepdims=True)
+    return np.asarray(_log_choices(n) + rising(alpha) + rising(beta)[:, ::-1] - whole)
 
 
 def _log_choices(n: int) -> NDArray[np.float64]:
