@@ -28,7 +28,7 @@ from scipy.stats import betabinom
 
 import onnxfp
 from onnxfp.evidence import predictive
-from onnxfp.evidence.null import ENOUGH_REFERENCES, Prior, ReferenceCount, estimate_null, find_prior
+from onnxfp.evidence.null import ENOUGH_REFERENCES, Prior, ReferenceCount, estimate_null, prior_of
 from onnxfp.evidence.predictive import WIDEST_SPREAD, predict_matches
 from onnxfp.evidence.statistics import binomial_tails
 from onnxfp.evidence.verdict import Policy
@@ -38,7 +38,9 @@ ALPHAS = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
 RATES = (0.01, 0.05, 0.2, 0.5)
 SPREADS = (0.02, 0.05, 0.1, 0.15, 0.25)
 POOL_SIZES = (4, 8, 20)
-KIND: Kind = "ltrc"
+# By the names of prior.py's regimes.
+DEFAULT_KINDS: dict[str, Kind] = {"few": "ltrc", "many": "eot"}
+KIND = DEFAULT_KINDS["few"]
 N_EXAMPLES = 100
 N_POOLS = 100_000
 _CHUNK = 1000
@@ -79,8 +81,8 @@ base and suspect show on that very fingerprint, without prior.
 {folds}
 ## Power
 
-Fewest matches that are a MATCH at the default alpha of {alpha:g}, kind {kind}. *R alike*: R references of the verifier
-that match as the measured models do; *none is enough* means INCONCLUSIVE for every suspect.
+Fewest matches that are a MATCH at the default alpha of {alpha:g}, for the default kind. *R alike*: R references of the
+verifier that match as the measured models do; *none is enough* means INCONCLUSIVE for every suspect.
 
 {power}
 """
@@ -176,11 +178,15 @@ def spread_of(pool: Sequence[tuple[int, int]]) -> tuple[float, float, float, flo
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Measured:
-    """Counts of real models: ``counts[b, s]`` matches of suspect s with the fingerprint of base b, NaN where b is s."""
+    """Counts of real models: ``counts[b, s]`` matches of suspect s with the fingerprint of base b, NaN where b is s.
+
+    ``prior`` is what such a fingerprint is judged by.
+    """
 
     regime: prior.Regime
     kind: Kind
     counts: NDArray[np.float64]
+    prior: Prior
 
     @property
     def names(self) -> list[str]:
@@ -235,11 +241,12 @@ def spreads(measured: Sequence[Measured]) -> str:
 def power(measured: Sequence[Measured]) -> str:
     """Return the table of the matches that a MATCH takes."""
     sizes, n_references = (50, 100, 200, 400), (0, 3, 8, 16)
-    text = "| models | pool | " + " | ".join(f"n = {n}" for n in sizes) + " |\n" + "|---" * (2 + len(sizes)) + "|\n"
-    for found in (found for found in measured if found.kind == KIND):
-        few = found.regime.name == "few"
-        n_classes, rates = (10 if few else 1000), [matches / asked for matches, asked in found.pool()]
-        bounded = find_prior(KIND, "white" if few else "pink", (16 if few else 32) / 255, n_classes)
+    text = (
+        "| models | kind | pool | " + " | ".join(f"n = {n}" for n in sizes) + " |\n" + "|---" * (3 + len(sizes)) + "|\n"
+    )
+    for found in (found for found in measured if found.kind == DEFAULT_KINDS[found.regime.name]):
+        rates, bounded = [matches / asked for matches, asked in found.pool()], found.prior
+        n_classes = 10 if found.regime.name == "few" else 1000
 
         def least(pool: Prior, n: int, n_own: int, rates: Sequence[float] = rates, n_classes: int = n_classes) -> str:
             own = [ReferenceCount(f"sha256:{i:064x}", round(n * rates[i % len(rates)]), n) for i in range(n_own)]
@@ -254,13 +261,18 @@ def power(measured: Sequence[Measured]) -> str:
         ]
         for name, pool, n_own in rows:
             name = name.replace("prior and ", "") if n_own >= ENOUGH_REFERENCES else name
-            text += f"| {found.regime.models} | {name} | " + " | ".join(least(pool, n, n_own) for n in sizes) + " |\n"
+            text += (
+                f"| {found.regime.models} | {found.kind} | {name} | "
+                + " | ".join(least(pool, n, n_own) for n in sizes)
+                + " |\n"
+            )
         if bounded.reach is not None:
             floors = [int((binomial_tails(n, bounded.reach) > Policy().alpha).sum()) for n in sizes]
             cells = " | ".join(
                 str(floor) if floor <= n else "none is enough" for floor, n in zip(floors, sizes, strict=True)
             )
-            text += f"| {found.regime.models} | a false accuser's reach, whatever the references | {cells} |\n"
+            name = "a false accuser's reach, whatever the references"
+            text += f"| {found.regime.models} | {found.kind} | {name} | {cells} |\n"
     return text
 
 
@@ -277,10 +289,11 @@ def main() -> None:
     measured = []
     for regime in regimes:
         for kind in get_args(Kind):
-            counts = prior.count_of_others(prior.measure(regime, kind, regime.spectra[0]).n_matches)
-            measured.append(Measured(regime, kind, counts))
+            counted = prior.measure(regime, kind, regime.spectra[0])
+            judged_by = prior_of(counted.fingerprint.manifest)
+            measured.append(Measured(regime, kind, prior.count_of_others(counted.n_matches), judged_by))
     pools, largest = simulate(arguments.pools)
-    bounded = find_prior(KIND, "white", 16 / 255, 10)
+    bounded = next(found.prior for found in measured if found.kind == KIND)
     null = estimate_null((), (), bounded, n_classes=10, n_candidates=N_EXAMPLES)
     least = null.least_matches(ALPHAS[-1])
     numbers = {module.__name__: module.__version__ for module in (onnxfp, np, scipy, onnxruntime)}

@@ -7,7 +7,7 @@ on which the defaults were chosen, and two bases on which nothing was (another s
 that were really trained (onnxfp.variants, on 20,000 training images) and independent models. Many classes: MobileNetV2,
 and EfficientNet-Lite0 as the base on which nothing was chosen, with the thefts that need no labels. Every theft is made
 once and asked the examples of all arms and seeds; thefts, examples and answers are kept in .cache/strength as they
-come, so that an interrupted run goes on.
+come, so that an interrupted run goes on. With ``--part`` one group of bases is measured, and its section written anew.
 """
 
 from __future__ import annotations
@@ -495,7 +495,7 @@ def is_useful(bed: Bed, answers: Answers, name: str) -> bool:
 def main() -> None:
     """Measure what is missing, then write the table."""
     parser = argparse.ArgumentParser(description="Measure which examples survive theft.")
-    parser.add_argument("--part", choices=PARTS, action="append", help="measure only this")
+    parser.add_argument("--part", choices=PARTS, action="append", help="measure only this, and keep the others")
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
@@ -515,17 +515,21 @@ def main() -> None:
             [many_bed("efficientnet_lite0", [arm for arm in MANY_ARMS if arm.name in HELD_OUT_MANY])],
         ),
     }
-    if arguments.part:
-        for part in arguments.part:
-            for bed in parts[part][1]:
-                Answers(bed).measure()
-        return
     versions = {"onnxfp": onnxfp.__version__, "torch": torch.__version__, "onnxruntime": onnxruntime.__version__}
     listed = ", ".join(f"{name} {number}" for name, number in versions.items())
     head = TEXT.format(versions=listed, threads=arguments.threads, n_measured=N_MEASURED)
-    lines = [line for title, beds in parts.values() for line in describe(title, beds)]
-    lines += pilot([bed for _, beds in parts.values() for bed in beds])
-    (HERE / "STRENGTH.md").write_text(head + "\n".join(lines).rstrip() + "\n", encoding="utf-8")
+    measured = {part: "\n".join(describe(*parts[part])) for part in arguments.part or PARTS}
+    sections = [measured.get(part) or kept_section(f"## {title}") for part, (title, _) in parts.items()]
+    every = [bed for _, beds in parts.values() for bed in beds]
+    sections.append(kept_section(PILOT_TEXT.splitlines()[0]) if arguments.part else "\n".join(pilot(every)))
+    text = head + "\n\n".join(section.strip() for section in sections) + "\n"
+    (HERE / "STRENGTH.md").write_text(text, encoding="utf-8")
+
+
+def kept_section(heading: str) -> str:
+    """Return a section of the table that is there already."""
+    _, found, after = (HERE / "STRENGTH.md").read_text(encoding="utf-8").partition(f"\n{heading}\n")
+    return (found + after.partition("\n## ")[0]) if found else ""
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import onnx
 
 from onnxfp.errors import ModelError
-from onnxfp.variants import channels, laundering, precision, pruning, quantisation, queries, student
+from onnxfp.variants import channels, laundering, normalisation, precision, pruning, quantisation, queries, student
 from onnxfp.variants.material import Material
 from onnxfp.variants.queries import Images
 
@@ -86,7 +86,7 @@ def _holds(suite: Suite, other: Suite) -> bool:
 
 @cache
 def _variants() -> tuple[Variant, ...]:
-    return (*_pruned(), *_imprecise(), *_laundered(), *_trained())
+    return (*_pruned(), *_restandardised(), *_imprecise(), *_laundered(), *_trained())
 
 
 def _graph(
@@ -133,6 +133,27 @@ def _pruned() -> list[Variant]:
         both = [*_graph(prefix, family, "quick", quick, make), *_graph(prefix, family, "standard", more, make)]
         found += sorted(both, key=lambda variant: variant.parameter or 0.0)
     return found
+
+
+def _restandardised() -> list[Variant]:
+    def repaired(share: float, suite: Suite) -> Variant:
+        def make(material: Material) -> onnx.ModelProto:
+            pruned = pruning.prune_adaptively(material.model, share)
+            return normalisation.give_statistics(pruned, material.calibration_batches(), material.channels)
+
+        return Variant(f"prune-repair-{share:g}", "pruning and repair of channels", share, suite, make)
+
+    def reestimated(n: int, suite: Suite) -> Variant:
+        def make(material: Material) -> onnx.ModelProto:
+            trained = material.channels | normalisation.stored_statistics(material.model)
+            return normalisation.give_statistics(material.model, material.calibration_batches(n), trained)
+
+        return Variant(f"bn-reestimated-{n}", "batch normalisation re-estimated, inputs", n, suite, make)
+
+    return [
+        *(repaired(share, suite) for share, suite in ((0.5, SUITES[1]), (0.7, SUITES[0]), (0.8, SUITES[1]))),
+        *(reestimated(n, suite) for n, suite in ((64, SUITES[0]), (16, SUITES[1]))),
+    ]
 
 
 def _imprecise() -> list[Variant]:

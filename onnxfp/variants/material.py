@@ -12,11 +12,12 @@ import onnx
 from numpy.typing import NDArray
 
 from onnxfp.types import InputSpec, Labels, ModelInput, OutputSpec
+from onnxfp.variants.normalisation import Statistics, measure_channels
 from onnxfp.variants.quantisation import Feeds
 from onnxfp.variants.weights import normalise
 
 N_CALIBRATION = 256
-"""Inputs on which a static quantiser measures ranges."""
+"""Inputs on which a static quantiser measures ranges, and channel statistics are taken."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +49,15 @@ class Material:
         """The base in the form of :func:`~onnxfp.variants.weights.normalise`; not to be modified."""
         return normalise(self.base)
 
+    @cached_property
+    def channels(self) -> dict[str, Statistics]:
+        """What the channels of the base's convolutions do over the first inputs, by name of the convolution's output.
+
+        Raises:
+            ModelError: See :func:`~onnxfp.variants.normalisation.measure_channels`.
+        """
+        return measure_channels(self.model, self.calibration_batches())
+
     @property
     def kept_names(self) -> set[str]:
         """Names by which a graph with several inputs or outputs must still be told apart."""
@@ -57,10 +67,10 @@ class Material:
         outputs = [value.name for value in graph.output]
         return {name for names in (inputs, outputs) if len(names) > 1 for name in names}
 
-    def calibration_batches(self) -> Iterator[Feeds]:
-        """Yield the first inputs in batches that the graph takes."""
+    def calibration_batches(self, n: int = N_CALIBRATION) -> Iterator[Feeds]:
+        """Yield the first ``n`` inputs in batches that the graph takes."""
         size = self.input.batch or 32
-        inputs = self.inputs[:N_CALIBRATION]
+        inputs = self.inputs[:n]
         free = {value.name for value in self.base.graph.input if not value.type.tensor_type.shape.dim[:1] or
                 not value.type.tensor_type.shape.dim[0].dim_value}  # fmt: skip
         for first in range(0, len(inputs), size):
