@@ -33,6 +33,7 @@ __all__ = [
     "check",
     "commit",
     "evaluate",
+    "export",
     "generate",
     "load",
     "load_attestation",
@@ -42,7 +43,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from onnxfp.api.generation import check, generate
-    from onnxfp.api.verification import attest, load, load_attestation, verify
+    from onnxfp.api.verification import attest, export, load, load_attestation, verify
     from onnxfp.bundle.commitment import Commitment
     from onnxfp.bundle.fingerprint import Fingerprint
     from onnxfp.errors import OnnxfpError
@@ -68,6 +69,7 @@ _HOMES = {
     "check": "onnxfp.api.generation",
     "evaluate": "onnxfp.evaluation.evaluate",
     "commit": "onnxfp.priority",
+    "export": "onnxfp.api.verification",
     "generate": "onnxfp.api.generation",
     "load": "onnxfp.api.verification",
     "load_attestation": "onnxfp.api.verification",

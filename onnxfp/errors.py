@@ -90,6 +90,12 @@ class ReportVersionError(ReportError):
     """The report was written in a schema version that this release does not know."""
 
 
+class ResponsesError(OnnxfpError):
+    """A file of recorded responses, or of the classes' names, is not what it must be."""
+
+    exit_code = 4
+
+
 class PriorityError(OnnxfpError):
     """What shall show when a fingerprint existed cannot be read."""
 

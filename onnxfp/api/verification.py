@@ -1,4 +1,4 @@
-"""What anybody calls: load, verify, attest and load_attestation."""
+"""What anybody calls: load, export, verify, attest and load_attestation."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from onnxfp.bundle.fingerprint import Fingerprint
 from onnxfp.bundle.keys import Passphrase, open_signer
 from onnxfp.bundle.signing import check_pinned
 from onnxfp.bundle.trust_store import find_public_key, name_of
+from onnxfp.errors import ParameterError
 from onnxfp.evidence.attestation import ATTESTATION, Attestation, read_attestation, sign_report
 from onnxfp.evidence.checks import describe_checks, describe_untested
 from onnxfp.evidence.graded import measure_grades, rank_labels
@@ -31,6 +32,8 @@ from onnxfp.evidence.statistics import clopper_pearson, count_matches
 from onnxfp.evidence.verdict import Counts, Policy, decide
 from onnxfp.priority import check_priority
 from onnxfp.suspects.onnx_suspect import OnnxSuspect
+from onnxfp.suspects.presentation import export_examples
+from onnxfp.suspects.responses import Function, collect_responses, is_model_file
 from onnxfp.types import InputGrid
 
 if TYPE_CHECKING:
@@ -54,10 +57,11 @@ def load(path: str | Path, *, public_key: str | Path | None = None) -> Fingerpri
 
 
 def verify(
-    suspect: str | Path,
+    suspect: str | Path | Function,
     fingerprint: str | Path | Fingerprint,
     *,
     public_key: str | Path | None = None,
+    class_names: str | Path | Sequence[str] | None = None,
     references: Models = (),
     policy: Policy | None = None,
     provider: Provider = "auto",
@@ -75,10 +79,14 @@ def verify(
     """Ask a suspect the examples of a fingerprint and give a verdict.
 
     Args:
-        suspect: The suspect's ONNX file.
+        suspect: The suspect's ONNX file; or a ``.csv`` file of its responses, as :func:`export` prepares it; or a
+            function that takes ``(n, height, width, channels)`` uint8 images (other examples: ``(n, *shape)`` float32
+            real inputs) and returns ``(n,)`` class indices or ``(n, n_classes)`` scores.
         fingerprint: The bundle file, or what :func:`load` returned; either is checked as :func:`load` does.
         public_key: The owner's public key that must have signed the bundle, as :func:`load` takes it; ``None`` accepts
             any and says so.
+        class_names: For recorded responses that are names: the base's classes in their order, or a text file with one a
+            line.
         references: The verifier's own unassociated models (files or folders).
         policy: What a verdict demands.
         provider: Where onnxruntime runs.
@@ -100,6 +108,16 @@ def verify(
     Raises:
         OnnxfpError: Of the class that fits; a negative verdict is no error.
     """
+    is_run = is_model_file(suspect)
+    if not is_run and any(given is not None for given in (grid, input_name, input_shape, output_name, fixed)):
+        raise ParameterError(
+            "bounds, normalisation, inputs and outputs describe an ONNX file, and the suspect is none",
+            hint="leave them out: recorded responses are compared as they are",
+        )
+    if is_run and class_names is not None:
+        raise ParameterError(
+            "names of classes belong to a file of responses", hint="leave them out: an ONNX file answers with scores"
+        )
     policy = policy or Policy()
     checked = check_bundle(fingerprint, None if public_key is None else find_public_key(public_key))
     path = None if isinstance(fingerprint, Fingerprint) else Path(fingerprint)
@@ -113,21 +131,27 @@ def verify(
         tsa_certificate=tsa_certificate,
     )
     base = manifest.base
-    session = ModelSession(
-        read_onnx(suspect),
-        provider=provider,
-        input_name=input_name,
-        input_shape=input_shape,
-        output_name=output_name,
-        fixed=fixed,
-        n_classes=base.n_classes,
-        limits=limits,
-    )
-    asked = OnnxSuspect(session, base.input, manifest.grid, grid)
     with ThreadPoolExecutor(1) as beside:
         # It imports SciPy, which takes as long as a small suspect to answer in its own process.
         looked_up = beside.submit(prior_of, manifest)
-        answers = asked.answer(fingerprint.levels)
+        if is_model_file(suspect):
+            session = ModelSession(
+                read_onnx(suspect),
+                provider=provider,
+                input_name=input_name,
+                input_shape=input_shape,
+                output_name=output_name,
+                fixed=fixed,
+                n_classes=base.n_classes,
+                limits=limits,
+            )
+            answers = OnnxSuspect(session, base.input, manifest.grid, grid).answer(fingerprint.levels)
+            record = SuspectRecord(
+                session.model.digest, session.providers, session.holds, session.input.name, session.output.name
+            )
+        else:
+            responses = collect_responses(suspect, fingerprint, class_names)
+            answers, record = responses.answers, SuspectRecord.of_responses(responses.digest)
     prior = looked_up.result()
     counts = Counts(
         n_matches=count_matches(fingerprint.labels, answers.labels),
@@ -148,9 +172,7 @@ def verify(
     return Report(
         signer=Signer(manifest.public_key, public_key is not None, name_of(manifest.public_key)),
         bundle=BundleRecord.of(fingerprint),
-        suspect=SuspectRecord(
-            session.model.digest, session.providers, session.holds, session.input.name, session.output.name
-        ),
+        suspect=record,
         counts=counts,
         match_rate=match_rate,
         interval=clopper_pearson(counts.n_matches, counts.n_asked, policy.confidence),
@@ -168,10 +190,34 @@ def verify(
         timestamp=stamped,
         checks=describe_checks(checked, is_pinned=public_key is not None, commitment=committed, timestamp=stamped),
         not_tested=describe_untested(
-            commitment=committed, timestamp=stamped, asked_base=session.model.digest == base.digest
+            commitment=committed,
+            timestamp=stamped,
+            asked_base=record.digest == base.digest,
+            is_recorded=record.is_recorded,
         ),
         versions=versions(),
     )
+
+
+def export(fingerprint: str | Path | Fingerprint, folder: str | Path) -> tuple[str, ...]:
+    """Write the examples to files, so that a suspect can be asked that is no ONNX file: a service, an app.
+
+    Whoever is asked sees the examples, and could learn them.
+
+    Args:
+        fingerprint: The bundle file, or what :func:`load` returned.
+        folder: Where they go: PNG files of images of 8 bits, else ``.npy`` files of float32 real inputs, and
+            ``responses.csv``, in which a label is written beside each before :func:`verify` reads it.
+
+    Returns:
+        The names of the examples' files, in their order.
+
+    Raises:
+        FileError: The bundle cannot be read, or the folder holds something already or cannot be written.
+        BundleError: It is not a well-formed bundle.
+        TrustError: Signature, digests or derivation are not what they claim to be.
+    """
+    return tuple(export_examples(check_bundle(fingerprint).fingerprint, Path(folder)))
 
 
 def attest(

@@ -6,6 +6,8 @@ import contextlib
 import errno
 import os
 import secrets
+import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 from onnxfp.errors import FileError
@@ -51,6 +53,38 @@ def write_file(path: Path, content: bytes, *, mode: int = 0o666, overwrite: bool
         if beside is not None:
             with contextlib.suppress(OSError):
                 beside.unlink(missing_ok=True)
+
+
+def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write files into a new folder, which appears with all of them or not at all.
+
+    Args:
+        folder: Where it shall be; it must not exist, or be empty.
+        files: Contents by name.
+
+    Raises:
+        FileError: Something is there already, the parent is missing or not writable, or the disk is full. Nothing
+            half-written remains.
+    """
+    folder = Path(folder)
+    beside = folder.with_name(f".onnxfp-{secrets.token_hex(8)}.tmp")
+    try:
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise FileError(f"{folder} exists already", hint="give a new folder, or an empty one")
+        beside.mkdir()
+        for name, content in files.items():
+            _write_new(beside / name, content, 0o666)
+        if folder.exists():
+            folder.rmdir()
+        beside.rename(folder)
+        _flush_folder(folder.parent)
+    except (OSError, ValueError) as error:
+        raise FileError(
+            f"{str(folder)!r} cannot be written: {getattr(error, 'strerror', None) or error}",
+            hint="check that the folder around it exists, is writable and has space left",
+        ) from error
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
 
 
 def _write_new(path: Path, content: bytes, mode: int) -> None:

@@ -15,6 +15,7 @@ import onnxfp
 from onnxfp.cli.check import check
 from onnxfp.cli.commit import commit
 from onnxfp.cli.evaluate import evaluate
+from onnxfp.cli.export import export
 from onnxfp.cli.generate import generate
 from onnxfp.cli.inspect import inspect
 from onnxfp.cli.keygen import keygen
@@ -35,7 +36,7 @@ def cli(verbose: bool) -> None:
 
     The owner makes a fingerprint of an ONNX model with `onnxfp generate`; anyone asks a suspect with `onnxfp verify`.
 
-    Exit codes: 0 done or MATCH, 10 NO_MATCH, 11 INCONCLUSIVE, 2 usage, 3 model, 4 bundle, attestation or time-stamp,
+    Exit codes: 0 done or MATCH, 10 NO_MATCH, 11 INCONCLUSIVE, 2 usage, 3 model, 4 bundle, responses or attestation,
     5 trust, 6 execution, 7 files, keys and network, 130 interrupted, 1 a bug in onnxfp.
     """
     handler = logging.StreamHandler()
@@ -49,7 +50,7 @@ def cli(verbose: bool) -> None:
     logging.getLogger("matplotlib").setLevel(logging.ERROR)
 
 
-for _command in (check, generate, verify, evaluate, inspect, keygen, keys, commit, timestamp):
+for _command in (check, generate, verify, export, evaluate, inspect, keygen, keys, commit, timestamp):
     cli.add_command(_command)
 
 

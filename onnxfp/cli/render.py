@@ -242,6 +242,8 @@ def _describe_parity(parity: Parity) -> str:
 
 
 def _describe_run(suspect: SuspectRecord) -> str:
+    if suspect.is_recorded:
+        return "not here: the verifier asked, and recorded the responses"
     where = ", ".join(provider.removesuffix("ExecutionProvider") for provider in suspect.providers)
     words = {"process": "in a process of its own", "memory": "limited memory", "time": "limited time",
              "network": "no network"}  # fmt: skip

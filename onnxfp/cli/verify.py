@@ -34,6 +34,9 @@ EXIT_CODES = {"MATCH": 0, "NO_MATCH": 10, "INCONCLUSIVE": 11}
     multiple=True,
     help="An unassociated model of your own, or a folder of them. Repeatable.",
 )
+@click.option(
+    "--classes", type=FILE, default=None, help="For responses that are names: the base's classes, one a line."
+)
 @click.option("--alpha", type=float, default=None, help="Largest p-value that is a MATCH [default: 1e-6].")
 @click.option("--need-references", is_flag=True, help="Without references of your own, INCONCLUSIVE.")
 @click.option("--provider", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
@@ -60,11 +63,13 @@ EXIT_CODES = {"MATCH": 0, "NO_MATCH": 10, "INCONCLUSIVE": 11}
 def verify(context: click.Context, /, suspect: Path, fingerprint: Path, as_json: bool, **options: Any) -> None:
     """Ask SUSPECT the examples of FINGERPRINT and give a verdict.
 
-    Exit code: 0 MATCH, 10 NO_MATCH, 11 INCONCLUSIVE. The input options describe the suspect, where it differs from
-    the base.
+    SUSPECT is an ONNX file, or the responses of something else in a .csv file, which `export` prepares. Exit code: 0
+    MATCH, 10 NO_MATCH, 11 INCONCLUSIVE. The input options describe an ONNX suspect, where it differs from the base.
     """
+    if suspect.suffix == ".npz" and fingerprint.suffix != ".npz":
+        raise click.UsageError("the suspect comes first, then the fingerprint")
     # First of all: it gets ready while this process reads and checks the bundle.
-    if not options["no_isolation"]:
+    if not (options["no_isolation"] or suspect.suffix.lower() == ".csv"):
         from onnxfp.base.child import may_have_gpu, start_ahead
 
         start_ahead(*([] if options["provider"] != "cpu" and may_have_gpu() else ["confined"]))
@@ -85,6 +90,7 @@ def verify(context: click.Context, /, suspect: Path, fingerprint: Path, as_json:
         suspect,
         fingerprint,
         public_key=options["public_key"],
+        class_names=options["classes"],
         references=options["references"],
         policy=onnxfp.Policy(alpha=alpha, grey=max(alpha, default.grey), needs_references=options["need_references"]),
         provider=options["provider"],
@@ -92,7 +98,7 @@ def verify(context: click.Context, /, suspect: Path, fingerprint: Path, as_json:
         input_name=options["input_name"],
         input_shape=options["input_shape"],
         output_name=options["output_name"],
-        fixed=dict(options["fixed"]),
+        fixed=dict(options["fixed"]) or None,
         commitment=options["commitment"],
         opening=options["opening"],
         timestamp=options["timestamp"],

@@ -123,7 +123,7 @@ def describe_checks(
 
 
 def describe_untested(
-    *, commitment: CommitmentRecord | None, timestamp: Timestamp | None, asked_base: bool
+    *, commitment: CommitmentRecord | None, timestamp: Timestamp | None, asked_base: bool, is_recorded: bool
 ) -> tuple[str, ...]:
     """Return what a verdict says nothing about, one sentence each.
 
@@ -131,6 +131,7 @@ def describe_untested(
         commitment: The commitment that was opened, if any.
         timestamp: The time-stamp that was checked, if any.
         asked_base: Whether the suspect is the base model itself, byte for byte.
+        is_recorded: Whether the verifier asked the suspect, without onnxfp.
     """
     if timestamp is not None:
         made = (
@@ -150,6 +151,11 @@ def describe_untested(
         made,
         "Whether a mismatching suspect was stolen and then changed beyond recognition.",
     ]
+    if is_recorded:
+        untested.insert(
+            0,
+            "Whether these are the suspect's responses: onnxfp did not ask it. The verifier did, and recorded them.",
+        )
     if not asked_base:
         untested.append("Whether the base model itself gives the recorded labels: verify it as a suspect to see.")
     return tuple(untested)

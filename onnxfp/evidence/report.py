@@ -44,13 +44,15 @@ class SuspectRecord:
     """The model under test.
 
     Attributes:
-        digest: ``sha256:<hex>`` of its file.
-        providers: onnxruntime's execution providers as actually used, in order.
+        digest: ``sha256:<hex>`` of its file, or of its recorded responses.
+        providers: onnxruntime's execution providers as actually used, in order; empty where the verifier asked it
+            without onnxfp, and recorded its responses.
         isolation: What it was kept from while it ran: ``process``, ``time``, ``memory``, ``network``; empty where it
             ran in the verifier's own process.
-        input: Name of the input that was fed.
-        output: Name of the output that was read. Names that cannot be printed are escaped, and long ones cut: they are
-            the suspect's, and no suspect may choose one with which its report could not be read again.
+        input: Name of the input that was fed; empty for recorded responses.
+        output: Name of the output that was read; empty for them too. Names that cannot be printed are escaped, and long
+            ones cut: they are the suspect's, and no suspect may choose one with which its report could not be read
+            again.
     """
 
     digest: str
@@ -58,6 +60,20 @@ class SuspectRecord:
     isolation: tuple[str, ...]
     input: str
     output: str
+
+    @classmethod
+    def of_responses(cls, digest: str) -> SuspectRecord:
+        """Return the record of a suspect that the verifier asked.
+
+        Args:
+            digest: ``sha256:<hex>`` of what was recorded.
+        """
+        return cls(digest, (), (), "", "")
+
+    @property
+    def is_recorded(self) -> bool:
+        """Whether its responses were recorded by the verifier, and not observed by onnxfp."""
+        return not self.providers
 
     def __post_init__(self) -> None:
         for name in ("input", "output"):
@@ -250,6 +266,9 @@ class Report:
             ),
             "null is out of range": 0 <= self.null.rate <= 1 and 0 <= self.null.upper <= 1,
             "suspect.isolation holds an unknown word": set(self.suspect.isolation) <= set(HOLDS),
+            "suspect was not run, and has an isolation, an input or an output": (
+                not self.suspect.is_recorded or self.suspect == SuspectRecord.of_responses(self.suspect.digest)
+            ),
             "decision.p_value is out of range": 0 <= decision.p_value <= 1,
             "decision.least_matches is out of range": least is None or 0 <= least <= n_asked,
             "decision.verdict contradicts its numbers": {

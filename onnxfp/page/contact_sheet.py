@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from onnxfp.bundle.atomic import write_file
 from onnxfp.errors import ParameterError
+from onnxfp.suspects.presentation import example_images
 
 if TYPE_CHECKING:
     from onnxfp.bundle.fingerprint import Fingerprint
@@ -58,7 +59,7 @@ def write_contact_sheet(fingerprint: Fingerprint, path: Path) -> None:
         ParameterError: The examples are no images.
         FileError: The file cannot be written.
     """
-    images = _images(fingerprint)
+    images = example_images(fingerprint)
     n, height, width, _ = images.shape
     columns = ceil(sqrt(n * height / width))
     zoom = max(1, min(_LARGEST_ZOOM, _SHEET_PIXELS // (columns * width)))
@@ -69,7 +70,7 @@ def write_contact_sheet(fingerprint: Fingerprint, path: Path) -> None:
 def page_sheet(fingerprint: Fingerprint) -> Sheet | None:
     """Return some of the examples, evenly taken and reduced where they are large; ``None`` if they are no images."""
     try:
-        images = _images(fingerprint)
+        images = example_images(fingerprint)
     except ParameterError:
         return None
     n_shown = min(_PAGE_EXAMPLES, len(images))
@@ -80,22 +81,6 @@ def page_sheet(fingerprint: Fingerprint) -> Sheet | None:
     sheet = _arrange(_with_opacity(images), min(_PAGE_COLUMNS, n_shown), gap, 0)[:-gap, :-gap]
     uri = f"data:image/png;base64,{base64.b64encode(_png(sheet)).decode()}"
     return Sheet(uri, sheet.shape[1], sheet.shape[0], n_shown, step > 1)
-
-
-def _images(fingerprint: Fingerprint) -> NDArray[np.uint8]:
-    """Return ``(n, height, width, channels)`` of the examples."""
-    spec, grid = fingerprint.manifest.base.input, fingerprint.manifest.grid
-    images = fingerprint.levels
-    if spec.layout == "NCHW":
-        images = images.transpose(0, 2, 3, 1)
-    elif spec.layout != "NHWC":
-        raise ParameterError(
-            f"the examples have shape {spec.shape} and are no images",
-            hint="only fingerprints of image models have a contact sheet",
-        )
-    if images.shape[3] not in (1, 3, 4):
-        raise ParameterError(f"images of {images.shape[3]} channels cannot be shown")
-    return images.astype(np.uint8) if grid.n_levels == 256 else (images // 257).astype(np.uint8)
 
 
 def _with_opacity(images: NDArray[np.uint8]) -> NDArray[np.uint8]:

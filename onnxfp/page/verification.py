@@ -41,6 +41,12 @@ def render_verification(report: Report, fingerprint: Fingerprint, suspect: str, 
     counts, decision, null = report.counts, report.decision, report.null
     isolation = describe_isolation(report.suspect.isolation)
     providers = ", ".join(provider.removesuffix("ExecutionProvider") for provider in report.suspect.providers)
+    ran_on, tensors = (
+        f"onnxruntime, {providers}; {isolation or UNLIMITED}",
+        (f"input {report.suspect.input}, output {report.suspect.output}"),
+    )
+    if report.suspect.is_recorded:
+        ran_on, tensors = "not here: the verifier asked", "its recorded responses"
     references = [("verifier", reference) for reference in report.verifier_references]
     references += [("owner", reference) for reference in report.owner_references]
     return render(
@@ -67,10 +73,9 @@ def render_verification(report: Report, fingerprint: Fingerprint, suspect: str, 
         not_tested=_not_tested(report),
         sheet=page_sheet(fingerprint),
         provenance=(
-            ("Suspect", (Line(suspect), Line(report.suspect.digest, is_code=True),
-                         Line(f"input {report.suspect.input}, output {report.suspect.output}"))),
+            ("Suspect", (Line(suspect), Line(report.suspect.digest, is_code=True), Line(tensors))),
             *describe_fingerprint(fingerprint, bundle, report.signer),
-            ("Ran on", (Line(f"onnxruntime, {providers}; {isolation or UNLIMITED}"),)),
+            ("Ran on", (Line(ran_on),)),
             ("Policy", (Line(describe_policy(report.policy)),)),
             ("Verified with", (Line(describe_versions(report.versions)),)),
         ),

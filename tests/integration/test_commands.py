@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from PIL import Image
 
@@ -203,3 +204,46 @@ def test_help_names_every_command_and_exit_code(onnxfp: Run) -> None:
         assert word in text
     for command in ("generate", "verify", "inspect", "keygen", "keys", "commit", "timestamp"):
         assert onnxfp(command, "--help").out.startswith(f"Usage: onnxfp {command}")
+
+
+def test_a_service_is_asked_by_files_and_judged_by_its_responses(
+    onnxfp: Run, crafted: tuple[Path, Path], tmp_path: Path
+) -> None:
+    base, bundle = crafted
+    folder = tmp_path / "examples"
+    exported = onnxfp("export", bundle, folder)
+    assert (exported.code, exported.err) == (0, "")
+    assert f"onnxfp verify {folder / 'responses.csv'} {bundle}" in exported.out
+    empty = onnxfp("verify", folder / "responses.csv", bundle)
+    assert empty.code == 11
+    assert "0 answered" in empty.out
+    # The service: the base itself, which is shown the PNG files.
+    session = onnxruntime.InferenceSession(base.read_bytes(), providers=["CPUExecutionProvider"])
+    rows = (folder / "responses.csv").read_text().splitlines()[1:]
+    images = np.stack([np.asarray(Image.open(folder / row.rstrip(","))) for row in rows])
+    labels = session.run(None, {"image": images.transpose(0, 3, 1, 2).astype(np.float32) / 255})[0].argmax(axis=1)
+    names = ["ant", "bee", "cat", "dog", "elk"]
+    (folder / "names.txt").write_text("\n".join(names))
+    answered = [f"{row}{names[label]}" for row, label in zip(rows, labels, strict=True)]
+    (folder / "responses.csv").write_text("\n".join(["example,label", *answered]))
+    unnamed = onnxfp("verify", folder / "responses.csv", bundle)
+    assert (unnamed.code, unnamed.out) == (4, "")
+    assert "--classes" in unnamed.err
+    page = tmp_path / "out.html"
+    given = ("--classes", folder / "names.txt", "--attest", tmp_path / "a.json", "--report", page, "--explain")
+    match = onnxfp("verify", folder / "responses.csv", bundle, *given)
+    assert match.code == 0
+    assert "not here: the verifier asked, and recorded the responses" in match.out
+    assert "onnxfp did not ask it" in match.out
+    assert "that they are its own is the verifier" in page.read_text(encoding="utf-8")
+    assert "responses.csv: MATCH" in onnxfp("inspect", tmp_path / "a.json").out
+    again = onnxfp("export", bundle, folder)
+    assert (again.code, again.out) == (7, "")
+    assert "exists already" in again.err
+
+
+def test_suspect_and_fingerprint_in_the_wrong_order_are_told_apart(onnxfp: Run, crafted: tuple[Path, Path]) -> None:
+    base, bundle = crafted
+    swapped = onnxfp("verify", bundle, base)
+    assert (swapped.code, swapped.out) == (2, "")
+    assert "the suspect comes first" in swapped.err

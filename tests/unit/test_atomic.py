@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from onnxfp.bundle.atomic import write_file
+from onnxfp.bundle.atomic import write_file, write_folder
 from onnxfp.errors import FileError
 
 
@@ -64,3 +64,17 @@ def test_an_interruption_leaves_the_old_file_and_nothing_else(tmp_path: Path, mo
 def test_a_missing_folder_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(FileError, match="cannot be written"):
         write_file(tmp_path / "no" / "a", b"one")
+
+
+def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "f"
+    write_folder(folder, {"a": b"1", "b": b"2"})
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == {"a": b"1", "b": b"2"}
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(FileError, match="No space left"):
+        write_folder(tmp_path / "g", {"a": b"1"})
+    assert list(tmp_path.iterdir()) == [folder]

@@ -139,14 +139,14 @@ def test_a_signers_time_after_the_stamps_is_noticed(forge: Any) -> None:
 
 def test_what_a_verdict_says_nothing_about_depends_on_what_is_known() -> None:
     opened = CommitmentRecord(VALUE, is_demanded=True)
-    plain = describe_untested(commitment=None, timestamp=None, asked_base=False)
+    plain = describe_untested(commitment=None, timestamp=None, asked_base=False, is_recorded=False)
     assert "the time in the bundle is its signer's claim." in plain[1]
     assert "verify it as a suspect" in plain[-1]
-    assert len(describe_untested(commitment=None, timestamp=None, asked_base=True)) == len(plain) - 1
+    assert len(describe_untested(commitment=None, timestamp=None, asked_base=True, is_recorded=False)) == len(plain) - 1
     assert (
         "before its commitment was published"
-        in describe_untested(commitment=opened, timestamp=None, asked_base=False)[1]
+        in describe_untested(commitment=opened, timestamp=None, asked_base=False, is_recorded=False)[1]
     )
-    dated = describe_untested(commitment=opened, timestamp=STAMP, asked_base=False)[1]
+    dated = describe_untested(commitment=opened, timestamp=STAMP, asked_base=False, is_recorded=False)[1]
     assert "existed before 2026-01-03T00:00:00Z" in dated
     assert "revoked" in dated

@@ -1,0 +1,236 @@
+"""A suspect that somebody else asked: a service, an app, a model of another framework.
+
+The responses are a CSV file with the columns ``example`` and ``label``, a row for each example, as
+:func:`~onnxfp.suspects.presentation.export_examples` prepares it; or what a Python function answers. Either way onnxfp
+did not see the suspect: that these are its responses is the word of whoever recorded them.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeGuard
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from onnxfp.base.session import Answers
+from onnxfp.bundle.archive import open_plain_file
+from onnxfp.errors import FileError, ParameterError, ResponsesError, SuspectError
+from onnxfp.suspects.presentation import present_examples
+
+if TYPE_CHECKING:
+    from onnxfp.bundle.fingerprint import Fingerprint
+
+Function = Callable[[NDArray[Any]], ArrayLike]
+"""Takes examples as :func:`~onnxfp.suspects.presentation.present_examples` gives them; returns ``(n,)`` class indices,
+or ``(n, n_classes)`` scores."""
+
+MAX_FILE_BYTES = 16 * 2**20
+"""Largest file of responses, or of names of classes, that is read."""
+
+_COLUMNS = ("example", "label")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Responses:
+    """What a suspect was recorded to answer.
+
+    Attributes:
+        answers: The answers, in the order of the examples. -1 stands for none; a class that the base does not have is
+            any number from its number of classes on.
+        digest: ``sha256:<hex>`` of the file, or of the file that would record a function's labels.
+    """
+
+    answers: Answers
+    digest: str
+
+
+def is_model_file(suspect: str | Path | Function) -> TypeGuard[str | Path]:
+    """Return whether a suspect is a file to be run, and neither a function nor, by its name, a file of responses."""
+    return not callable(suspect) and Path(suspect).suffix.lower() != ".csv"
+
+
+def collect_responses(
+    suspect: str | Path | Function, fingerprint: Fingerprint, class_names: str | Path | Sequence[str] | None = None
+) -> Responses:
+    """Return what a suspect was recorded to answer, or what a function answers now.
+
+    Args:
+        suspect: A file as of :func:`read_responses`, or a function.
+        fingerprint: What it was, or is, asked.
+        class_names: The base's classes in their order, or a text file with one a line; ``None`` where responses are
+            class indices.
+
+    Raises:
+        ParameterError: A function's answers have no names.
+        OnnxfpError: As :func:`read_responses`, :func:`read_class_names` and :func:`ask_function`.
+    """
+    if callable(suspect):
+        if class_names is not None:
+            raise ParameterError("names of classes belong to a file of responses", hint=_NAMES_HINT)
+        return ask_function(suspect, fingerprint)
+    n_classes = fingerprint.manifest.base.n_classes
+    if isinstance(class_names, str | Path):
+        class_names = read_class_names(class_names, n_classes)
+    elif class_names is not None:
+        class_names = check_class_names(class_names, n_classes)
+    return read_responses(suspect, fingerprint.n_examples, class_names)
+
+
+def read_responses(path: str | Path, n_examples: int, class_names: Sequence[str] | None = None) -> Responses:
+    """Read a file of responses.
+
+    Args:
+        path: CSV, UTF-8, with a header; other columns than ``example`` and ``label`` are ignored. An example is called
+            by its number from 1, as in ``0001.png``; a label is a class index from 0, or a name; empty where the
+            suspect did not answer.
+        n_examples: Number of examples that were exported.
+        class_names: The base's classes in their order; labels then are names, and any other name is a class that the
+            base does not have.
+
+    Raises:
+        FileError: The file cannot be read.
+        ResponsesError: It is no such table, an example is missing or stands twice, or a label is no class; the line is
+            named.
+    """
+    content = _read(path, "give the path of a .csv file, as `onnxfp export` prepares it")
+    labels = np.full(n_examples, -1, np.int64)
+    seen = np.zeros(n_examples, bool)
+    try:
+        for line, example, label in _rows(content):
+            number = _number(Path(example).stem)
+            if not 1 <= number <= n_examples:
+                raise ResponsesError(f"line {line}: there is no example {example[:100]!r} of {n_examples}", hint=_HINT)
+            if seen[number - 1]:
+                raise ResponsesError(f"line {line}: example {example[:100]!r} stands twice", hint=_HINT)
+            seen[number - 1] = True
+            labels[number - 1] = _index(label, class_names, line)
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise ResponsesError(f"{path}: it is no table of responses: {error}", hint=_HINT) from error
+    except ResponsesError as error:
+        raise ResponsesError(f"{path}: {error}", hint=error.hint) from error
+    missing = np.flatnonzero(~seen)
+    if len(missing):
+        raise ResponsesError(
+            f"{path}: {len(missing)} of {n_examples} examples have no row, the first is number {missing[0] + 1}",
+            hint="leave the label empty where the suspect did not answer, and the row where it is",
+        )
+    return Responses(Answers(labels, None), f"sha256:{hashlib.sha256(content).hexdigest()}")
+
+
+def read_class_names(path: str | Path, n_classes: int) -> tuple[str, ...]:
+    """Read the names of the base's classes, one a line, in the order of its scores.
+
+    Raises:
+        FileError: The file cannot be read.
+        ResponsesError: As :func:`check_class_names`, or it is no text in UTF-8.
+    """
+    content = _read(path, "give a text file with one class name a line")
+    try:
+        names = tuple(line.strip() for line in content.decode("utf-8-sig").splitlines() if line.strip())
+    except UnicodeDecodeError as error:
+        raise ResponsesError(f"{path}: it is no text in UTF-8: {error}", hint="save it as UTF-8") from error
+    try:
+        return check_class_names(names, n_classes)
+    except ResponsesError as error:
+        raise ResponsesError(f"{path}: {error}", hint=error.hint) from error
+
+
+def check_class_names(names: Sequence[str], n_classes: int) -> tuple[str, ...]:
+    """Return the names of the base's classes.
+
+    Raises:
+        ResponsesError: There are more or fewer than ``n_classes``, or a name stands twice.
+    """
+    if len(names) != n_classes:
+        raise ResponsesError(
+            f"{len(names)} names of classes, and the fingerprint's base has {n_classes}",
+            hint="one name for each class, in the order of the base's scores",
+        )
+    twice = next((name for name, times in Counter(names).items() if times > 1), None)
+    if twice is not None:
+        raise ResponsesError(f"two classes have the name {twice[:100]!r}", hint="give them different names")
+    return tuple(names)
+
+
+def ask_function(function: Function, fingerprint: Fingerprint) -> Responses:
+    """Ask a Python function, once, with all examples.
+
+    Raises:
+        SuspectError: It returned neither ``(n,)`` class indices nor ``(n, classes)`` scores. What the function raises
+            itself is not caught.
+    """
+    n, n_classes = fingerprint.n_examples, fingerprint.manifest.base.n_classes
+    given = np.asarray(function(present_examples(fingerprint)))
+    if given.ndim == 2 and given.shape[0] == n and given.shape[1] >= 2 and given.dtype.kind in "fiu":
+        finite = np.isfinite(given).all(axis=1)
+        labels = np.where(finite, np.where(finite[:, None], given, 0).argmax(axis=1), -1).astype(np.int64)
+        # Scores of other classes than the base's say nothing of ranks among the base's.
+        scores = given.astype(np.float32) if finite.all() and given.shape[1] == n_classes else None
+    elif given.shape == (n,) and given.dtype.kind in "iu":
+        labels, scores = given.astype(np.int64), None
+        labels[labels < 0] = -1
+    else:
+        raise SuspectError(
+            f"the function answered {n} examples with an array of shape {given.shape} and type {given.dtype}",
+            hint=f"return ({n},) integers, the classes, or ({n}, {n_classes}) numbers, the scores",
+        )
+    rows = [f"{number},{label if label >= 0 else ''}\n" for number, label in enumerate(labels.tolist(), 1)]
+    recorded = "example,label\n" + "".join(rows)
+    return Responses(Answers(labels, scores), f"sha256:{hashlib.sha256(recorded.encode()).hexdigest()}")
+
+
+def _read(path: str | Path, hint: str) -> bytes:
+    path = Path(path)
+    try:
+        with open_plain_file(path, hint) as stream:
+            content: bytes = stream.read(MAX_FILE_BYTES + 1)
+    except OSError as error:
+        raise FileError(f"{path} cannot be read: {error.strerror}", hint="check the file's permissions") from error
+    if len(content) > MAX_FILE_BYTES:
+        raise ResponsesError(f"{path}: it exceeds the limit of {MAX_FILE_BYTES} bytes", hint=hint)
+    return content
+
+
+def _rows(content: bytes) -> Iterator[tuple[int, str, str]]:
+    # Spreadsheets begin UTF-8 with a mark.
+    reader = csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""), strict=True)
+    header = [name.strip().lower() for name in next(reader, [])]
+    missing = [name for name in _COLUMNS if header.count(name) != 1]
+    if missing:
+        raise ResponsesError(f"line 1: there is not one column {missing[0]!r}", hint=_HINT)
+    positions = [header.index(name) for name in _COLUMNS]
+    for row in reader:
+        if not any(cell.strip() for cell in row):
+            continue
+        if len(row) <= max(positions):
+            raise ResponsesError(f"line {reader.line_num}: {len(row)} cells, {len(header)} expected", hint=_HINT)
+        example, label = (row[position].strip() for position in positions)
+        yield reader.line_num, example, label
+
+
+def _number(text: str) -> int:
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 18 else 0
+
+
+def _index(label: str, class_names: Sequence[str] | None, line: int) -> int:
+    if not label:
+        return -1
+    if class_names is not None:
+        return class_names.index(label) if label in class_names else len(class_names)
+    if not (label.isascii() and label.isdigit() and len(label) < 18):
+        raise ResponsesError(
+            f"line {line}: the label {label[:100]!r} is no class index from 0",
+            hint="give the base's class names with --classes, one a line, where the suspect answers with names",
+        )
+    return int(label)
+
+
+_HINT = "a header `example,label`, then a row for each example; `onnxfp export` prepares the file"
+_NAMES_HINT = "return class indices from the function, in the order of the base's scores"
