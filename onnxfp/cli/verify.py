@@ -80,7 +80,7 @@ def verify(context: click.Context, /, suspect: Path, fingerprint: Path, as_json:
     from onnxfp.cli.render import print_report
 
     page, attest = options["page"], options["attest"]
-    names = ("public_key", "key", "passphrase_file", "commitment", "opening", "timestamp", "tsa_certificate")
+    names = ("public_key", "classes", "key", "passphrase_file", "commitment", "opening", "timestamp", "tsa_certificate")
     others = (options[name] for name in names)
     check_page_path(page, (suspect, fingerprint, *options["references"], *others), attest)
     write_attestation = attestation_writer(options, suspect, fingerprint)
