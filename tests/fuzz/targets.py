@@ -42,6 +42,7 @@ from onnxfp.evidence.attestation import ATTESTATION, parse_attestation
 from onnxfp.evidence.report import Report
 from onnxfp.examples.crafted import Crafted
 from onnxfp.examples.derivation import check_derivation, derive_labels, derive_seeds
+from onnxfp.suspects.responses import read_class_names, read_responses
 
 REPOSITORY = Path(__file__).parents[2]
 GOLDEN = REPOSITORY / "tests" / "golden"
@@ -201,6 +202,18 @@ def run_answers(content: bytes) -> None:
         return
 
 
+def run_responses(content: bytes) -> None:
+    """Read recorded responses, as class indices and as names, and the names themselves."""
+    path = scratch() / "responses.csv"
+    path.write_bytes(content)
+    for names in (None, ("cat", "dog")):
+        with suppress(OnnxfpError):
+            labels = read_responses(path, 3, names).answers.labels
+            assert labels.shape == (3,)
+            assert (labels >= -1).all()
+    read_class_names(path, 3)
+
+
 def _bundles() -> Iterable[bytes]:
     yield (GOLDEN / "derived-1.fp.npz").read_bytes()
 
@@ -226,6 +239,11 @@ def _files(pattern: str, folder: Path = GOLDEN) -> Callable[[], Iterable[bytes]]
 
 def _names() -> Iterable[bytes]:
     yield from (b"alice", b"Bob.B-2_x", b"..", b"con.x", b"a/b", PUBLIC_KEY.encode(), "\u212aate".encode())
+
+
+def _responses() -> Iterable[bytes]:
+    yield b"example,label\n0001.png,4\n0002.png,\n0003.png,0\n"
+    yield '\ufeffLabel,note,Example\r\ncat,"a, b",1\r\n"Hund",,x/2.png\r\ndog,,3\r\n'.encode()
 
 
 def _checkpoints() -> Iterable[bytes]:
@@ -291,5 +309,6 @@ TARGETS = {
     "checkpoint": Target(_checkpoints, run_checkpoint),
     "model": Target(_models, run_model),
     "answers": Target(_answers, run_answers),
+    "responses": Target(_responses, run_responses),
 }
 """Every target by name."""
