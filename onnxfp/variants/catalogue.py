@@ -139,14 +139,14 @@ def _restandardised() -> list[Variant]:
     def repaired(share: float, suite: Suite) -> Variant:
         def make(material: Material) -> onnx.ModelProto:
             pruned = pruning.prune_adaptively(material.model, share)
-            return normalisation.give_statistics(pruned, material.calibration_batches(), material.channels)
+            return normalisation.give_statistics(pruned, material.statistics_batches(), material.channels)
 
         return Variant(f"prune-repair-{share:g}", "pruning and repair of channels", share, suite, make)
 
     def reestimated(n: int, suite: Suite) -> Variant:
         def make(material: Material) -> onnx.ModelProto:
             trained = material.channels | normalisation.stored_statistics(material.model)
-            return normalisation.give_statistics(material.model, material.calibration_batches(n), trained)
+            return normalisation.give_statistics(material.model, material.statistics_batches(n), trained)
 
         return Variant(f"bn-reestimated-{n}", "batch normalisation re-estimated, inputs", n, suite, make)
 

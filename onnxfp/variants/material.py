@@ -12,7 +12,7 @@ import onnx
 from numpy.typing import NDArray
 
 from onnxfp.types import InputSpec, Labels, ModelInput, OutputSpec
-from onnxfp.variants.normalisation import Statistics, measure_channels
+from onnxfp.variants.normalisation import LEAST_BATCH, Statistics, measure_channels
 from onnxfp.variants.quantisation import Feeds
 from onnxfp.variants.weights import normalise
 
@@ -56,7 +56,12 @@ class Material:
         Raises:
             ModelError: See :func:`~onnxfp.variants.normalisation.measure_channels`.
         """
-        return measure_channels(self.model, self.calibration_batches())
+        return measure_channels(self.model, self.statistics_batches())
+
+    def statistics_batches(self, n: int = N_CALIBRATION) -> Iterator[Feeds]:
+        """Yield the first ``n`` inputs in batches for :mod:`~onnxfp.variants.normalisation`."""
+        batches = self.calibration_batches(n, least=LEAST_BATCH)
+        return (feeds for feeds in batches if len(feeds[self.input.name]) >= LEAST_BATCH)
 
     @property
     def kept_names(self) -> set[str]:
@@ -67,15 +72,20 @@ class Material:
         outputs = [value.name for value in graph.output]
         return {name for names in (inputs, outputs) if len(names) > 1 for name in names}
 
-    def calibration_batches(self, n: int = N_CALIBRATION) -> Iterator[Feeds]:
-        """Yield the first ``n`` inputs in batches that the graph takes."""
-        size = self.input.batch or 32
+    def calibration_batches(self, n: int = N_CALIBRATION, *, least: int = 1) -> Iterator[Feeds]:
+        """Yield the first ``n`` inputs in batches.
+
+        Args:
+            n: How many inputs.
+            least: Smallest batch that is of use; a graph that demands smaller ones does not take those that come then.
+        """
+        size = self.input.batch if self.input.batch and self.input.batch >= least else 32
         inputs = self.inputs[:n]
         free = {value.name for value in self.base.graph.input if not value.type.tensor_type.shape.dim[:1] or
                 not value.type.tensor_type.shape.dim[0].dim_value}  # fmt: skip
         for first in range(0, len(inputs), size):
             batch = inputs[first : first + size]
-            if self.input.batch and len(batch) < size:
+            if self.input.batch == size and len(batch) < size:
                 return
             others = {
                 name: np.repeat(value, len(batch), axis=0) if name in free and value.ndim else value

@@ -28,8 +28,9 @@ Array = NDArray[np.float32]
 
 # As batch normalisation keeps a channel that hardly varies from being divided by nothing.
 _EPSILON = 1e-5
-# Fewer inputs at a time give a deep layer of few pixels no statistics.
-_LEAST_BATCH = 8
+
+LEAST_BATCH = 8
+"""Smallest batch that is of use: fewer inputs give a deep layer of few pixels no statistics."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,7 +54,7 @@ def measure_channels(model: onnx.ModelProto, batches: Iterable[Feeds]) -> dict[s
         batches: Inputs; statistics are the means of those of each batch.
 
     Raises:
-        ModelError: The model has no convolutions with stored weights, a batch is too small, or onnxruntime refuses it.
+        ModelError: The model has no convolutions with stored weights, there is no batch, or onnxruntime refuses it.
     """
     return _run(model, batches, {})
 
@@ -132,8 +133,6 @@ def _run(model: onnx.ModelProto, batches: Iterable[Feeds], targets: Mapping[str,
         )
         wanted = [f"{name}:{what}" for name in names for what in ("mean", "variance")]
         for feeds in batches:
-            if min(len(value) for value in feeds.values() if value.ndim) < _LEAST_BATCH:
-                raise ModelError(f"channel statistics take {_LEAST_BATCH} inputs at a time, and the graph takes fewer")
             seen = [np.asarray(array, np.float64).ravel() for array in session.run(wanted, dict(feeds))]
             sums = [total + array for total, array in zip(sums, seen, strict=True)] if sums else seen
             n_batches += 1
@@ -146,7 +145,7 @@ def _run(model: onnx.ModelProto, batches: Iterable[Feeds], targets: Mapping[str,
     ) as error:
         raise ModelError(f"onnxruntime does not measure the channels of the model: {error}") from error
     if not n_batches:
-        raise ModelError("channel statistics take at least one batch of inputs")
+        raise ModelError(f"channel statistics take at least one batch of {LEAST_BATCH} inputs")
     means = [(total / n_batches).astype(np.float32) for total in sums]
     return {
         name: Statistics(mean, variance) for name, mean, variance in zip(names, means[::2], means[1::2], strict=True)
@@ -163,6 +162,12 @@ def _with_measurements(model: onnx.ModelProto, targets: Mapping[str, Statistics]
     graph = changed.graph
     del graph.node[:]
     del graph.value_info[:]
+    # What follows the last convolution is not computed: there a graph for single inputs often names its batch again.
+    del graph.output[:]
+    stored_names = {tensor.name for tensor in graph.initializer}
+    for value in graph.input:
+        if value.name not in stored_names and value.type.tensor_type.shape.dim:
+            value.type.tensor_type.shape.dim[0].dim_param = "onnxfp_batch"
     opset = next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 18)
     types = {tensor.name: tensor.data_type for tensor in model.graph.initializer}
 

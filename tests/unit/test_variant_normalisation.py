@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+
 import numpy as np
 import onnx
 import onnxruntime
@@ -157,10 +160,27 @@ def test_fewer_inputs_change_a_copy_more() -> None:
     assert far[64] < 1e-3 < far[16]
 
 
+def test_a_graph_for_single_inputs_is_measured_in_batches(make_classifier: Callable[..., onnx.ModelProto]) -> None:
+    spec = InputSpec("image", (3, 8, 8), "float32", "NCHW", 1)
+    single, free = (
+        Material(make_classifier(batch=batch), replace(spec, batch=fixed), OutputSpec("logits", "scores", 5), X)
+        for batch, fixed in ((1, 1), ("N", None))
+    )
+    assert all(next(iter(m.statistics_batches()))["image"].shape[0] == 32 for m in (single, free))
+    found, expected = single.channels, free.channels
+    assert found.keys() == expected.keys() != set()
+    for name, own in found.items():
+        assert np.array_equal(own.mean, expected[name].mean)
+        assert np.array_equal(own.variance, expected[name].variance)
+    # A quantiser runs the graph as it is.
+    assert next(iter(single.calibration_batches()))["image"].shape[0] == 1
+
+
 def test_what_has_no_channels_or_too_few_inputs_is_said() -> None:
     model = network()
-    with pytest.raises(ModelError, match="takes fewer"):
-        normalisation.measure_channels(normalise(model), [{"image": X[:1]}])
+    few = replace(material(model), inputs=X[:7])
+    with pytest.raises(ModelError, match="at least one batch of 8 inputs"):
+        _ = few.channels
     with pytest.raises(ModelError, match="at least one batch"):
         normalisation.measure_channels(normalise(model), [])
     graph = helper.make_graph(
