@@ -31,7 +31,9 @@ sys.path.insert(0, str(MODELS))
 import build  # noqa: E402 - models/build.py, which trains the siblings
 import onnx_files  # noqa: E402
 
-SIBLINGS = ("base", "vgg_seed2", "vgg_seed3", *(f"vgg_seed{seed}" for seed in range(21, 38)))
+# In the order in which they are taken.
+SEEDS = (2, 3, 21, 22, 23, 24, 26, 27, 28, 25, *range(29, 38))
+SIBLINGS = ("base", *(f"vgg_seed{seed}" for seed in SEEDS))
 OTHERS = ("resnet", "mobilenet", "wide_vgg")
 
 

@@ -41,7 +41,7 @@ from onnxfp.evidence.statistics import count_matches
 from onnxfp.examples.defaults import FEW_CLASSES, Choices
 from onnxfp.types import Kind, Spectrum
 
-N_SIBLINGS, N_FEW_BASES = 11, 4
+N_SIBLINGS, N_FEW_BASES = 10, 4
 PRIOR_TABLE = HERE / "PRIOR.md"
 PRIORS = HERE.parent / "onnxfp" / "evidence" / "priors.json"
 TEXT = """\
