@@ -1,6 +1,6 @@
 """How many matches a *new* unassociated model would show, seen those of others.
 
-Unassociated models differ: of seven siblings, some match a tenth of a fingerprint and some four tenths. A binomial with
+Unassociated models differ: of thirteen, some match a fifth of a fingerprint and some nearly half. A binomial with
 their pooled rate would call every model of the second sort a thief. So the count of a new model is beta-binomial,
 
     K | p ~ Binomial(n, p),    p ~ Beta(mu (1/rho - 1), (1 - mu) (1/rho - 1)),

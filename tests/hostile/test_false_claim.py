@@ -67,8 +67,8 @@ def test_the_default_recipe_can_convict(forge: Any) -> None:
         {"recipe.spectrum": "pink"},
         # White seeds by the name of pink ones, which were measured for many classes.
         {"base.n_classes": 1000, "base.spatial_axes": (), "recipe.spectrum": "pink"},
-        # With two classes luck alone gives half.
-        {"base.n_classes": 2},
+        # With two classes luck alone gives half, and a hundred examples do not tell.
+        {"base.n_classes": 2, "n": 100},
         # So few examples that luck decides.
         {"n": 20},
         # Ten times as many candidates as examples: the others count as mismatches.
