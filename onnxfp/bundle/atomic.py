@@ -66,8 +66,8 @@ def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
         FileError: Something is there already, the parent is missing or not writable, or the disk is full. Nothing
             half-written remains.
     """
-    folder = Path(folder)
-    beside = folder.with_name(f".onnxfp-{secrets.token_hex(8)}.tmp")
+    folder = Path(folder).absolute()
+    beside = folder.parent / f".onnxfp-{secrets.token_hex(8)}.tmp"
     try:
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise FileError(f"{folder} exists already", hint="give a new folder, or an empty one")

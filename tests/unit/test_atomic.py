@@ -71,6 +71,12 @@ def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytes
     write_folder(folder, {"a": b"1", "b": b"2"})
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == {"a": b"1", "b": b"2"}
 
+    monkeypatch.chdir(folder)
+    for taken in (Path(), folder, folder / "a", Path("/")):
+        with pytest.raises(FileError, match="exists already"):
+            write_folder(taken, {"a": b"2"})
+    assert (folder / "a").read_bytes() == b"1"
+
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
