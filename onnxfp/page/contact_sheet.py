@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import io
 from dataclasses import dataclass
 from math import ceil, sqrt
 from pathlib import Path
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 
 from onnxfp.bundle.atomic import write_file
 from onnxfp.errors import ParameterError
-from onnxfp.suspects.presentation import example_images
+from onnxfp.suspects.presentation import encode_png, example_images
 
 if TYPE_CHECKING:
     from onnxfp.bundle.fingerprint import Fingerprint
@@ -64,7 +63,7 @@ def write_contact_sheet(fingerprint: Fingerprint, path: Path) -> None:
     columns = ceil(sqrt(n * height / width))
     zoom = max(1, min(_LARGEST_ZOOM, _SHEET_PIXELS // (columns * width)))
     images = images.repeat(zoom, 1).repeat(zoom, 2)
-    write_file(path, _png(_arrange(images, columns, _GAP, 255)))
+    write_file(path, encode_png(_arrange(images, columns, _GAP, 255)))
 
 
 def page_sheet(fingerprint: Fingerprint) -> Sheet | None:
@@ -79,7 +78,7 @@ def page_sheet(fingerprint: Fingerprint) -> Sheet | None:
     images = images[:, ::step, ::step]
     gap = max(1, images.shape[2] // 16)
     sheet = _arrange(_with_opacity(images), min(_PAGE_COLUMNS, n_shown), gap, 0)[:-gap, :-gap]
-    uri = f"data:image/png;base64,{base64.b64encode(_png(sheet)).decode()}"
+    uri = f"data:image/png;base64,{base64.b64encode(encode_png(sheet)).decode()}"
     return Sheet(uri, sheet.shape[1], sheet.shape[0], n_shown, step > 1)
 
 
@@ -99,11 +98,3 @@ def _arrange(images: NDArray[np.uint8], columns: int, gap: int, ground: int) -> 
         top, left = number // columns * (height + gap), number % columns * (width + gap)
         sheet[top : top + height, left : left + width] = image
     return sheet
-
-
-def _png(sheet: NDArray[np.uint8]) -> bytes:
-    from PIL import Image
-
-    stream = io.BytesIO()
-    Image.fromarray(sheet.squeeze(2) if sheet.shape[2] == 1 else sheet).save(stream, "PNG")
-    return stream.getvalue()

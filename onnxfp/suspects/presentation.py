@@ -30,7 +30,10 @@ def example_images(fingerprint: Fingerprint) -> NDArray[np.uint8]:
     if spec.layout == "NCHW":
         images = images.transpose(0, 2, 3, 1)
     elif spec.layout != "NHWC":
-        raise ParameterError(f"the examples have shape {spec.shape} and are no images")
+        raise ParameterError(
+            f"the examples have shape {spec.shape} and are no images",
+            hint="only fingerprints of image models have a contact sheet",
+        )
     if images.shape[3] not in (1, 3, 4):
         raise ParameterError(f"images of {images.shape[3]} channels cannot be shown")
     return images.astype(np.uint8) if fingerprint.manifest.grid.n_levels == 256 else (images // 257).astype(np.uint8)
@@ -68,7 +71,7 @@ def export_examples(fingerprint: Fingerprint, folder: Path) -> list[str]:
         FileError: The folder holds something already, or cannot be written.
     """
     presented = present_examples(fingerprint)
-    encode, suffix = (_png, "png") if presented.dtype == np.uint8 else (_npy, "npy")
+    encode, suffix = (encode_png, "png") if presented.dtype == np.uint8 else (_npy, "npy")
     width = max(4, len(str(len(presented))))
     names = [f"{number:0{width}d}.{suffix}" for number in range(1, len(presented) + 1)]
     files = {name: encode(example) for name, example in zip(names, presented, strict=True)}
@@ -77,7 +80,8 @@ def export_examples(fingerprint: Fingerprint, folder: Path) -> list[str]:
     return names
 
 
-def _png(image: NDArray[np.uint8]) -> bytes:
+def encode_png(image: NDArray[np.uint8]) -> bytes:
+    """Return a PNG file of a ``(height, width, channels)`` image."""
     from PIL import Image
 
     stream = io.BytesIO()

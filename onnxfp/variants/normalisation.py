@@ -225,4 +225,4 @@ def _with_measurements(model: onnx.ModelProto, targets: Mapping[str, Statistics]
             )
         for what in ("mean", "variance"):
             graph.output.append(helper.make_tensor_value_info(part[what], TensorProto.FLOAT, None))
-    return changed, [node.output[0] for node in model.graph.node if node.output and node.output[0] in weights]
+    return changed, list(weights)
