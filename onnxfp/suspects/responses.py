@@ -232,5 +232,5 @@ def _index(label: str, class_names: Sequence[str] | None, line: int) -> int:
     return int(label)
 
 
-_HINT = "a header `example,label`, then a row for each example; `onnxfp export` prepares the file"
+_HINT = "a header `example,label`, then a row for each example, with commas; `onnxfp export` prepares the file"
 _NAMES_HINT = "return class indices from the function, in the order of the base's scores"
