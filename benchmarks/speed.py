@@ -10,15 +10,15 @@ the others' rows; ``--device cuda`` computes gradients on a GPU.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import statistics
 import sys
 import time
 from collections.abc import Callable
 from functools import partial
+from itertools import product
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 import numpy as np
 import onnxruntime
@@ -34,6 +34,7 @@ import networks  # noqa: E402 - models/networks.py
 import onnx_files  # noqa: E402 - models/onnx_files.py
 import speed_processes  # noqa: E402
 from speed_peers import peers  # noqa: E402
+from tables import kept_section  # noqa: E402
 
 import onnxfp  # noqa: E402
 from onnxfp.base.onnx_file import read_onnx  # noqa: E402
@@ -46,7 +47,8 @@ from onnxfp.examples.sources import CopySource  # noqa: E402
 from onnxfp.types import InputGrid, Kind, Labels, Levels  # noqa: E402
 
 CACHE = HERE.parent / ".cache" / "speed"
-NUMBERS = HERE.parent / ".cache" / "speed.json"
+TABLE = HERE / "SPEED.md"
+DEVICES = ("cpu", "cuda")
 REPEATS = 5
 NEVER = 10**9
 N_FEW = choose_n_examples(10)
@@ -167,8 +169,11 @@ def generation(device: torch.device) -> list[Row]:
         *(("cifar10_base", kind, 1, 8, 20) for kind in get_args(Kind)),
         ("cifar10_base", "rc", 4, 8, 20),
         *(("mobilenet_v2", kind, 1, 8, 20) for kind in get_args(Kind)),
-        *(("efficientnet_lite0", kind, 1, 8, 10) for kind in ("c", "ltrc")),
-        *(("vgg16", kind, 1, 2, 5) for kind in ("c", "rc")),
+        ("mobilenet_v2", "rc", 4, 8, 10),
+        *(("efficientnet_lite0", kind, 1, 8, 10) for kind in get_args(Kind)),
+        ("efficientnet_lite0", "rc", 4, 8, 5),
+        *(("vgg16", kind, 1, 2, 5) for kind in get_args(Kind)),
+        ("vgg16", "rc", 4, 2, 5),
     ]
     targets = {"c": "1.05", "rc": "1.10", "ltrc": "1.15", "eot": ""}
     for name, kind, q, n, n_steps in cases:
@@ -274,37 +279,39 @@ SECTIONS: dict[str, tuple[str, Callable[[torch.device], list[Row]]]] = {
 }
 
 
-def write(measured: dict[str, Any]) -> None:
-    """Write SPEED.md from the rows of every section that was measured, and print the table."""
+def write(measured: dict[str, list[Row]], device: str) -> None:
+    """Write SPEED.md from the rows of every section that was measured, and what it says of the others.
+
+    Args:
+        measured: Rows by section.
+        device: What they were measured on.
+    """
     versions = f"onnxfp {onnxfp.__version__}, torch {torch.__version__}, onnxruntime {onnxruntime.__version__}"
     machine = f"{os.cpu_count()} cores, {torch.get_num_threads()} thread(s) of torch"
     lines = [f"Written by `make benchmark-speed` ({versions}, numpy {np.__version__}; {machine})."]
-    for name, (title, _) in SECTIONS.items():
-        if name in measured:
-            lines += ["", f"## {title} ({measured[name]['device']})", "", "| what | figure | target | sizes |"]
-            lines += ["|---|---|---|---|", *("| " + " | ".join(row) + " |" for row in measured[name]["rows"])]
+    for (name, (title, _)), where in product(SECTIONS.items(), DEVICES):
+        heading = f"## {title} ({where})"
+        if name in measured and where == device:
+            lines += ["", heading, "", "| what | figure | target | sizes |"]
+            lines += ["|---|---|---|---|", *("| " + " | ".join(row) + " |" for row in measured[name])]
+        elif kept := kept_section(TABLE, heading):
+            lines += ["", kept]
     text = (HERE / "speed_text.md").read_text(encoding="utf-8")
-    (HERE / "SPEED.md").write_text(text.replace("{table}", "\n".join(lines)), encoding="utf-8")
-    print("\n".join(lines))
+    TABLE.write_text(text.replace("{table}", "\n".join(lines)), encoding="utf-8")
 
 
 def main() -> None:
     """Measure, and write the table."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--only", choices=SECTIONS, action="append", help="Measure this section. Repeatable.")
-    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
+    parser.add_argument("--device", default="cpu", choices=DEVICES)
     # Two threads that wait for each other measure the neighbours of a shared machine.
     parser.add_argument("--threads", type=int, default=1, help="Threads of torch [default: 1].")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    measured: dict[str, Any] = {}
     for name in arguments.only or SECTIONS:
-        rows = SECTIONS[name][1](torch.device(arguments.device))
-        measured = json.loads(NUMBERS.read_text()) if NUMBERS.exists() else {}
-        measured[name] = {"device": arguments.device, "rows": rows}
-        NUMBERS.parent.mkdir(parents=True, exist_ok=True)
-        NUMBERS.write_text(json.dumps(measured))
-    write(measured)
+        # Written after each, so that an interrupted run loses one section alone.
+        write({name: SECTIONS[name][1](torch.device(arguments.device))}, arguments.device)
 
 
 if __name__ == "__main__":

@@ -33,6 +33,7 @@ import onnxruntime
 import torch
 from at_hand import CACHE, HERE
 from numpy.typing import NDArray
+from tables import kept_section
 
 import onnxfp
 from onnxfp.base.onnx_file import read_onnx
@@ -519,17 +520,12 @@ def main() -> None:
     listed = ", ".join(f"{name} {number}" for name, number in versions.items())
     head = TEXT.format(versions=listed, threads=arguments.threads, n_measured=N_MEASURED)
     measured = {part: "\n".join(describe(*parts[part])) for part in arguments.part or PARTS}
-    sections = [measured.get(part) or kept_section(f"## {title}") for part, (title, _) in parts.items()]
+    table = HERE / "STRENGTH.md"
+    sections = [measured.get(part) or kept_section(table, f"## {title}") for part, (title, _) in parts.items()]
     every = [bed for _, beds in parts.values() for bed in beds]
-    sections.append(kept_section(PILOT_TEXT.splitlines()[0]) if arguments.part else "\n".join(pilot(every)))
+    sections.append(kept_section(table, PILOT_TEXT.splitlines()[0]) if arguments.part else "\n".join(pilot(every)))
     text = head + "\n\n".join(section.strip() for section in sections) + "\n"
-    (HERE / "STRENGTH.md").write_text(text, encoding="utf-8")
-
-
-def kept_section(heading: str) -> str:
-    """Return a section of the table that is there already."""
-    _, found, after = (HERE / "STRENGTH.md").read_text(encoding="utf-8").partition(f"\n{heading}\n")
-    return (found + after.partition("\n## ")[0]) if found else ""
+    table.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":
