@@ -168,11 +168,9 @@ def generation(device: torch.device) -> list[Row]:
     cases = [
         *(("cifar10_base", kind, 1, 8, 20) for kind in get_args(Kind)),
         ("cifar10_base", "rc", 4, 8, 20),
-        *(("mobilenet_v2", kind, 1, 8, 20) for kind in get_args(Kind)),
-        ("mobilenet_v2", "rc", 4, 8, 10),
-        *(("efficientnet_lite0", kind, 1, 8, 10) for kind in get_args(Kind)),
-        ("efficientnet_lite0", "rc", 4, 8, 5),
-        *(("vgg16", kind, 1, 2, 5) for kind in get_args(Kind)),
+        *((name, kind, 1, 4, 50) for name in ("mobilenet_v2", "efficientnet_lite0") for kind in get_args(Kind)),
+        *((name, "rc", 4, 4, 12) for name in ("mobilenet_v2", "efficientnet_lite0")),
+        *(("vgg16", kind, 1, 2, 10) for kind in get_args(Kind)),
         ("vgg16", "rc", 4, 2, 5),
     ]
     targets = {"c": "1.05", "rc": "1.10", "ltrc": "1.15", "eot": ""}

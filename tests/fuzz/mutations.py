@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Sequence
 from copy import deepcopy
 from typing import Any
 
@@ -78,6 +79,25 @@ def mutate_json(text: bytes, rng: random.Random) -> bytes:
         if not value:
             break
     return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
+
+
+def put_strange_values(value: Any, strange: Sequence[Any], rng: random.Random) -> None:
+    """Put one to three strange values into a JSON value, mostly deep inside it.
+
+    Args:
+        value: A dictionary that holds something; it is changed.
+        strange: What to choose from.
+        rng: What chooses.
+    """
+    for _ in range(rng.choice((1, 1, 2, 3))):
+        place = value
+        while True:
+            key = rng.choice(list(place)) if isinstance(place, dict) else rng.randrange(len(place))
+            if isinstance(place[key], (dict, list)) and place[key] and rng.random() < 0.8:
+                place = place[key]
+            else:
+                break
+        place[key] = deepcopy(rng.choice(strange))
 
 
 def _places(value: Any) -> Any:

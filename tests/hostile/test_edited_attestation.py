@@ -34,6 +34,7 @@ from onnxfp.errors import (
 )
 from onnxfp.evidence.attestation import ATTESTATION, MAX_FILE_BYTES, parse_attestation, read_attestation, sign_report
 from tests.fuzz.limits import limited_time
+from tests.fuzz.mutations import put_strange_values
 
 COUNT = max(1, int(os.environ.get("ONNXFP_MUTATIONS", "4000")) // 4)
 GOLDEN = Path(__file__).parents[1] / "golden" / "report-1.json"
@@ -230,15 +231,7 @@ def test_no_signed_attestation_ends_in_a_crash(statement: dict[str, Any], forge:
     rng = random.Random(20260104)
     for _ in range(COUNT):
         value = deepcopy(statement)
-        for _ in range(rng.choice((1, 1, 2, 3))):
-            place: Any = value
-            while True:
-                key = rng.choice(list(place)) if isinstance(place, dict) else rng.randrange(len(place))
-                if isinstance(place[key], (dict, list)) and place[key] and rng.random() < 0.8:
-                    place = place[key]
-                else:
-                    break
-            place[key] = deepcopy(rng.choice(STRANGE))
+        put_strange_values(value, STRANGE, rng)
         content = signed(value, forge.signer)
         with limited_time():
             try:

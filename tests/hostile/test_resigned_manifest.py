@@ -9,7 +9,6 @@ import json
 import os
 import random
 from collections.abc import Callable
-from copy import deepcopy
 from typing import Any
 
 import numpy as np
@@ -23,6 +22,7 @@ from onnxfp.bundle.signing import member_digest, sign_members
 from onnxfp.errors import BundleError, BundleFormatError, OnnxfpError
 from onnxfp.examples.derivation import check_derivation, derive_labels
 from tests.fuzz.limits import limited_time
+from tests.fuzz.mutations import put_strange_values
 
 COUNT = max(1, int(os.environ.get("ONNXFP_MUTATIONS", "4000")) // 4)
 
@@ -111,15 +111,7 @@ def test_no_signed_manifest_ends_in_a_crash(forge: Any) -> None:
     text = forge.manifest().to_json()
     for _ in range(COUNT):
         value = json.loads(text)
-        for _ in range(rng.choice((1, 1, 2, 3))):
-            place: Any = value
-            while True:
-                key = rng.choice(list(place)) if isinstance(place, dict) else rng.randrange(len(place))
-                if isinstance(place[key], (dict, list)) and place[key] and rng.random() < 0.8:
-                    place = place[key]
-                else:
-                    break
-            place[key] = deepcopy(rng.choice(STRANGE))
+        put_strange_values(value, STRANGE, rng)
         with limited_time():
             try:
                 open_signed(forge, value)

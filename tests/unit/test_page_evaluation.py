@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,6 +13,7 @@ import pytest
 import onnxfp
 from onnxfp.evidence.evaluation import Evaluation
 from onnxfp.page.evaluation import render_evaluation
+from tests.page_words import words_of
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 Make = Callable[..., Evaluation]
@@ -22,13 +22,6 @@ Make = Callable[..., Evaluation]
 @pytest.fixture(scope="module")
 def fingerprint() -> onnxfp.Fingerprint:
     return onnxfp.load(GOLDEN / "base-1.fp.npz")
-
-
-def words_of(page: str) -> str:
-    """Return what a page says, without its marks."""
-    body = re.sub(r"<(style|svg|details)\b.*?</\1>", " ", page, flags=re.DOTALL)
-    body = re.sub(r"</(?:td|th|dt|dd|span|p|h1|h2|li|div)>", " ", body)
-    return " ".join(html.unescape(re.sub(r"<[^>]*>", "", body)).split())
 
 
 def test_it_says_which_thefts_are_caught(make_evaluation: Make, fingerprint: onnxfp.Fingerprint) -> None:

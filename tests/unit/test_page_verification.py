@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import html
 import io
 import re
 from dataclasses import replace
@@ -24,6 +23,7 @@ from onnxfp.page.contact_sheet import page_sheet
 from onnxfp.page.verification import render_verification
 from onnxfp.page.words import chance, scientific
 from onnxfp.types import InputSpec
+from tests.page_words import words_of
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 
@@ -36,13 +36,6 @@ def report() -> Report:
 @pytest.fixture(scope="module")
 def fingerprint() -> onnxfp.Fingerprint:
     return onnxfp.load(GOLDEN / "base-1.fp.npz")
-
-
-def words_of(page: str) -> str:
-    """Return what a page says, without its marks."""
-    body = re.sub(r"<(style|svg|details)\b.*?</\1>", " ", page, flags=re.DOTALL)
-    body = re.sub(r"</(?:td|th|dt|dd|span|p|h1|h2|li|div)>", " ", body)
-    return " ".join(html.unescape(re.sub(r"<[^>]*>", "", body)).split())
 
 
 def test_it_says_what_came_out_and_of_what(report: Report, fingerprint: onnxfp.Fingerprint) -> None:
