@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ _DTYPES = {
     "tensor(int32)": "int32",
     "tensor(int64)": "int64",
 }
-_CHANNELS = (1, 3, 4)
+_CHANNELS = (1, 2, 3, 4)
 _MAX_VALUES_PER_BATCH = 2**27
 _MAX_LISTED = 20
 
@@ -128,9 +128,10 @@ def choose_output(
     path: Path,
     outputs: Sequence[Tensor],
     answers: Sequence[Any],
+    n: int,
     name: str | None,
     n_classes: int | None,
-    probabilities: Collection[str] = (),
+    is_probability: Callable[[str], bool] = lambda _: False,
 ) -> OutputSpec:
     """Return the output that holds the classification.
 
@@ -140,9 +141,10 @@ def choose_output(
         path: The model file, for messages.
         outputs: Its graph outputs.
         answers: What each of them held after one run on a batch of zeros.
+        n: Number of examples in that batch.
         name: The one that is asked for, or ``None``.
         n_classes: Expected number of classes, or ``None``.
-        probabilities: Names of outputs that a sigmoid gives: single numbers there are probabilities, elsewhere logits.
+        is_probability: Whether single numbers in an output of a name are probabilities; elsewhere they are logits.
 
     Raises:
         ContractError: No output is a classification with that many classes.
@@ -150,10 +152,7 @@ def choose_output(
     listing = _listing(outputs)
     if name is not None and name not in [tensor.name for tensor in outputs]:
         raise ContractError(f"{path}: there is no output {name!r}; the model has {listing}")
-    specs = [
-        _classify(tensor, answer, is_probability=tensor.name in probabilities)
-        for tensor, answer in zip(outputs, answers, strict=True)
-    ]
+    specs = [_classify(tensor, answer, n, is_probability) for tensor, answer in zip(outputs, answers, strict=True)]
     usable = [spec for spec in specs if spec and (name is None or spec.name == name)]
     fitting = [spec for spec in usable if n_classes is None or spec.n_classes in (None, n_classes)]
     if not fitting:
@@ -191,7 +190,7 @@ def read_answer(path: Path, output: OutputSpec, value: Any, n: int) -> tuple[Lab
         return value.reshape(-1).astype(np.int64), None
     if isinstance(value, list):
         value = _scores_of_maps(path, output, value)
-    if not isinstance(value, np.ndarray) or not np.issubdtype(value.dtype, np.floating) or not len(np.shape(value)):
+    if not isinstance(value, np.ndarray) or not np.issubdtype(value.dtype, np.floating):
         raise ContractError(f"{path}: output {output.name!r} gave {_kind(value)} instead of scores")
     # A number that is too large for float32 becomes infinite, and so no answer.
     with np.errstate(all="ignore"):
@@ -200,6 +199,8 @@ def read_answer(path: Path, output: OutputSpec, value: Any, n: int) -> tuple[Lab
         second = scores.reshape(-1, 1)
         first = -second if output.kind == "logit" else 1 - second
         scores = np.concatenate([first, second], axis=1)
+    if n == 1 and scores.ndim == 1:
+        scores = scores[None]
     if scores.shape[:1] != (n,) or scores.size != n * (output.n_classes or 0):
         raise ContractError(
             f"{path}: output {output.name!r} has shape {scores.shape}; {(n, output.n_classes)} was expected",
@@ -230,21 +231,22 @@ def _listing(tensors: Sequence[Tensor | str]) -> str:
     return "; ".join([*map(str, tensors[:_MAX_LISTED]), *more]) or "none"
 
 
-def _classify(tensor: Tensor, answer: Any, *, is_probability: bool) -> OutputSpec | None:
+def _classify(tensor: Tensor, answer: Any, n: int, is_probability: Callable[[str], bool]) -> OutputSpec | None:
     """Return what a classification output looks like, or ``None`` for any other tensor."""
     if isinstance(answer, list) and answer and isinstance(answer[0], dict):
         # Maps from class to score.
         return OutputSpec(tensor.name, "scores", len(answer[0])) if len(answer[0]) >= 2 else None
-    if not isinstance(answer, np.ndarray) or not answer.ndim or not answer.size:
+    if not isinstance(answer, np.ndarray) or not answer.size:
         return None
-    if np.issubdtype(answer.dtype, np.floating) and answer.size == len(answer):
-        return OutputSpec(tensor.name, "probability" if is_probability else "logit", 2)
+    if np.issubdtype(answer.dtype, np.floating) and answer.size == n:
+        return OutputSpec(tensor.name, "probability" if is_probability(tensor.name) else "logit", 2)
     if np.issubdtype(answer.dtype, np.floating):
-        n_classes = int(np.prod(answer.shape[1:])) if answer.ndim >= 2 else 0
-        # (n, K) or, from fully convolutional heads, (n, K, 1, 1).
-        if n_classes >= 2 and n_classes == max(answer.shape[1:]):
+        # (n, K) or, from fully convolutional heads, (n, K, 1, 1); a single example may come as (K,).
+        axes = answer.shape if n == 1 and answer.ndim == 1 else answer.shape[1:]
+        n_classes = prod(axes)
+        if n_classes >= 2 and n_classes == max(axes):
             return OutputSpec(tensor.name, "scores", n_classes)
-    elif np.issubdtype(answer.dtype, np.integer) and answer.size == len(answer):
+    elif np.issubdtype(answer.dtype, np.integer) and answer.size == n:
         return OutputSpec(tensor.name, "labels", None)
     return None
 

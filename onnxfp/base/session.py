@@ -18,11 +18,9 @@ from onnxfp.base.contract import choose_input, choose_output, fixed_value, read_
 from onnxfp.base.isolation import IsolatedRuntime, LimitReachedError, Limits
 from onnxfp.base.onnx_file import OnnxFile
 from onnxfp.base.runtime import LocalRuntime, NoCudaError, Provider, RefusedError, Runtime
+from onnxfp.base.unit_range import lies_within_unit
 from onnxfp.errors import ContractError, ModelFormatError, ProviderError, SuspectError
 from onnxfp.types import InputSpec, Labels, ModelInput, OutputSpec, Scores
-
-# What gives a probability where one number speaks for two classes.
-_SIGMOIDS = ("Sigmoid", "HardSigmoid")
 
 # Values of one batch: large enough to keep the cores busy, small enough to stay in their caches' reach.
 _VALUES_A_BATCH = 2**21
@@ -77,6 +75,7 @@ class ModelSession:
         limits: Limits | None = None,
     ) -> None:
         self.model, self.limits = model, limits
+        self._takes_one = False
         self._runtime = _open(model, provider, optimise=optimise, limits=limits)
         self.providers: tuple[str, ...] = self._runtime.providers
         self.holds: tuple[str, ...] = self._runtime.holds
@@ -86,12 +85,21 @@ class ModelSession:
         self.fixed = {name: fixed_value(model.path, self._inputs, name, value) for name, value in (fixed or {}).items()}
         probe = np.zeros((self.input.batch or 1, *self.input.shape), self.input.dtype)
         answers = self._run([output.name for output in outputs], probe)
-        sigmoids = {n for node in model.proto.graph.node if node.op_type in _SIGMOIDS for n in node.output}
-        self.output: OutputSpec = choose_output(model.path, outputs, answers, output_name, n_classes, sigmoids)
+        self.output: OutputSpec = choose_output(
+            model.path,
+            outputs,
+            answers,
+            len(probe),
+            output_name,
+            n_classes,
+            lambda name: lies_within_unit(model.proto, name),
+        )
 
     @property
     def batch_size(self) -> int:
         """Number of examples that one run takes."""
+        if self._takes_one:
+            return 1
         return self.input.batch or max(1, min(256, _VALUES_A_BATCH // int(np.prod(self.input.shape))))
 
     def answer(self, inputs: ModelInput) -> Answers:
@@ -113,20 +121,34 @@ class ModelSession:
             )
         labels: list[Labels] = []
         scores: list[Scores] = []
-        size = self.batch_size
-        for first in range(0, len(inputs), size):
-            batch = _to_dtype(inputs[first : first + size], self.input.dtype)
-            n_asked = len(batch)
-            if self.input.batch and n_asked < size:
-                batch = np.concatenate([batch, np.repeat(batch[-1:], size - n_asked, axis=0)])
-            part = read_answer(self.model.path, self.output, self._run([self.output.name], batch)[0], len(batch))
-            labels.append(part[0][:n_asked])
+        first = 0
+        while first < len(inputs):
+            try:
+                part = self._answer_batch(inputs[first : first + self.batch_size])
+            except (SuspectError, ContractError) as error:
+                is_its_own_doing = isinstance(error.__cause__, LimitReachedError)
+                if self.batch_size == 1 or self.input.batch or len(inputs) - first == 1 or is_its_own_doing:
+                    raise
+                # The batch size of the export is in a Reshape, though the input says that it is free.
+                _log.info("%s takes one example at a time: %s", self.model.path, error)
+                self._takes_one = True
+                continue
+            labels.append(part[0])
             if part[1] is not None:
-                scores.append(part[1][:n_asked])
+                scores.append(part[1])
+            first += len(part[0])
         return Answers(
             labels=np.concatenate(labels) if labels else np.empty(0, np.int64),
             scores=np.concatenate(scores) if scores else None,
         )
+
+    def _answer_batch(self, inputs: ModelInput) -> tuple[Labels, Scores | None]:
+        """Return the answers to no more examples than one run takes."""
+        batch = _to_dtype(inputs, self.input.dtype)
+        if self.input.batch and len(inputs) < self.input.batch:
+            batch = np.concatenate([batch, np.repeat(batch[-1:], self.input.batch - len(inputs), axis=0)])
+        labels, scores = read_answer(self.model.path, self.output, self._run([self.output.name], batch)[0], len(batch))
+        return labels[: len(inputs)], None if scores is None else scores[: len(inputs)]
 
     def _for_batch(self, name: str, value: NDArray[Any], n: int) -> NDArray[Any]:
         """Return a fixed value once for each example, where the graph wants it so."""

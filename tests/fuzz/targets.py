@@ -196,7 +196,7 @@ def run_answers(content: bytes) -> None:
         spec = choose_input(path, inputs, None, None, ())
         _, values = read_frame(stream)
         if len(values) == len(outputs):
-            output = choose_output(path, outputs, values, None, None, ())
+            output = choose_output(path, outputs, values, spec.batch or 1, None, None)
             read_answer(path, output, values[[o.name for o in outputs].index(output.name)], spec.batch or 1)
     except (FrameError, RefusedError, EOFError):
         return

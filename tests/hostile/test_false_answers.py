@@ -109,7 +109,7 @@ def test_an_answer_of_another_kind_is_refused(output: OutputSpec, value: Any) ->
         read_answer(PATH, output, value, 2)
     assert str(raised.value).isprintable()
     with pytest.raises(ContractError):
-        choose_output(PATH, [Tensor("y", "tensor(float)", (2, 5))], [value], None, 7)
+        choose_output(PATH, [Tensor("y", "tensor(float)", (2, 5))], [value], 2, None, 7)
 
 
 def test_numbers_beyond_float32_are_no_answer_and_no_warning() -> None:

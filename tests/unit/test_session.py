@@ -10,7 +10,9 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
+from onnxfp.base.isolation import LimitReachedError
 from onnxfp.base.onnx_file import read_onnx
+from onnxfp.base.runtime import RefusedError
 from onnxfp.base.session import ModelSession
 from onnxfp.errors import ContractError, ModelFormatError, ProviderError, SuspectError
 from onnxfp.types import ModelInput
@@ -164,6 +166,92 @@ def test_what_onnxruntime_refuses_is_a_model_error(open_model: Open) -> None:
     node = helper.make_node("Relu", ["missing"], ["y"])
     with pytest.raises(ModelFormatError, match=r"cannot be opened: onnxruntime .*missing"):
         open_model(simple([node], [("x", 1, ["N", 2])], [("y", 1, ["N", 2])]))
+
+
+def baked(n: int, free: str | int = "N") -> onnx.ModelProto:
+    """A classifier of four features whose graph carries a batch size in a Reshape."""
+    node = helper.make_node("Reshape", ["x", "shape"], ["y"])
+    model = simple([node], [("x", 1, [free, 2, 2])], [("y", 1, [n, 4])])
+    model.graph.initializer.append(helper.make_tensor("shape", TensorProto.INT64, [2], [n, 4]))
+    return model
+
+
+def test_a_batch_of_one_baked_into_a_reshape_is_asked_one_at_a_time(open_model: Open) -> None:
+    inputs = np.random.default_rng(0).random((5, 2, 2), np.float32)
+    session = open_model(baked(1))
+    for _ in range(2):
+        scores = session.answer(inputs).scores
+        assert scores is not None
+        np.testing.assert_array_equal(scores, inputs.reshape(5, 4))
+    assert session.batch_size == 1
+
+
+def test_a_batch_that_fits_nothing_is_an_error(open_model: Open) -> None:
+    with pytest.raises(SuspectError, match="failed on a batch of shape"):
+        open_model(baked(3))
+
+
+def test_what_fails_on_one_example_fails(open_model: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    session = open_model(baked(1))
+    asked: list[int] = []
+
+    def refuse(names: list[str], feeds: dict[str, np.ndarray]) -> list[object]:
+        asked.append(len(feeds["x"]))
+        raise RefusedError("no")
+
+    monkeypatch.setattr(session._runtime, "run", refuse)
+    with pytest.raises(SuspectError, match="no"):
+        session.answer(np.zeros((5, 2, 2), np.float32))
+    assert asked == [5, 1]
+
+
+def test_a_limit_is_no_reason_to_ask_again(open_model: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    session = open_model(baked(1))
+    asked: list[int] = []
+
+    def stop(names: list[str], feeds: dict[str, np.ndarray]) -> list[object]:
+        asked.append(len(feeds["x"]))
+        raise LimitReachedError("it took longer than allowed")
+
+    monkeypatch.setattr(session._runtime, "run", stop)
+    with pytest.raises(SuspectError, match="longer"):
+        session.answer(np.zeros((5, 2, 2), np.float32))
+    assert asked == [5]
+
+
+@pytest.mark.parametrize("rank", [0, 1, 2])
+def test_one_example_may_be_answered_without_its_axis(open_model: Open, rank: int) -> None:
+    """As by ``squeeze`` in a graph of batch 1: ``(K,)`` scores, or a number without any axis."""
+    shape = [[], [4], [1, 4]][rank]
+    nodes = [helper.make_node("Reshape", ["x", "shape"], ["y"])]
+    if rank == 0:
+        nodes = [
+            helper.make_node("ReduceSum", ["x"], ["s"], keepdims=0),
+            helper.make_node("Sub", ["s", "two"], ["y"]),
+        ]
+    model = simple(nodes, [("x", 1, [1, 2, 2])], [("y", 1, list(shape))])
+    model.graph.initializer.append(helper.make_tensor("shape", TensorProto.INT64, [len(shape)], shape))
+    model.graph.initializer.append(helper.make_tensor("two", TensorProto.FLOAT, [], [2.0]))
+    session = open_model(model)
+    inputs = np.random.default_rng(0).random((5, 2, 2), np.float32)
+    expected = (inputs.sum((1, 2)) > 2) if rank == 0 else inputs.reshape(5, 4).argmax(1)
+    assert session.answer(inputs).labels.tolist() == expected.astype(int).tolist()
+    assert session.output.n_classes == (2 if rank == 0 else 4)
+
+
+@pytest.mark.parametrize("last", ["Identity", "Squeeze", "Cast"])
+def test_a_probability_is_one_whatever_comes_after_the_sigmoid(open_model: Open, last: str) -> None:
+    node = helper.make_node(last, ["s"], ["y"])
+    if last == "Cast":
+        node.attribute.append(helper.make_attribute("to", TensorProto.DOUBLE))
+    model = simple(
+        [helper.make_node("Sigmoid", ["x"], ["s"]), node],
+        [("x", 1, ["N", 1])],
+        [("y", TensorProto.DOUBLE if last == "Cast" else 1, ["N"] if last == "Squeeze" else ["N", 1])],
+    )
+    session = open_model(model)
+    assert session.output.kind == "probability"
+    assert session.answer(np.array([[-1.0], [1.0]], np.float32)).labels.tolist() == [0, 1]
 
 
 def test_a_graph_that_fails_while_it_runs_is_a_suspect_error(open_model: Open) -> None:
