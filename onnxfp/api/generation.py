@@ -145,8 +145,7 @@ def generate(
 
     avoided_digests = tuple(sorted(model.model.digest for model in avoided))
     checkpoint = Checkpoint.beside(Path(output), context, avoided_digests) if output is not None else None
-    start = checkpoint.load() if checkpoint else None
-    crafted = start
+    crafted = None
     with checkpoint or nullcontext():
         for crafted in craft_examples(
             context,
@@ -155,7 +154,7 @@ def generate(
             n_examples=n_examples,
             batch_size=_candidates_at_once(session, source.device),
             device=source.device,
-            start=start,
+            start=checkpoint.load() if checkpoint else None,
             on_progress=on_progress,
         ):
             if checkpoint:

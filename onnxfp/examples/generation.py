@@ -78,9 +78,11 @@ def craft_examples(
     )
     state = Crafted.none_yet(context)
     if start is not None and (rescore(start.levels) == start.labels).all():
-        state = start
+        state = _first(start, n_examples)
     elif start is not None:
         _log.warning("the base does not confirm the examples of the interrupted run: starting over")
+    if len(state.labels) == n_examples:
+        yield state
     while len(state.labels) < n_examples:
         if state.n_candidates >= _MAX_CANDIDATES_PER_EXAMPLE * n_examples + batch_size:
             raise GenerationError(
@@ -135,6 +137,19 @@ def _next_batch_size(state: Crafted, n_examples: int, batch_size: int) -> int:
     missing = n_examples - len(state.labels)
     held = max(len(state.labels), 1) / state.n_candidates if state.n_candidates else 1.0
     return min(batch_size, ceil(missing / held))
+
+
+def _first(state: Crafted, n_examples: int) -> Crafted:
+    """Return a state with no more than ``n_examples``: an interrupted run may have been after more."""
+    if len(state.labels) < n_examples:
+        return state
+    return replace(
+        state,
+        levels=state.levels[:n_examples],
+        labels=state.labels[:n_examples],
+        indices=state.indices[:n_examples],
+        n_candidates=int(state.indices[n_examples - 1]) + 1,
+    )
 
 
 def _extend(

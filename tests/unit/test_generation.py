@@ -112,6 +112,16 @@ def test_an_interrupted_generation_ends_as_an_uninterrupted_one(copy: TorchCopy)
     assert resumed[-1].n_candidates == states[-1].n_candidates
 
 
+@pytest.mark.parametrize("n", [1, 5, 8])
+def test_after_an_interrupted_run_fewer_examples_may_be_asked_for(copy: TorchCopy, n: int) -> None:
+    start = craft(copy)[0]
+    assert len(start.labels) >= 8
+    final = craft(copy, n_examples=n, start=start)[-1]
+    assert len(final.labels) == len(final.levels) == n
+    assert (final.levels == start.levels[:n]).all()
+    check_derivation(CONTEXT, final.levels, final.labels, final.indices, final.n_candidates)
+
+
 def test_what_the_base_does_not_confirm_is_not_kept_but_counted(copy: TorchCopy) -> None:
     rescore = rescorer(copy)
 
