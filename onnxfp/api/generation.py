@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -139,6 +140,11 @@ def generate(
     source = (
         CopySource(session, as_written(session), probes, torch_device, avoided) if from_copy else QuerySource(session)
     )
+
+    if isinstance(source, CopySource) and recipe.noise and not source.has_weights:
+        _log.warning("%s keeps no weights where noise could reach them: its examples are made without", file.path)
+        recipe = replace(recipe, noise=0.0)
+        context = replace(context, recipe=recipe)
 
     def rescore(levels: Levels) -> Labels:
         return session.answer(grid.to_model_input(levels)).labels

@@ -10,7 +10,7 @@ import torch
 
 from onnxfp.base.gradient import measure_gradient
 from onnxfp.base.parity import Parity, check_parity, measure_parity
-from onnxfp.base.session import ModelSession
+from onnxfp.base.session import ModelSession, as_written
 from onnxfp.base.torch_copy import TorchCopy, build_torch_copy
 from onnxfp.examples.derivation import DerivationContext
 from onnxfp.examples.gradients import CopyGradient, OfScores, Penalty, QueryGradient, affine_tensors, agreement_of
@@ -41,8 +41,8 @@ class CopySource:
         avoided: Unassociated models that the examples shall not match; they take the same input.
 
     Raises:
-        ConversionError: Some operators are not supported.
-        ParityError: The copy disagrees with onnxruntime.
+        ConversionError: Some operators of the base or of an avoided model are not supported.
+        ParityError: The copy of one of them disagrees with onnxruntime.
     """
 
     def __init__(
@@ -68,6 +68,11 @@ class CopySource:
                 "reach their labels",
                 100 * error,
             )
+
+    @property
+    def has_weights(self) -> bool:
+        """Whether the copy has weights that noise can reach."""
+        return bool(self._copy.weights())
 
     def gradient(self, context: DerivationContext, *, gives_probabilities: bool) -> CopyGradient:
         """Return the gradient for a recipe; kind ``c`` leaves the weights alone."""
@@ -126,8 +131,13 @@ def penalty_of(
         tried: The probes, on the device where gradients are computed.
         probes: ``(n, *shape)`` float32 model input, n at least 3.
         of_scores: The penalty of scores and labels; by default one for matching.
+
+    Raises:
+        ConversionError: Some operators are not supported.
+        ParityError: The copy disagrees with onnxruntime.
     """
     copy, gives_probabilities = _copy_of(session, tried), session.gives_probabilities(probes)
+    check_parity(copy, as_written(session), probes)
 
     def penalty(x: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         return of_scores(copy.score(x), labels, gives_probabilities=gives_probabilities)

@@ -5,20 +5,25 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import onnx
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from onnx import TensorProto, helper
 
 import onnxfp
 from onnxfp import Policy, Verdict
+from onnxfp.base.parity import Parity, measure_parity
+from onnxfp.base.session import ModelSession
+from onnxfp.base.torch_copy import TorchCopy
 from onnxfp.bundle.atomic import write_file
 from onnxfp.errors import ContractError, FileError, KeyMismatchError, ParameterError
 from onnxfp.evidence.report import SCHEMA
 from onnxfp.examples.crafted import Progress
 from onnxfp.examples.defaults import Choices
-from onnxfp.types import Bounds, InputGrid
+from onnxfp.types import Bounds, InputGrid, ModelInput
 from tests.conftest import TEST_KEY
 
 
@@ -81,6 +86,37 @@ def test_an_avoided_model_matches_less(base_path: Path, other_path: Path, easy: 
     assert after == 0
     assert onnxfp.verify(base_path, avoiding).match_rate == 1.0
     assert not avoiding.manifest.references
+
+
+def test_the_copy_of_an_avoided_model_is_compared_with_onnxruntime(
+    base_path: Path, other_path: Path, easy: Choices, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compared = []
+
+    def check(copy: TorchCopy, session: ModelSession, inputs: ModelInput) -> Parity:
+        compared.append(session.model.path)
+        return measure_parity(copy, session, inputs)
+
+    monkeypatch.setattr("onnxfp.examples.sources.check_parity", check)
+    onnxfp.generate(base_path, n_examples=2, choices=replace(easy, n_steps=2, epsilon=0.9), avoid=[other_path])
+    assert set(compared) == {base_path, other_path}
+
+
+def test_a_graph_without_weights_says_that_there_was_no_noise(
+    tmp_path: Path, easy: Choices, caplog: pytest.LogCaptureFixture
+) -> None:
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 3, 8, 8])
+    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 3])
+    nodes = [helper.make_node("GlobalAveragePool", ["x"], ["p"]), helper.make_node("Flatten", ["p"], ["y"])]
+    path = tmp_path / "mean.onnx"
+    opsets = [helper.make_opsetid("", 17)]
+    model = helper.make_model(helper.make_graph(nodes, "g", [x], [y]), opset_imports=opsets, ir_version=8)
+    path.write_bytes(model.SerializeToString())
+    fingerprint = onnxfp.generate(path, n_examples=2, choices=easy)
+    assert "without" in caplog.text
+    assert fingerprint.manifest.recipe.noise == 0.0
+    assert fingerprint.manifest.recipe.kind == easy.kind
+    assert onnxfp.verify(path, fingerprint).match_rate == 1.0
 
 
 def test_what_cannot_be_avoided_is_found_before_the_work(
