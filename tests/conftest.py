@@ -180,7 +180,7 @@ class Forge:
     def public_key(self) -> str:
         return signer_public_key(self.signer)
 
-    def manifest(self, *, n_examples: int = 6, n_candidates: int = 8, shape: tuple[int, ...] = (3, 4, 4)) -> Manifest:
+    def manifest(self, *, n_examples: int = 6, n_candidates: int = 8, shape: tuple[int, ...] = (3, 8, 8)) -> Manifest:
         """Return a manifest with plausible content."""
         return Manifest(
             schema=SCHEMA,

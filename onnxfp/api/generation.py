@@ -18,6 +18,7 @@ from onnxfp.api.references import DEFAULT_LIMITS, Models, measure_pool, open_poo
 from onnxfp.api.versions import versions
 from onnxfp.base.device import Device, choose_device
 from onnxfp.base.isolation import Limits
+from onnxfp.base.linearity import is_linear
 from onnxfp.base.onnx_file import read_onnx
 from onnxfp.base.runtime import Provider
 from onnxfp.base.session import ModelSession, as_written
@@ -27,13 +28,13 @@ from onnxfp.bundle.keys import Passphrase, open_signer
 from onnxfp.bundle.keys import signer_public_key as public_key_of
 from onnxfp.bundle.manifest import SCHEMA, BaseModel, CopyParity, Manifest, ReferenceResult
 from onnxfp.errors import ParameterError
-from onnxfp.evidence.null import find_prior
+from onnxfp.evidence.null import Prior, find_prior
 from onnxfp.evidence.power import Power, measure_power, power_of
 from onnxfp.evidence.verdict import Policy
 from onnxfp.examples.defaults import Choices, choose_n_examples, choose_recipe
 from onnxfp.examples.derivation import DerivationContext, derive_seeds
 from onnxfp.examples.recipe import Gradient
-from onnxfp.types import InputGrid, Labels, Levels
+from onnxfp.types import MAX_CANDIDATES, InputGrid, Labels, Levels
 
 if TYPE_CHECKING:
     import torch
@@ -99,8 +100,8 @@ def generate(
     Raises:
         OnnxfpError: Of the class that fits; see :mod:`onnxfp.errors`.
     """
-    if n_examples is not None and n_examples < 1:
-        raise ParameterError(f"the number of examples must be at least 1; found {n_examples}")
+    if n_examples is not None and not 1 <= n_examples <= MAX_CANDIDATES // 2:
+        raise ParameterError(f"the number of examples lies between 1 and {MAX_CANDIDATES // 2}; found {n_examples}")
     torch_device = choose_device(device)
     from onnxfp.examples.generation import craft_examples
     from onnxfp.examples.sources import CopySource, QuerySource
@@ -129,11 +130,12 @@ def generate(
 
     # As Manifest.spectrum and Manifest.epsilon_share will say it.
     spectrum = recipe.spectrum if base.spatial_axes else "white"
-    prior = find_prior(recipe.kind, spectrum, recipe.epsilon_levels / (grid.n_levels - 1), base.n_classes)
+    epsilon, is_flat = recipe.epsilon_levels / (grid.n_levels - 1), is_linear(file.proto)
+    prior = find_prior(recipe.kind, spectrum, epsilon, base.n_classes, is_image=base.takes_images, is_linear=is_flat)
     expected = measure_power(
         (), prior, Policy(), n_classes=base.n_classes, n_examples=n_examples, n_candidates=n_examples
     )
-    _warn_of_power(expected)
+    _warn_of_power(expected, prior)
 
     probes = grid.to_model_input(derive_seeds(context, range(N_PROBES)))
     from_copy = recipe.gradient == "copy"
@@ -192,7 +194,7 @@ def generate(
         checkpoint.remove()
     if not expected.obstacle:
         # Candidates that were lost and references that match often may have cost what was enough before.
-        _warn_of_power(power_of(manifest, Policy()))
+        _warn_of_power(power_of(manifest, Policy(), is_linear=is_flat), prior)
     return fingerprint
 
 
@@ -272,9 +274,10 @@ def _open_avoided(
     return avoided
 
 
-def _warn_of_power(power: Power) -> None:
+def _warn_of_power(power: Power, prior: Prior) -> None:
     if power.obstacle:
-        _log.warning("%s", " ".join((power.obstacle, *power.remedies)))
+        why = "" if prior.counts else f"{prior.source[0].upper()}{prior.source[1:]}."
+        _log.warning("%s", " ".join(filter(None, (power.obstacle, why, *power.remedies))))
 
 
 def _candidates_at_once(session: ModelSession, device: torch.device) -> int:

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 from onnxfp.api.references import DEFAULT_LIMITS, Models, measure_pool, open_pool
 from onnxfp.api.versions import versions
 from onnxfp.base.isolation import Limits
+from onnxfp.base.linearity import is_linear
 from onnxfp.base.onnx_file import read_onnx
 from onnxfp.base.runtime import Provider
 from onnxfp.base.session import ModelSession
@@ -130,13 +131,15 @@ def verify(
         timestamp=timestamp,
         tsa_certificate=tsa_certificate,
     )
-    base = manifest.base
+    base, is_flat = manifest.base, False
     with ThreadPoolExecutor(1) as beside:
         # It imports SciPy, which takes as long as a small suspect to answer in its own process.
         looked_up = beside.submit(prior_of, manifest)
         if is_model_file(suspect):
+            file = read_onnx(suspect)
+            is_flat = is_linear(file.proto)
             session = ModelSession(
-                read_onnx(suspect),
+                file,
                 provider=provider,
                 input_name=input_name,
                 input_shape=input_shape,
@@ -152,7 +155,7 @@ def verify(
         else:
             responses = collect_responses(suspect, fingerprint, class_names)
             answers, record = responses.answers, SuspectRecord.of_responses(responses.digest)
-    prior = looked_up.result()
+    prior = prior_of(manifest, is_linear=True) if is_flat else looked_up.result()
     counts = Counts(
         n_matches=count_matches(fingerprint.labels, answers.labels),
         n_answered=int((answers.labels >= 0).sum()),
@@ -184,7 +187,7 @@ def verify(
         null=null.summarise(counts.n_matches),
         policy=policy,
         decision=decide(counts, null, len(own), policy),
-        graded=() if ranks is None else measure_grades(ranks, ranked, manifest),
+        graded=() if ranks is None else measure_grades(ranks, ranked, manifest, is_linear=is_flat),
         median_rank=None if ranks is None else float(np.median(ranks)),
         commitment=committed,
         timestamp=stamped,

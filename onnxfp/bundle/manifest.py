@@ -13,7 +13,7 @@ from onnxfp.bundle.records import build, is_digest, is_key, is_time
 from onnxfp.errors import BundleFormatError, BundleVersionError, ParameterError
 from onnxfp.examples.derivation import DerivationContext
 from onnxfp.examples.recipe import Recipe
-from onnxfp.types import MAX_VALUES_PER_EXAMPLE, InputGrid, InputSpec, OutputSpec, Spectrum
+from onnxfp.types import MAX_CANDIDATES, MAX_VALUES_PER_EXAMPLE, InputGrid, InputSpec, OutputSpec, Spectrum
 
 SCHEMA = "onnxfp/bundle/1"
 
@@ -22,6 +22,8 @@ MAX_AXES = 8
 MAX_SPATIAL_AXES = 3
 MAX_CLASSES = 2**18
 MAX_CANDIDATES_PER_EXAMPLE = 100
+
+_IMAGE_AXES, _LEAST_SIDE = 2, 8
 
 _NUMBERS = re.compile(r"float(16|32|64)|u?int(8|16|32|64)")
 
@@ -43,6 +45,12 @@ class BaseModel:
     input: InputSpec
     output: OutputSpec
     spatial_axes: tuple[int, ...]
+
+    @property
+    def takes_images(self) -> bool:
+        """Whether examples are images of at least 8 by 8 pixels, rather than features, signals or volumes."""
+        sides = [self.input.shape[axis] for axis in self.spatial_axes]
+        return len(sides) == _IMAGE_AXES and min(sides) >= _LEAST_SIDE
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +93,7 @@ class Manifest:
         grid: The integer grid on which examples live.
         recipe: How the examples were crafted.
         n_examples: Number n of examples.
-        n_candidates: Number m of candidates that were tried for them, at least n, at most 100 n.
+        n_candidates: Number m of candidates that were tried for them, at least n, at most 100 n and 20,000.
         references: The owner's pool of unassociated models.
         copy_parity: Agreement of the torch copy with onnxruntime; ``None`` where gradients were estimated.
         versions: Name and version of the software that made the bundle.
@@ -152,7 +160,7 @@ class Manifest:
     def _check(self) -> None:
         shape, n_references = self.base.input.shape, len(self.references)
         axes, output, parity = self.base.spatial_axes, self.base.output, self.copy_parity
-        most = MAX_CANDIDATES_PER_EXAMPLE * self.n_examples
+        most = min(MAX_CANDIDATES_PER_EXAMPLE * self.n_examples, MAX_CANDIDATES)
         claims = {
             "created is not a UTC time": is_time(self.created),
             "public_key is not 64 hexadecimal digits": is_key(self.public_key),

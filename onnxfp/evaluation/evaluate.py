@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 from onnxfp.api.references import DEFAULT_LIMITS, Models, model_files
 from onnxfp.api.versions import versions
 from onnxfp.base.isolation import Limits
+from onnxfp.base.linearity import is_linear
 from onnxfp.base.onnx_file import OnnxFile, read_onnx
 from onnxfp.base.runtime import Provider
 from onnxfp.bundle.atomic import write_file
@@ -105,10 +106,10 @@ def evaluate(
     fingerprint = check_bundle(fingerprint, None if public_key is None else find_public_key(public_key)).fingerprint
     manifest = fingerprint.manifest
     base = Path(base)
-    digest = read_onnx(base).digest
-    if digest != manifest.base.digest:
+    file = read_onnx(base)
+    if file.digest != manifest.base.digest:
         raise ParameterError(
-            f"{base} ({digest}) is not the model that the fingerprint was made of ({manifest.base.digest})",
+            f"{base} ({file.digest}) is not the model that the fingerprint was made of ({manifest.base.digest})",
             hint="give the very file that `onnxfp generate` was given",
         )
     inputs = read_data(Path(data), manifest.base, manifest.grid) if data is not None else None
@@ -140,6 +141,7 @@ def evaluate(
         data=inputs,
         policy=policy or Policy(),
         is_pinned=public_key is not None,
+        is_linear=is_linear(file.proto),
     )
     if output is not None:
         write_file(Path(output), evaluation.to_json().encode() + b"\n")

@@ -60,6 +60,7 @@ def make_evaluation(
     data: Data | None,
     policy: Policy,
     is_pinned: bool,
+    is_linear: bool,
 ) -> Evaluation:
     """Return the record.
 
@@ -71,6 +72,7 @@ def make_evaluation(
         data: The user's inputs, or ``None``.
         policy: What a verdict demands.
         is_pinned: Whether the signer's key was demanded.
+        is_linear: Whether the base is a linear model.
     """
     manifest = fingerprint.manifest
     usefulness = _usefulness(seen["base"], suite, data)
@@ -80,7 +82,7 @@ def make_evaluation(
         for line in listing
         if line.role == "reference" and not (observation := seen[line.task.key]).error
     ]
-    judge = _Judge(fingerprint, owner, pool, policy)
+    judge = _Judge(fingerprint, owner, pool, policy, is_linear=is_linear)
     rows = tuple(_fill(line, seen[line.task.key], usefulness, judge) for line in listing)
     least = judge.null.least_matches(policy.alpha)
     least = least if least is not None and least <= fingerprint.n_examples else None
@@ -134,9 +136,16 @@ class _Judge:
     """Gives the verdicts that ``verify`` would give with the same references."""
 
     def __init__(
-        self, fingerprint: Fingerprint, owner: Sequence[ReferenceCount], pool: Sequence[ReferenceCount], policy: Policy
+        self,
+        fingerprint: Fingerprint,
+        owner: Sequence[ReferenceCount],
+        pool: Sequence[ReferenceCount],
+        policy: Policy,
+        *,
+        is_linear: bool,
     ) -> None:
         self.fingerprint, self.policy = fingerprint, policy
+        self._prior = prior_of(fingerprint.manifest, is_linear=is_linear)
         self._owner, self._pool = owner, pool
         self.null = self._estimate(pool)
 
@@ -150,8 +159,7 @@ class _Judge:
     def _estimate(self, pool: Sequence[ReferenceCount]) -> Null:
         manifest = self.fingerprint.manifest
         n_classes = manifest.base.n_classes
-        prior = prior_of(manifest)
-        return estimate_null(self._owner, pool, prior, n_classes=n_classes, n_candidates=manifest.n_candidates)
+        return estimate_null(self._owner, pool, self._prior, n_classes=n_classes, n_candidates=manifest.n_candidates)
 
 
 def _usefulness(base: Observation, suite: Suite, data: Data | None) -> Usefulness:

@@ -95,7 +95,9 @@ def count_within(ranks: Ranks, k: int) -> int:
     return int(np.count_nonzero(ranks <= k))
 
 
-def measure_grades(ranks: Ranks, references: Mapping[str, Ranks], manifest: Manifest) -> tuple[Grade, ...]:
+def measure_grades(
+    ranks: Ranks, references: Mapping[str, Ranks], manifest: Manifest, *, is_linear: bool = False
+) -> tuple[Grade, ...]:
     """Return the grades of one suspect, by ascending ``k``.
 
     One is left out where nothing is known of unassociated models: the prior was not measured for that ``k``, and the
@@ -105,12 +107,13 @@ def measure_grades(ranks: Ranks, references: Mapping[str, Ranks], manifest: Mani
         ranks: ``(n,)`` ranks that the suspect gives the recorded labels.
         references: ``(n,)`` ranks of each of the verifier's references that gives scores, by the digest of its file.
         manifest: The bundle's.
+        is_linear: Whether the suspect is a linear model.
     """
     n_classes = manifest.base.n_classes
     grades = []
     for k in (k for k in LADDER if k < n_classes):
         pool = [ReferenceCount(digest, count_within(own, k), len(own)) for digest, own in references.items()]
-        prior = prior_of(manifest, k)
+        prior = prior_of(manifest, k, is_linear=is_linear)
         if not prior.counts and not take_place_of(prior, pool):
             continue
         null = estimate_null((), pool, prior, n_classes=n_classes, n_candidates=manifest.n_candidates, k=k)

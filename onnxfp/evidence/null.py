@@ -44,8 +44,6 @@ ENOUGH_REFERENCES = 8
 """Number of the verifier's references from which on they may take the prior's place."""
 
 _ONE_IN = 100
-# Fewer classes than this, and luck is a large part of a match rate.
-_LUCK_MATTERS_BELOW = 5
 # Two-sided: the bound lies above the true rate in 95 of 100 measurements.
 _REACH_CONFIDENCE = 0.9
 
@@ -138,16 +136,27 @@ class Null:
         return NullRate(prediction.rate, int((prediction.tail > 1 / _ONE_IN).sum() - 1) / last, source)
 
 
-def find_prior(kind: Kind, spectrum: Spectrum, epsilon: float, n_classes: int, k: int = 1) -> Prior:
+def find_prior(
+    kind: Kind,
+    spectrum: Spectrum,
+    epsilon: float,
+    n_classes: int,
+    k: int = 1,
+    *,
+    is_image: bool = True,
+    is_linear: bool = False,
+) -> Prior:
     """Return the prior for a recipe and a number of classes.
 
     Transfer grows with epsilon and with the seeds' low frequencies, and both are the owner's choice: an accuser could
     pick values at which every sibling matches. A measurement therefore speaks only for the spectrum and up to the
     epsilon that it was made with; beyond, nothing is known, and an unassociated model may match everything.
 
-    A model that was not led astray still gives one label in ``n_classes`` by luck. With very few classes the counts are
-    raised by what luck adds; from five on, that is no more than what each model's worst base adds already. Within the
-    top ``k > 1`` luck is larger: counts are raised wherever there are fewer classes than were measured.
+    All models that were measured are deep networks on images. On features, signals or volumes nothing is known either,
+    and linear models (:func:`onnxfp.base.linearity.is_linear`) become one another by training.
+
+    A model that was not led astray still gives one label in ``n_classes`` by luck, or ``k`` of them: counts are raised
+    wherever there are fewer classes than were measured.
 
     Attacks were measured for ``k = 1`` alone. For larger ``k`` a false accuser is taken to reach everything, so that no
     count is a MATCH.
@@ -158,10 +167,16 @@ def find_prior(kind: Kind, spectrum: Spectrum, epsilon: float, n_classes: int, k
         epsilon: Largest distance from a seed, as a share of the input's range.
         n_classes: Number of classes.
         k: Number of largest scores within which a recorded label counts as a match; 1 for labels.
+        is_image: Whether examples are images.
+        is_linear: Whether the suspect, or the base, is a linear model.
     """
     reach = _find_reach(spectrum, epsilon, n_classes)
     if k > 1 and reach is not None:
         reach = 1.0
+    if not is_image:
+        return Prior((), "unassociated models were never measured on inputs that are no images", reach)
+    if is_linear:
+        return Prior((), "linear models of the same task become one another, and were never measured", reach)
     for entry in _entries("priors"):
         if entry["kind"] == kind and _speaks_for(entry, spectrum, epsilon, n_classes):
             n, luck = entry["n_examples"], _Luck(entry["n_classes"], n_classes, k)
@@ -173,9 +188,17 @@ def find_prior(kind: Kind, spectrum: Spectrum, epsilon: float, n_classes: int, k
     return Prior((), f"unassociated models were never measured {where}", reach)
 
 
-def prior_of(manifest: Manifest, k: int = 1) -> Prior:
-    """Return the prior for a bundle, by what its seeds and its ball really are; ``k`` as in :func:`find_prior`."""
-    return find_prior(manifest.recipe.kind, manifest.spectrum, manifest.epsilon_share, manifest.base.n_classes, k)
+def prior_of(manifest: Manifest, k: int = 1, *, is_linear: bool = False) -> Prior:
+    """Return the prior for a bundle, by what its seeds and its ball really are; the rest as in :func:`find_prior`."""
+    return find_prior(
+        manifest.recipe.kind,
+        manifest.spectrum,
+        manifest.epsilon_share,
+        manifest.base.n_classes,
+        k,
+        is_image=manifest.base.takes_images,
+        is_linear=is_linear,
+    )
 
 
 def owner_counts(manifest: Manifest) -> tuple[ReferenceCount, ...]:
@@ -278,7 +301,7 @@ class _Luck:
     k: int = 1
 
     def add(self, rate: float) -> float:
-        if self.n_classes >= (_LUCK_MATTERS_BELOW if self.k == 1 else self.measured):
+        if self.n_classes >= self.measured:
             return rate
         # The share that followed the examples; the others give the recorded label by luck.
         chance = self.k / self.measured

@@ -18,6 +18,8 @@ PLAUSIBLE_RATE = 0.98
 """Match rate that a copy may be expected to reach after it was pruned and retrained: with recipes like the default such
 copies matched 96 to 100 of 100 (benchmarks/STRENGTH.md). What demands more convicts little but a plain copy."""
 
+# More candidates than this are not tried for a remedy: a null costs time with each.
+_MOST_TRIED = 4000
 _STEPS = (20, 30, 40, 50, 75, 100, 150, 200, 300, 400, 600, 800, 1000)
 
 
@@ -44,12 +46,18 @@ class Power:
     remedies: tuple[str, ...]
 
 
-def power_of(manifest: Manifest, policy: Policy) -> Power:
-    """Return what it takes to convict with a fingerprint, where the verifier brings no references."""
+def power_of(manifest: Manifest, policy: Policy, *, is_linear: bool = False) -> Power:
+    """Return what it takes to convict with a fingerprint, where the verifier brings no references.
+
+    Args:
+        manifest: The bundle's.
+        policy: What a verdict demands.
+        is_linear: Whether its base is a linear model.
+    """
     n_classes = manifest.base.n_classes
     return measure_power(
         owner_counts(manifest),
-        prior_of(manifest),
+        prior_of(manifest, is_linear=is_linear),
         policy,
         n_classes=n_classes,
         n_examples=manifest.n_examples,
@@ -94,7 +102,7 @@ def measure_power(
     obstacle = _find_obstacle(least, n_examples, n_candidates, policy)
     remedies: list[str] = []
     if obstacle:
-        for n in (n for n in _STEPS if n > n_examples):
+        for n in (n for n in _STEPS if n > n_examples and n * ratio <= _MOST_TRIED):
             better = find_least(n)
             if better is not None and better / n <= PLAUSIBLE_RATE:
                 remedies.append(f"{n} examples (-n {n}) would take {better} matches, {better / n:.1%}.")

@@ -22,7 +22,7 @@ from onnxfp.examples.derivation import DerivationContext, derive_labels, derive_
 from onnxfp.examples.descent import Descent
 from onnxfp.examples.gradients import GradientSource
 from onnxfp.examples.high_pass import HighPass
-from onnxfp.types import Labels, Levels
+from onnxfp.types import MAX_CANDIDATES, Labels, Levels
 
 # More candidates than this for each wanted example, and the base model does not suit the recipe.
 _MAX_CANDIDATES_PER_EXAMPLE = 4
@@ -83,8 +83,9 @@ def craft_examples(
         _log.warning("the base does not confirm the examples of the interrupted run: starting over")
     if len(state.labels) == n_examples:
         yield state
+    most = min(_MAX_CANDIDATES_PER_EXAMPLE * n_examples + batch_size, MAX_CANDIDATES - batch_size + 1)
     while len(state.labels) < n_examples:
-        if state.n_candidates >= _MAX_CANDIDATES_PER_EXAMPLE * n_examples + batch_size:
+        if state.n_candidates >= most:
             raise GenerationError(
                 f"{state.n_candidates} candidates gave {len(state.labels)} examples of the {n_examples} wanted: the "
                 "base model does not give the others their label",

@@ -37,7 +37,7 @@ def test_a_number_out_of_its_range_is_dropped(tmp_path: Path, forge: Any, head: 
     checkpoint = Checkpoint(tmp_path / "a.partial", forge.manifest().derivation_context())
     good = {"context": checkpoint.context.digest().hex(), "n_kept": 0, "n_candidates": 0, "noise": 0.01}
     arrays = b"".join(
-        npy.dump(a) for a in (np.empty((0, 3, 4, 4), np.uint8), np.empty(0, np.int64), np.empty(0, np.int64))
+        npy.dump(a) for a in (np.empty((0, 3, 8, 8), np.uint8), np.empty(0, np.int64), np.empty(0, np.int64))
     )
 
     def write(value: dict[str, object], after: bytes = b"") -> None:

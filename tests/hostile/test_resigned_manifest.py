@@ -52,7 +52,7 @@ def open_signed(forge: Any, value: dict[str, Any]) -> None:
         shape, dtype = (n_examples, *context.shape), context.grid.dtype
         labels = derive_labels(context, range(n_examples))
     except BundleError:
-        shape, dtype, n_examples, labels = (6, 3, 4, 4), np.dtype(np.uint8), 6, np.zeros(6, np.int64)
+        shape, dtype, n_examples, labels = (6, 3, 8, 8), np.dtype(np.uint8), 6, np.zeros(6, np.int64)
     if np.prod([float(axis) for axis in shape]) > 2**24:
         return
     members = {

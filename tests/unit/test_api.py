@@ -8,10 +8,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import onnx
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from onnx import TensorProto, helper
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
 
 import onnxfp
 from onnxfp import Policy, Verdict
@@ -86,6 +88,38 @@ def test_an_avoided_model_matches_less(base_path: Path, other_path: Path, easy: 
     assert after == 0
     assert onnxfp.verify(base_path, avoiding).match_rate == 1.0
     assert not avoiding.manifest.references
+
+
+@pytest.mark.parametrize("shape", [[3, 8, 8], [192]])
+def test_a_linear_model_convicts_nobody_by_the_prior(
+    tmp_path: Path, easy: Choices, caplog: pytest.LogCaptureFixture, shape: list[int]
+) -> None:
+    """Another one that was trained on the same task matches nearly as often as a copy does."""
+    rng = np.random.default_rng(0)
+
+    def write(name: str, weight: NDArray[np.float32]) -> Path:
+        x = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", *shape])
+        y = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 10])
+        nodes = [helper.make_node("Flatten", ["x"], ["f"]), helper.make_node("MatMul", ["f", "w"], ["y"])]
+        graph = helper.make_graph(nodes, "g", [x], [y], [numpy_helper.from_array(weight, "w")])
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+        path = tmp_path / name
+        path.write_bytes(model.SerializeToString())
+        return path
+
+    weight = rng.normal(size=(192, 10)).astype(np.float32)
+    base, twin = (
+        write("base.onnx", weight),
+        write("twin.onnx", weight + 0.01 * rng.normal(size=weight.shape).astype("f")),
+    )
+    grid = InputGrid(Bounds(0.0, 1.0))
+    fingerprint = onnxfp.generate(base, choices=easy, grid=grid)
+    assert "were never measured" in caplog.text
+    for suspect in (base, twin):
+        report = onnxfp.verify(suspect, fingerprint)
+        assert report.match_rate > 0.95
+        assert report.verdict is Verdict.INCONCLUSIVE
+        assert "were never measured" in report.null.source
 
 
 def test_the_copy_of_an_avoided_model_is_compared_with_onnxruntime(

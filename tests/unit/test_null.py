@@ -120,14 +120,29 @@ def test_the_defaults_can_convict_from_three_classes_on(kind: Kind, n_classes: i
     assert least > n / n_classes
 
 
-def test_luck_is_added_where_there_are_very_few_classes() -> None:
-    ten, four, two, hundred = (find_prior("ltrc", "white", 16 / 255, n) for n in (10, 4, 2, 100))
+def test_luck_is_added_where_there_are_fewer_classes_than_were_measured() -> None:
+    ten, nine, four, two, hundred = (find_prior("ltrc", "white", 16 / 255, n) for n in (10, 9, 4, 2, 100))
     assert ten.counts == hundred.counts
     for measured, carried in zip(ten.counts, two.counts, strict=True):
         # Who gave the recorded label of ten by luck gives the one of two; the rest of them, every other time.
         followed = (measured[0] / measured[1] - 0.1) / 0.9
         assert carried[0] / carried[1] == pytest.approx(followed + (1 - followed) / 2, abs=0.0101)
     assert all(t < f < w for (t, _), (f, _), (w, _) in zip(ten.counts, four.counts, two.counts, strict=True))
+    assert all(t < n for (t, _), (n, _) in zip(ten.counts, nine.counts, strict=True))
+    assert ten.reach is not None
+    assert nine.reach is not None
+    assert ten.reach < nine.reach
+
+
+@pytest.mark.parametrize("what", [{"is_image": False}, {"is_linear": True}])
+def test_nothing_is_known_of_models_that_were_not_measured(what: dict[str, bool]) -> None:
+    measured, other = find_prior("c", "white", 16 / 255, 10), find_prior("c", "white", 16 / 255, 10, **what)
+    assert estimate([], [], 10, measured).least_matches(1e-6) is not None
+    assert (estimate([], [], 10, other).tail == 1.0).all()
+    # A pool of the verifier's own is as good as it is elsewhere: such siblings are in it.
+    assert other.reach == measured.reach
+    assert estimate([], pool(*[10] * ENOUGH_REFERENCES), 10, other).least_matches(1e-6) is not None
+    assert estimate([], pool(*[95] * ENOUGH_REFERENCES), 10, other).least_matches(1e-6) is None
 
 
 def test_luck_within_the_top_k_is_added_below_the_classes_that_were_measured() -> None:
