@@ -108,10 +108,8 @@ def test_a_linear_model_convicts_nobody_by_the_prior(
         return path
 
     weight = rng.normal(size=(192, 10)).astype(np.float32)
-    base, twin = (
-        write("base.onnx", weight),
-        write("twin.onnx", weight + 0.01 * rng.normal(size=weight.shape).astype("f")),
-    )
+    nearly = (weight + 0.01 * rng.normal(size=weight.shape)).astype(np.float32)
+    base, twin = write("base.onnx", weight), write("twin.onnx", nearly)
     grid = InputGrid(Bounds(0.0, 1.0))
     fingerprint = onnxfp.generate(base, choices=easy, grid=grid)
     assert "were never measured" in caplog.text
