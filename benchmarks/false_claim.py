@@ -359,8 +359,8 @@ optimisation, {tries:,} tries of {least} examples against one victim took {milli
 {mean:.2f} matches, best {best}; a normal tail extrapolates to {extreme:.1f} for 10^9 tries (labels come in blocks of
 all classes, so that a constant answer gains nothing). With the attacks of (b) a try costs seconds to minutes; examples
 of one try match independently at the attack's rate, so that the best of T tries reaches the binomial quantile of 1/T.
-Luck weighs least with many examples: a fingerprint of 50, all of which would have to match, is the weakest that can
-convict at all.
+Luck weighs least with many examples: of 50, all of which would have to match, one try in 10^8 would do; from 60 on the
+best of 10^9 falls short.
 
 {ground}
 ## (d) The best n of m candidates
