@@ -241,9 +241,9 @@ def test_normalisation_outside_the_graph_keeps_the_box_of_the_real_image(base_pa
     assert high <= 155 / 60 + 1e-6
 
 
-@pytest.mark.parametrize("n_examples", [0, -3])
-def test_no_examples_make_no_fingerprint(base_path: Path, n_examples: int) -> None:
-    with pytest.raises(ParameterError, match="at least 1"):
+@pytest.mark.parametrize("n_examples", [0, -3, 10_001])
+def test_no_examples_make_no_fingerprint_nor_more_than_a_bundle_holds(base_path: Path, n_examples: int) -> None:
+    with pytest.raises(ParameterError, match=f"between 1 and 10000; found {n_examples}"):
         onnxfp.generate(base_path, n_examples=n_examples)
 
 

@@ -78,6 +78,34 @@ def test_a_bad_field_is_named(forge: Any, path: str, new: object, complaint: str
     assert raised.value.hint
 
 
+def test_more_candidates_than_a_null_is_worth_are_refused(forge: Any) -> None:
+    for n_candidates, is_good in ((20_000, True), (20_001, False)):
+        text = forge.manifest(n_examples=300, n_candidates=n_candidates).to_json()
+        if is_good:
+            assert Manifest.from_json(text).n_candidates == n_candidates
+        else:
+            with pytest.raises(BundleFormatError, match="n_candidates"):
+                Manifest.from_json(text)
+
+
+@pytest.mark.parametrize(
+    ("shape", "axes", "takes_images"),
+    [
+        ((3, 8, 8), (1, 2), True),
+        ((224, 224, 3), (0, 1), True),
+        ((3, 7, 64), (1, 2), False),
+        ((12,), (), False),
+        ((2, 128), (1,), False),
+        ((1, 8, 16, 16), (1, 2, 3), False),
+    ],
+)
+def test_images_are_told_from_what_no_prior_was_measured_on(
+    forge: Any, shape: tuple[int, ...], axes: tuple[int, ...], takes_images: bool
+) -> None:
+    manifest = forge.manifest(shape=shape)
+    assert replace(manifest.base, spatial_axes=axes).takes_images == takes_images
+
+
 def test_a_missing_field_is_named(forge: Any) -> None:
     with pytest.raises(BundleFormatError, match=r"manifest\.recipe is missing"):
         Manifest.from_json(edited(forge.manifest(), lambda value: value.pop("recipe")))
