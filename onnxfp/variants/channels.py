@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from onnxfp.errors import ModelError
-from onnxfp.variants.weights import normalise, use_counts, used_names, with_weights
+from onnxfp.variants.constants import use_counts, used_names
+from onnxfp.variants.weights import normalise, with_weights
 
 # Operators that treat every channel alike and for itself, in their first input.
 _CHANNELWISE = {

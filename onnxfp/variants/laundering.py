@@ -9,14 +9,12 @@ from typing import Literal
 
 import numpy as np
 import onnx
-from onnx import numpy_helper
 
 from onnxfp.errors import ModelError
-from onnxfp.variants.weights import normalise, used_names
+from onnxfp.variants.constants import compute_constants, constant_nodes, store_constants, used_names
+from onnxfp.variants.weights import normalise
 
 Level = Literal["basic", "extended"]
-
-_RANDOM = {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Bernoulli", "Multinomial"}
 
 
 def optimise(model: onnx.ModelProto, level: Level) -> onnx.ModelProto:
@@ -53,37 +51,10 @@ def fold_constants(model: onnx.ModelProto) -> onnx.ModelProto:
     Raises:
         ModelError: onnxruntime does not compute the constants.
     """
-    import onnxruntime
-
     model = normalise(model)
-    constants = {tensor.name for tensor in model.graph.initializer}
-    foldable = []
-    for node in model.graph.node:
-        is_pure = node.op_type not in _RANDOM and not any(a.HasField("g") or a.graphs for a in node.attribute)
-        if is_pure and node.output and all(name in constants for name in node.input if name):
-            foldable.append(node)
-            constants.update(node.output)
-    if not foldable:
-        return model
-    wanted = sorted({name for node in foldable for name in node.output if name} & set(used_names(model.graph)))
-    part = onnx.ModelProto()
-    part.CopyFrom(model)
-    for field in (part.graph.node, part.graph.input, part.graph.output):
-        del field[:]
-    part.graph.node.extend(foldable)
-    part.graph.output.extend(onnx.ValueInfoProto(name=name) for name in wanted)
-    try:
-        session = onnxruntime.InferenceSession(part.SerializeToString(), providers=["CPUExecutionProvider"])
-        values = session.run(wanted, {})
-    except (RuntimeError, ValueError) as error:
-        raise ModelError(f"onnxruntime does not compute the model's constants: {error}") from error
-    done = {name for node in foldable for name in node.output}
-    kept = [onnx.NodeProto.FromString(n.SerializeToString()) for n in model.graph.node if not set(n.output) & done]
-    del model.graph.node[:]
-    model.graph.node.extend(kept)
-    model.graph.initializer.extend(
-        numpy_helper.from_array(value, name) for name, value in zip(wanted, values, strict=True)
-    )
+    computed = {name for node in constant_nodes(model) for name in node.output}
+    used = computed.intersection(used_names(model.graph))
+    store_constants(model, compute_constants(model, used))
     return model
 
 

@@ -21,8 +21,9 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from onnxfp.errors import ModelError
+from onnxfp.variants.constants import used_names
 from onnxfp.variants.quantisation import Feeds
-from onnxfp.variants.weights import find_weights, normalise, used_names
+from onnxfp.variants.weights import find_weights, normalise
 
 Array = NDArray[np.float32]
 

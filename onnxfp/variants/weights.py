@@ -5,8 +5,7 @@ Graphs are first brought into one form (:func:`normalise`): model-local function
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from onnxfp.errors import ModelError
+from onnxfp.variants.constants import compute_constants, store_constants
 
 Array = NDArray[np.float32]
 
@@ -109,6 +109,9 @@ def with_weights(model: onnx.ModelProto, values: dict[str, NDArray[Any]]) -> onn
     Args:
         model: A model in the form of :func:`normalise`.
         values: New values by name, in the old shape; stored in the old element type.
+
+    Raises:
+        ModelError: onnxruntime does not compute what is computed, whose element type would be known then.
     """
     changed = onnx.ModelProto()
     changed.CopyFrom(model)
@@ -119,12 +122,8 @@ def with_weights(model: onnx.ModelProto, values: dict[str, NDArray[Any]]) -> onn
             array = np.ascontiguousarray(left.pop(tensor.name)).astype(dtype)
             tensor.CopyFrom(numpy_helper.from_array(array, tensor.name))
     if left:
-        kept = [node for node in changed.graph.node if not set(node.output) & set(left)]
-        nodes = [onnx.NodeProto.FromString(node.SerializeToString()) for node in kept]
-        del changed.graph.node[:]
-        changed.graph.node.extend(nodes)
-        arrays = ((np.ascontiguousarray(array), name) for name, array in left.items())
-        changed.graph.initializer.extend(numpy_helper.from_array(array, name) for array, name in arrays)
+        types = {name: array.dtype for name, array in compute_constants(changed, left).items()}
+        store_constants(changed, {name: array.astype(types.get(name, array.dtype)) for name, array in left.items()})
     return changed
 
 
@@ -132,21 +131,6 @@ def change_weights(model: onnx.ModelProto, change: Callable[[Weight], Array]) ->
     """Return a copy of a model in which every weight tensor is what ``change`` makes of it."""
     model = normalise(model)
     return with_weights(model, {weight.name: change(weight) for weight in find_weights(model)})
-
-
-def used_names(graph: onnx.GraphProto) -> Iterator[str]:
-    """Yield the name of every value that a node of the graph or of its subgraphs takes, and of every output."""
-    for node in graph.node:
-        yield from node.input
-        for attribute in node.attribute:
-            for sub in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
-                yield from used_names(sub)
-    yield from (value.name for value in graph.output)
-
-
-def use_counts(model: onnx.ModelProto) -> Counter[str]:
-    """Return how often each value of the main graph is used."""
-    return Counter(used_names(model.graph))
 
 
 def _channel_axis(node: onnx.NodeProto, position: int, n_axes: int) -> int | None:
