@@ -101,20 +101,18 @@ def compute_constants(model: onnx.ModelProto, names: Collection[str]) -> dict[st
 def store_constants(model: onnx.ModelProto, values: Mapping[str, NDArray[Any]]) -> None:
     """Store values in a model, in place of their computation.
 
-    A node that also computes something else goes on doing so; one that nobody needs any more goes, with the tensors
-    that nobody else takes.
+    A node that also computes something else goes on doing so; constants that nobody needs go, computed or stored.
 
     Args:
         model: The model, which is changed.
         values: What is stored, by the names of values that the graph computes; not what nobody takes then.
     """
     graph = model.graph
-    nodes = list(graph.node)
-    behind = {id(node) for node in nodes_behind(nodes, values)}
+    constants = {"", *values, *(name for node in constant_nodes(model) for name in node.output)}
     used = {value.name for value in graph.output}
     kept, freed = [], set[str]()
-    for node in reversed(nodes):
-        if id(node) in behind and used.isdisjoint({*node.output} - {"", *values}):
+    for node in reversed(graph.node):
+        if constants.issuperset(node.output) and used.isdisjoint({*node.output} - {"", *values}):
             freed.update(node.input)
             continue
         copied = onnx.NodeProto.FromString(node.SerializeToString())

@@ -1,12 +1,14 @@
 """The trained weights of an ONNX graph: where they are, along which axis their output channels lie, and new values.
 
-Graphs are first brought into one form (:func:`normalise`): model-local functions inlined, constants as initializers.
+Graphs are first brought into one form (:func:`normalise`): model-local functions inlined, constants as initializers,
+and so what layers take, where the graph computes it from constants.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -15,7 +17,7 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from onnxfp.errors import ModelError
-from onnxfp.variants.constants import compute_constants, store_constants
+from onnxfp.variants.constants import compute_constants, constant_nodes, nodes_behind, store_constants
 
 Array = NDArray[np.float32]
 
@@ -34,6 +36,10 @@ _POSITIONS: dict[str, tuple[int, ...]] = {
     "MatMul": (0, 1),
     "RNN": (1, 2),
 }
+
+# A computed tensor may have as many values as all that it is computed from, and at least so many: a graph that expands
+# a number to a large tensor keeps its size.
+_MOST_COMPUTED_VALUES = 2**16
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,7 +60,15 @@ class Weight:
 
 
 def normalise(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Return a copy without model-local functions, in which constants of the main graph are initializers."""
+    """Return a copy without model-local functions, in which constants of the main graph are initializers.
+
+    So is what its layers take, where that is computed from floating-point constants: weights that an exporter left
+    behind a ``Transpose``, a ``Cast`` or an ``Identity``, or that are the product of others. Weights that are computed
+    from integers stay computed.
+
+    Raises:
+        ModelError: onnxruntime does not compute what the layers take.
+    """
     if model.functions:
         from onnx import inliner
 
@@ -74,6 +88,7 @@ def normalise(model: onnx.ModelProto) -> onnx.ModelProto:
         nodes = [onnx.NodeProto.FromString(node.SerializeToString()) for node in kept]
         del copied.graph.node[:]
         copied.graph.node.extend(nodes)
+    _store_operands(copied)
     return copied
 
 
@@ -131,6 +146,38 @@ def change_weights(model: onnx.ModelProto, change: Callable[[Weight], Array]) ->
     """Return a copy of a model in which every weight tensor is what ``change`` makes of it."""
     model = normalise(model)
     return with_weights(model, {weight.name: change(weight) for weight in find_weights(model)})
+
+
+def _store_operands(model: onnx.ModelProto) -> None:
+    """Store what the layers of a model take, in the model itself, where it is computed from constants."""
+    nodes = constant_nodes(model)
+    makers = {name: node for node in nodes for name in node.output if name}
+    stored = {tensor.name: tensor for tensor in model.graph.initializer}
+    most: dict[str, int] = {}
+    for node in model.graph.node:
+        is_layer = node.op_type in _POSITIONS or node.op_type == "BatchNormalization"
+        if not is_layer or not makers.keys().isdisjoint(node.output):
+            continue
+        for position, name in enumerate(node.input):
+            source = name
+            while source in makers and makers[source].op_type == "Identity":
+                source = makers[source].input[0]
+            if source != name and source in stored and len(stored[source].dims) > 1:
+                # By its own name, so that layers that share a weight go on doing so.
+                node.input[position] = source
+            elif name in makers and name not in most:
+                behind = nodes_behind(nodes, [name])
+                sources = [stored[taken] for maker in behind for taken in maker.input if taken in stored]
+                if not _is_quantised(behind, sources):
+                    most[name] = max(_MOST_COMPUTED_VALUES, sum(prod(tensor.dims) for tensor in sources))
+    values = compute_constants(model, most)
+    store_constants(model, {name: array for name, array in values.items() if array.size <= most[name]})
+
+
+def _is_quantised(nodes: list[onnx.NodeProto], sources: list[onnx.TensorProto]) -> bool:
+    # Shapes, axes and the like are integers too, but of one axis.
+    has_integers = any(tensor.data_type not in _FLOATS and len(tensor.dims) > 1 for tensor in sources)
+    return has_integers or any(node.op_type == "DequantizeLinear" for node in nodes)
 
 
 def _channel_axis(node: onnx.NodeProto, position: int, n_axes: int) -> int | None:

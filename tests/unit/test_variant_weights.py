@@ -1,0 +1,124 @@
+"""Weights of a graph: found wherever an exporter left them, and only where they are weights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+from onnxfp.errors import ModelError
+from onnxfp.variants import pruning
+from onnxfp.variants.weights import find_weights, normalise
+
+RNG = np.random.default_rng(9)
+X = RNG.random((6, 3, 8, 8), np.float32)
+
+Array = NDArray[Any]
+
+
+def normal(*dims: int, dtype: type = np.float32) -> Array:
+    return (RNG.normal(size=dims) / 3).astype(dtype)
+
+
+def model_of(nodes: list[onnx.NodeProto], **stored: Array) -> onnx.ModelProto:
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["N", 3, 8, 8])],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["N", 5])],
+        [numpy_helper.from_array(array, name) for name, array in stored.items()],
+    )
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("com.microsoft", 1)]
+    return helper.make_model(graph, opset_imports=opsets, ir_version=8)
+
+
+def scores(model: onnx.ModelProto) -> Array:
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    return np.asarray(session.run(None, {"image": X})[0])
+
+
+def computed() -> onnx.ModelProto:
+    """Weights behind a node each, one of them taken by two layers."""
+    kernel = numpy_helper.from_array(normal(6, 6, 3, 3))
+    node = helper.make_node
+    nodes = [
+        node("Identity", ["w1"], ["w1_same"]),
+        node("Identity", ["b1"], ["b1_same"]),
+        node("Conv", ["image", "w1_same", "b1_same"], ["c1"], pads=[1, 1, 1, 1]),
+        node("Cast", ["w2"], ["w2_wide"], to=TensorProto.FLOAT),
+        node("Conv", ["c1", "w2_wide"], ["c2"], pads=[1, 1, 1, 1]),
+        node("Constant", [], ["kernel"], value=kernel),
+        node("Identity", ["kernel"], ["kernel_same"]),
+        node("Conv", ["c2", "kernel"], ["c3"]),
+        node("Conv", ["c3", "kernel_same"], ["c4"]),
+        node("GlobalAveragePool", ["c4"], ["pooled"]),
+        node("Flatten", ["pooled"], ["flat"]),
+        node("Transpose", ["w3"], ["w3_turned"]),
+        node("MatMul", ["flat", "w3_turned"], ["hidden"]),
+        node("MatMul", ["down", "up"], ["low_rank"]),
+        node("Add", ["w4", "low_rank"], ["w4_adapted"]),
+        node("Gemm", ["hidden", "w4_adapted"], ["logits"], transB=1),
+    ]
+    stored = {"w1": normal(6, 3, 3, 3), "b1": normal(6), "w2": normal(6, 6, 3, 3, dtype=np.float16)}
+    return model_of(nodes, **stored, w3=normal(7, 6), down=normal(5, 2), up=normal(2, 7), w4=normal(5, 7))
+
+
+def test_weights_are_found_behind_what_computes_them() -> None:
+    model = computed()
+    before = model.SerializeToString(deterministic=True)
+    normal_form = normalise(model)
+    assert model.SerializeToString(deterministic=True) == before, "the base was modified"
+    assert np.allclose(scores(normal_form), scores(model), atol=1e-5)
+    found = {weight.name: weight.values.shape for weight in find_weights(normal_form)}
+    assert found == {
+        "w1": (6, 3, 3, 3), "w2_wide": (6, 6, 3, 3), "kernel": (6, 6, 3, 3), "w3_turned": (6, 7), "w4_adapted": (5, 7)
+    }  # fmt: skip
+    stored = {tensor.name for tensor in normal_form.graph.initializer}
+    assert stored == {*found, "b1_same"}
+    for weight in find_weights(pruning.prune_layers(model, 0.5)):
+        assert (weight.values == 0).sum() == round(0.5 * weight.values.size)
+
+
+def test_a_graph_in_its_form_stays_as_it_is() -> None:
+    once = normalise(computed())
+    assert normalise(once).SerializeToString(deterministic=True) == once.SerializeToString(deterministic=True)
+
+
+@pytest.mark.parametrize("way", ["scale", "palette", "cast"])
+def test_quantised_weights_stay_quantised(way: str) -> None:
+    node = helper.make_node
+    integers = RNG.integers(-9, 9, (192, 5)).astype(np.int8)
+    steps = {
+        "scale": [node("DequantizeLinear", ["w", "s"], ["w_read"])],
+        "palette": [node("Gather", ["s", "w"], ["w_read"])],
+        "cast": [node("Cast", ["w"], ["w_wide"], to=TensorProto.FLOAT), node("Mul", ["w_wide", "s"], ["w_read"])],
+    }[way]
+    nodes = [node("Flatten", ["image"], ["flat"]), *steps, node("MatMul", ["flat", "w_read"], ["logits"])]
+    stored = {
+        "w": integers.astype(np.int64) + 9 if way == "palette" else integers,
+        "s": normal(18) if way == "palette" else np.array(0.1, np.float32),
+    }
+    model = model_of(nodes, **stored)
+    assert np.isfinite(scores(model)).all()
+    assert normalise(model).SerializeToString(deterministic=True) == model.SerializeToString(deterministic=True)
+    with pytest.raises(ModelError, match="no floating-point weights"):
+        pruning.prune_globally(model, 0.5)
+
+
+def test_what_expands_to_a_large_tensor_stays_computed() -> None:
+    node = helper.make_node
+    nodes = [
+        node("Flatten", ["image"], ["flat"]),
+        node("Expand", ["row", "shape"], ["large"]),
+        node("MatMul", ["flat", "large"], ["wide"]),
+        node("MatMul", ["wide", "w"], ["logits"]),
+    ]
+    model = model_of(nodes, row=normal(1, 1000), shape=np.array([192, 1000]), w=normal(1000, 5))
+    normal_form = normalise(model)
+    assert normal_form.ByteSize() == model.ByteSize()
+    assert [weight.name for weight in find_weights(normal_form)] == ["w"]
