@@ -29,9 +29,11 @@ from onnxfp.types import OutputKind
 
 # Inputs of operators that hold trained weights, by position.
 _WEIGHT_INPUTS: dict[str, tuple[int, ...]] = {
+    "Attention": (1, 2),
     "BatchNormalization": (1, 2),
     "Conv": (1, 2),
     "ConvTranspose": (1, 2),
+    "Einsum": (0, 1, 2),
     "FusedConv": (1, 2),
     "FusedGemm": (0, 1, 2),
     "FusedMatMul": (0, 1),

@@ -25,8 +25,10 @@ _FLOATS = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DO
 
 # Inputs of operators that hold weights of two axes or more, by position.
 _POSITIONS: dict[str, tuple[int, ...]] = {
+    "Attention": (1,),
     "Conv": (1,),
     "ConvTranspose": (1,),
+    "Einsum": (0, 1, 2),
     "FusedConv": (1,),
     "FusedGemm": (0, 1),
     "FusedMatMul": (0, 1),
@@ -37,6 +39,7 @@ _POSITIONS: dict[str, tuple[int, ...]] = {
     "RNN": (1, 2),
 }
 
+_AXES_OF_MATRIX = 2
 # A computed tensor may have as many values as all that it is computed from, and at least so many: a graph that expands
 # a number to a large tensor keeps its size.
 _MOST_COMPUTED_VALUES = 2**16
@@ -191,4 +194,17 @@ def _channel_axis(node: onnx.NodeProto, position: int, n_axes: int) -> int | Non
     if position == 1 and node.op_type in ("MatMul", "FusedMatMul"):
         is_transposed = any(a.name == "transB" and a.i for a in node.attribute)
         return n_axes - 2 if is_transposed else n_axes - 1
-    return None
+    # Of the two operators of this name, onnxruntime's own takes a weight; ONNX's may take stored keys, of more axes.
+    if node.op_type == "Attention" and n_axes == _AXES_OF_MATRIX:
+        return 1
+    return _einsum_axis(node, position) if node.op_type == "Einsum" else None
+
+
+def _einsum_axis(node: onnx.NodeProto, position: int) -> int | None:
+    """Return the one axis of an operand that the result has from it alone; ``None`` for none, and for several."""
+    equation = next(a.s for a in node.attribute if a.name == "equation").decode().replace(" ", "")
+    operands, arrow, result = equation.partition("->")
+    own = operands.split(",")[position]
+    # Without an arrow, the result has the labels that occur once.
+    axes = [i for i, label in enumerate(own) if operands.count(label) == 1 and (label in result or not arrow)]
+    return axes[0] if len(axes) == 1 and "." not in own else None

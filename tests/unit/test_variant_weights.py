@@ -11,6 +11,7 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from onnxfp.base.torch_copy import build_torch_copy
 from onnxfp.errors import ModelError
 from onnxfp.variants import pruning
 from onnxfp.variants.weights import find_weights, normalise
@@ -122,3 +123,49 @@ def test_what_expands_to_a_large_tensor_stays_computed() -> None:
     normal_form = normalise(model)
     assert normal_form.ByteSize() == model.ByteSize()
     assert [weight.name for weight in find_weights(normal_form)] == ["w"]
+
+
+@pytest.mark.parametrize(
+    ("equation", "shapes", "axes"),
+    [
+        ("nd,dk->nk", ("flat", (192, 5)), {"w1": 1}),
+        ("kd,nd -> nk", ((5, 192), "flat"), {"w0": 0}),
+        ("nd,dk", ("flat", (192, 5)), {"w1": 1}),
+        ("...d,dk->...k", ("flat", (192, 5)), {"w1": 1}),
+        ("nd,dr,rk->nk", ("flat", (192, 2), (2, 5)), {"w1": None, "w2": 1}),
+        ("nd,dhk->nhk", ("flat", (192, 1, 5)), {"w1": None}),
+    ],
+)
+def test_operands_of_einsum_are_weights(
+    equation: str, shapes: tuple[str | tuple[int, ...], ...], axes: dict[str, int | None]
+) -> None:
+    names = [shape if isinstance(shape, str) else f"w{i}" for i, shape in enumerate(shapes)]
+    nodes = [
+        helper.make_node("Flatten", ["image"], ["flat"]),
+        helper.make_node("Einsum", names, ["summed"], equation=equation),
+        helper.make_node("Reshape", ["summed", "shape"], ["logits"]),
+    ]
+    stored = {f"w{i}": normal(*shape) for i, shape in enumerate(shapes) if not isinstance(shape, str)}
+    model = model_of(nodes, **stored, shape=np.array([-1, 5]))
+    assert {weight.name: weight.channel_axis for weight in find_weights(normalise(model))} == axes
+    pruned = pruning.prune_globally(model, 0.5)
+    assert sum(int((weight.values == 0).sum()) for weight in find_weights(pruned)) > 0
+    assert np.isfinite(scores(pruned)).all()
+    assert set(build_torch_copy(model).weights()) == set(axes)
+
+
+def test_the_weight_of_onnxruntimes_attention_is_one() -> None:
+    nodes = [
+        helper.make_node("Reshape", ["image", "tokens"], ["sequence"]),
+        helper.make_node("Attention", ["sequence", "w", "b"], ["mixed"], domain="com.microsoft", num_heads=2),
+        helper.make_node("ReduceMean", ["mixed"], ["pooled"], axes=[1], keepdims=0),
+        helper.make_node("MatMul", ["pooled", "head"], ["logits"]),
+    ]
+    model = model_of(nodes, tokens=np.array([-1, 8, 24]), w=normal(24, 72), b=normal(72), head=normal(24, 5))
+    assert {weight.name: weight.channel_axis for weight in find_weights(normalise(model))} == {"w": 1, "head": 1}
+    assert set(build_torch_copy(model).weights()) == {"w", "b", "head"}
+    pruned = pruning.prune_channels(model, 0.25)
+    weight, bias = (numpy_helper.to_array(t) for name in "wb" for t in pruned.graph.initializer if t.name == name)
+    assert (weight == 0).all(axis=0).sum() == 18
+    assert np.array_equal((weight == 0).all(axis=0), bias == 0)
+    assert np.isfinite(scores(pruned)).all()
