@@ -1,8 +1,9 @@
 """Hidden channels in another order: the same function, no weight tensor alike.
 
 Values of the graph whose channels must stand in one order form a group: a convolution's output with whatever passes it
-on channel by channel, and both sides of an addition. A group may be permuted if everything that reads or writes it is
-understood; any other node pins the groups that it touches, as do the graph's inputs and outputs.
+on channel by channel, and both sides of an addition. One channel that an addition or a gate spreads over many has no
+part in their order. A group may be permuted if everything that reads or writes it is understood; any other node pins
+the groups that it touches, as do the graph's inputs and outputs.
 """
 
 from __future__ import annotations
@@ -32,12 +33,14 @@ class _Groups:
 
     Attributes:
         flat: Values in which the pixels of a channel stand side by side, one channel after the other.
+        sizes: Number of axes and of channels of the values that layers make.
     """
 
     def __init__(self) -> None:
         self._parents: dict[str, str] = {}
         self._pinned: set[str] = set()
         self.flat: set[str] = set()
+        self.sizes: dict[str, tuple[int, int]] = {}
 
     def of(self, name: str) -> str:
         while (parent := self._parents.get(name, name)) != name:
@@ -52,10 +55,14 @@ class _Groups:
                 if other in self._pinned:
                     self._pinned.add(first)
 
-    def pass_on(self, given: str, made: str) -> None:
+    def pass_on(self, given: str, made: str, n_axes: int | None = None) -> None:
+        """Give one value the channels of another, on so many axes; on as many by default."""
         self.join(given, made)
         if given in self.flat:
             self.flat.add(made)
+        if given in self.sizes:
+            own_axes, n_channels = self.sizes[given]
+            self.sizes[made] = (n_axes or own_axes, n_channels)
 
     def pin(self, *names: str) -> None:
         self._pinned.update(map(self.of, names))
@@ -105,6 +112,8 @@ def permute_channels(model: onnx.ModelProto, seed: int) -> onnx.ModelProto:
             continue
         for axis, name in axes:
             array = changed.get(name, tensors[name])
+            if array.shape[axis] % len(order) or (value not in groups.flat and array.shape[axis] != len(order)):
+                raise ModelError(f"tensor {name!r} does not have the {len(order)} channels of {value!r} on axis {axis}")
             changed[name] = np.take(array, _spread(order, array.shape[axis]), axis)
     if not any(len(order) > 1 for order in orders.values()):
         raise ModelError("the model has no hidden channels that can be permuted soundly")
@@ -132,6 +141,7 @@ def _followers(
             return None
         n_groups = attributes["group"].i if "group" in attributes else 1
         of_output = [(0, name) for name in rest]
+        groups.sizes[made] = (tensors[rest[0]].ndim, tensors[rest[0]].shape[0])
         if n_groups == 1:
             return {given: [(1, rest[0])], made: of_output}
         if n_groups == tensors[rest[0]].shape[0] and tensors[rest[0]].shape[1] == 1:
@@ -141,7 +151,7 @@ def _followers(
     if kind == "Flatten" or (kind == "Reshape" and rest and tensors.get(rest[0], np.empty(0)).tolist() == [0, -1]):
         if "axis" in attributes and attributes["axis"].i != 1:
             return None
-        groups.join(given, made)
+        groups.pass_on(given, made, n_axes=2)
         groups.flat.add(made)
         return {}
     if kind == "Gemm":
@@ -151,6 +161,7 @@ def _followers(
         if len(rest) > 1 and tensors[rest[1]].ndim != 1:
             return None
         bias = [(0, name) for name in rest[1:] if tensors[name].size > 1]
+        groups.sizes[made] = (2, tensors[rest[0]].shape[0 if is_transposed else 1])
         return {given: [(1 if is_transposed else 0, rest[0])], made: [(0 if is_transposed else 1, rest[0]), *bias]}
     if kind in _CHANNELWISE:
         groups.pass_on(given, made)
@@ -161,11 +172,7 @@ def _followers(
         if inputs[1] in tensors:
             groups.pass_on(given, made)
             return {} if tensors[inputs[1]].size == 1 else None
-        if (given in groups.flat) != (inputs[1] in groups.flat):
-            return None
-        groups.pass_on(given, made)
-        groups.join(inputs[1], made)
-        return {}
+        return {} if _join(given, inputs[1], made, groups) else None
     if kind in _MEANS:
         axes = (
             list(attributes["axes"].ints)
@@ -176,6 +183,24 @@ def _followers(
         )
         # Over height and width alone, counted from the front: the channels' axis stays where it is.
         if sorted(axes) in ([2, 3], [2]):
-            groups.join(given, made)
+            is_kept = "keepdims" not in attributes or bool(attributes["keepdims"].i)
+            n_axes, _ = groups.sizes.get(given, (0, 0))
+            groups.pass_on(given, made, n_axes if is_kept else n_axes - len(axes))
             return {}
     return None
+
+
+def _join(one: str, other: str, made: str, groups: _Groups) -> bool:
+    """Join both operands of a node with what it makes, as far as they share an order; return whether that is known."""
+    sizes = [groups.sizes.get(name) for name in (one, other)]
+    is_flat = one in groups.flat
+    if is_flat != (other in groups.flat) or sizes[0] is None or sizes[1] is None or sizes[0][0] != sizes[1][0]:
+        return False
+    wide, narrow = (one, other) if sizes[0][1] >= sizes[1][1] else (other, one)
+    n_most, n_least = groups.sizes[wide][1], groups.sizes[narrow][1]
+    if n_least != n_most and (n_least > 1 or is_flat):
+        return False
+    groups.pass_on(wide, made)
+    if n_least == n_most:
+        groups.join(narrow, made)
+    return True

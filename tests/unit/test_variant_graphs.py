@@ -287,6 +287,52 @@ def test_permuting_goes_through_a_flattened_layer(make_classifier: Make) -> None
     assert sorted(columns) == sorted(after["w2"][:, i : i + 4].tobytes() for i in range(0, 64, 4))
 
 
+@pytest.mark.parametrize("is_first", [True, False])
+def test_a_gate_of_one_channel_has_no_part_in_the_order_of_many(is_first: bool) -> None:
+    model = network()
+    rng = np.random.default_rng(2)
+    gate = [numpy_helper.from_array(rng.normal(size=shape).astype(np.float32), name)
+            for name, shape in (("wg", (1, 8, 3, 3)), ("bg", (1,)))]  # fmt: skip
+    model.graph.initializer.extend(gate)
+    position = next(i for i, node in enumerate(model.graph.node) if node.op_type == "ReduceMean")
+    operands = ["gate", "r3"] if is_first else ["r3", "gate"]
+    for node in (
+        helper.make_node("Mul", operands, ["gated"]),
+        helper.make_node("Sigmoid", ["g1"], ["gate"]),
+        helper.make_node("Conv", ["r3", "wg", "bg"], ["g1"], pads=[1, 1, 1, 1]),
+    ):
+        model.graph.node.insert(position, node)
+    next(node for node in model.graph.node if node.op_type == "ReduceMean").input[0] = "gated"
+    permuted = channels.permute_channels(model, seed=1)
+    assert np.allclose(scores(permuted), scores(model), atol=1e-5)
+    before, after = tensors(model), tensors(permuted)
+    assert all(not np.array_equal(before[name], after[name]) for name in before)
+
+
+def test_channels_that_meet_other_axes_stay_as_they_are() -> None:
+    model = network()
+    model.graph.initializer.append(numpy_helper.from_array(np.eye(8, dtype=np.float32), "we"))
+    position = next(i for i, node in enumerate(model.graph.node) if node.op_type == "Add")
+    model.graph.node[position].input[1] = "row"
+    # Eight features beside each other, which the addition lays along the width of eight channels of eight rows.
+    for node in (
+        helper.make_node("Gemm", ["pooled", "we"], ["row"]),
+        helper.make_node("ReduceMean", ["c3", "axes"], ["pooled"], keepdims=0),
+    ):
+        model.graph.node.insert(position, node)
+    # A mean would be the same in whatever order the width is.
+    next(node for node in model.graph.node if node.output[0] == "p1").op_type = "ReduceMax"
+    single = X[:1]
+    permuted = channels.permute_channels(model, seed=1)
+    assert np.allclose(scores(permuted, single), scores(model, single), atol=1e-5)
+
+
+def test_a_layer_that_takes_other_channels_than_there_are_is_said() -> None:
+    model = with_weights(network(), {"w4": np.zeros((7, 9), np.float32)})
+    with pytest.raises(ModelError, match="'w4' does not have the 8 channels of 'p1' on axis 1"):
+        channels.permute_channels(model, seed=1)
+
+
 def test_a_weight_that_two_layers_share_is_not_permuted() -> None:
     model = network()
     conv = next(node for node in model.graph.node if node.output[0] == "c3")
