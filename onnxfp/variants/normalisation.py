@@ -23,7 +23,7 @@ from onnx import TensorProto, helper, numpy_helper
 from onnxfp.errors import ModelError
 from onnxfp.variants.constants import used_names
 from onnxfp.variants.quantisation import Feeds
-from onnxfp.variants.weights import find_weights, normalise
+from onnxfp.variants.weights import normalise
 
 Array = NDArray[np.float32]
 
@@ -55,7 +55,8 @@ def measure_channels(model: onnx.ModelProto, batches: Iterable[Feeds]) -> dict[s
         batches: Inputs; statistics are the means of those of each batch.
 
     Raises:
-        ModelError: The model has no convolutions with stored weights, there is no batch, or onnxruntime refuses it.
+        ModelError: The model has no convolutions with stored weights, the bias of one is not stored, there is no batch,
+            or onnxruntime refuses it.
     """
     return _run(model, batches, {})
 
@@ -155,9 +156,7 @@ def _run(model: onnx.ModelProto, batches: Iterable[Feeds], targets: Mapping[str,
 
 def _with_measurements(model: onnx.ModelProto, targets: Mapping[str, Statistics]) -> tuple[onnx.ModelProto, list[str]]:
     """Return a graph that gives the mean and variance of each convolution's channels, and the convolutions' outputs."""
-    weights = {weight.node.output[0]: weight for weight in find_weights(model) if weight.node.op_type == "Conv"}
-    if not weights:
-        raise ModelError("the model has no convolutions whose channels could be measured")
+    weights = _convolutions(model)
     changed = onnx.ModelProto()
     changed.CopyFrom(model)
     graph = changed.graph
@@ -170,7 +169,6 @@ def _with_measurements(model: onnx.ModelProto, targets: Mapping[str, Statistics]
         if value.name not in stored_names and value.type.tensor_type.shape.dim:
             value.type.tensor_type.shape.dim[0].dim_param = "onnxfp_batch"
     opset = next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 18)
-    types = {tensor.name: tensor.data_type for tensor in model.graph.initializer}
 
     def store(name: str, array: NDArray[np.generic]) -> str:
         graph.initializer.append(numpy_helper.from_array(array, name))
@@ -186,7 +184,7 @@ def _with_measurements(model: onnx.ModelProto, targets: Mapping[str, Statistics]
         if name not in weights:
             graph.node.append(node)
             continue
-        n_axes, dtype = weights[name].values.ndim, types[weights[name].name]
+        n_axes, dtype = len(weights[name].dims), weights[name].data_type
         axes = [axis for axis in range(n_axes) if axis != 1]
         measured = onnx.NodeProto()
         measured.CopyFrom(node)
@@ -227,3 +225,19 @@ def _with_measurements(model: onnx.ModelProto, targets: Mapping[str, Statistics]
         for what in ("mean", "variance"):
             graph.output.append(helper.make_tensor_value_info(part[what], TensorProto.FLOAT, None))
     return changed, list(weights)
+
+
+def _convolutions(model: onnx.ModelProto) -> dict[str, TensorProto]:
+    """Return the stored weight of every convolution, by name of its output; two may share theirs."""
+    stored = {tensor.name: tensor for tensor in model.graph.initializer}
+    found = {}
+    for node in model.graph.node:
+        if node.op_type != "Conv" or node.input[1] not in stored:
+            continue
+        bias = node.input[2] if len(node.input) > 2 else ""
+        if bias and bias not in stored:
+            raise ModelError(f"the bias of the convolution that makes {node.output[0]!r} is no stored tensor: {bias!r}")
+        found[node.output[0]] = stored[node.input[1]]
+    if not found:
+        raise ModelError("the model has no convolutions whose channels could be measured")
+    return found

@@ -117,6 +117,33 @@ def test_statistics_of_its_own_leave_a_model_as_it_is() -> None:
     assert np.allclose(before, after, atol=1e-4)
 
 
+def test_layers_that_share_their_weights_are_each_measured_and_repaired() -> None:
+    model = network()
+    position = next(i for i, node in enumerate(model.graph.node) if node.output[0] == "r2")
+    model.graph.node[position].input[0] = "c3"
+    model.graph.node.insert(position, helper.make_node("Conv", ["r", "w2"], ["c3"], group=C))
+    model.graph.node.insert(position, helper.make_node("Relu", ["c2"], ["r"]))
+    own = normalisation.measure_channels(normalise(model), [{"image": X}])
+    assert set(own) == {"c1", "c2", "c3"}
+    repaired = normalisation.give_statistics(pruning.prune_layers(model, 0.3), [{"image": X}], own)
+    for name, channels in zip(own, values(repaired, *own), strict=True):
+        assert np.allclose(statistics(channels)[0], own[name].mean, atol=1e-3)
+
+
+def test_a_computed_bias_is_repaired_and_one_of_the_input_is_said() -> None:
+    model = network()
+    model.graph.node.insert(0, helper.make_node("Identity", ["b1"], ["same"]))
+    model.graph.node[1].input[2] = "same"
+    own = normalisation.measure_channels(normalise(model), [{"image": X}])
+    changed = normalisation.give_statistics(model, [{"image": X}], own)
+    assert np.allclose(values(model, "logits")[0], values(changed, "logits")[0], atol=1e-4)
+    first = helper.make_node("ReduceMean", ["image"], ["level"], keepdims=0)
+    model.graph.node[0].CopyFrom(helper.make_node("Add", ["b1", "level"], ["same"]))
+    model.graph.node.insert(0, first)
+    with pytest.raises(ModelError, match="bias of the convolution that makes 'c1' is no stored tensor: 'same'"):
+        normalisation.measure_channels(normalise(model), [{"image": X}])
+
+
 def test_half_precision_stays_half() -> None:
     half = precision.to_half(network())
     feeds = [{"image": X.astype(np.float16)}]
