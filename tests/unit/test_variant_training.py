@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from dataclasses import replace
 from typing import Any
 
@@ -13,10 +14,12 @@ import onnxruntime
 import pytest
 import torch
 from numpy.typing import NDArray
+from onnx import TensorProto, helper
 
 from onnxfp.base.torch_copy import build_torch_copy
 from onnxfp.errors import ModelError, ParameterError
 from onnxfp.types import InputSpec, OutputSpec
+from onnxfp.variants import training
 from onnxfp.variants.material import Material
 from onnxfp.variants.pruning import prune_globally
 from onnxfp.variants.student import plain_network
@@ -26,7 +29,7 @@ from onnxfp.variants.weights import find_weights
 Maker = Callable[..., onnx.ModelProto]
 
 
-def scores(model: onnx.ModelProto, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
+def scores(model: onnx.ModelProto, inputs: NDArray[Any]) -> NDArray[Any]:
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     return np.asarray(session.run(None, {"image": inputs})[0])
 
@@ -173,6 +176,30 @@ def test_adversarial_training_resists_what_the_base_does_not(material: Material)
         return float((scores(model, moved).argmax(1) == material.labels).mean())
 
     assert attacked(hardened) > attacked(plain)
+
+
+def test_a_float16_base_stays_one(make_classifier: Maker, material: Material, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Whatever becomes of the model that the torch copy is made from, the graph that is written back is the base's.
+    monkeypatch.setattr(training, "build_torch_copy", lambda model, **how: build_torch_copy(deepcopy(model), **how))
+    base = make_classifier(seed=0, element=TensorProto.FLOAT16)
+    # A slope that is trained, and not stored as such: no layer of the table takes it.
+    base.graph.initializer.append(onnx.numpy_helper.from_array(np.full((1, 16, 1), 0.1, np.float16), "slope"))
+    base.graph.initializer.append(onnx.numpy_helper.from_array(np.array([16, 1, 1]), "shape"))
+    base.graph.node[1].CopyFrom(helper.make_node("PRelu", ["c1", "slopes"], ["r1"]))
+    base.graph.node.insert(0, helper.make_node("Reshape", ["slope", "shape"], ["slopes"]))
+    half = replace(material, base=onnx.shape_inference.infer_shapes(base, strict_mode=True))
+    inputs = material.inputs.astype(np.float16)
+    trained = train_copy(half, Training(epochs=4, learning_rate=0.003))
+    onnx.checker.check_model(trained, full_check=True)
+    types = {tensor.name: tensor.data_type for tensor in trained.graph.initializer}
+    assert types == dict.fromkeys(("w1", "w2", "b2", "slopes"), TensorProto.FLOAT16)
+    found, start = scores(trained, inputs), scores(base, inputs)
+    assert found.dtype == np.float16
+    assert (found.argmax(1) == material.labels).mean() > (start.argmax(1) == material.labels).mean() + 0.3
+    with torch.no_grad():
+        expected = build_torch_copy(deepcopy(trained))(torch.from_numpy(material.inputs)).numpy()
+    # Thousandths of the largest score, as far as eleven bits reach.
+    assert np.allclose(found, expected, rtol=0, atol=5e-3 * np.abs(expected).max())
 
 
 def test_no_labels_and_runaway_training_are_said(material: Material) -> None:
