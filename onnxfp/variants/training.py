@@ -179,7 +179,9 @@ def _open(material: Material, model: onnx.ModelProto, device: torch.device) -> T
 
 def _last_layer(model: onnx.ModelProto, names: set[str]) -> list[str]:
     """Return the names of the weight and bias of the layer nearest to the output."""
-    layer = next(w.node for w in reversed(find_weights(model)) if w.name in names)
+    layer = next((w.node for w in reversed(find_weights(model)) if w.name in names), None)
+    if layer is None:
+        raise ModelError("the layers that give the scores have no floating-point weights to train")
     return [name for name in layer.input if name in names]
 
 

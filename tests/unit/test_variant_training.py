@@ -202,6 +202,26 @@ def test_a_float16_base_stays_one(make_classifier: Maker, material: Material, mo
     assert np.allclose(found, expected, rtol=0, atol=5e-3 * np.abs(expected).max())
 
 
+def test_scores_of_quantised_layers_alone_are_said(material: Material) -> None:
+    nodes = [
+        helper.make_node("Flatten", ["image"], ["flat"]),
+        helper.make_node("DequantizeLinear", ["integers", "scale"], ["w"]),
+        helper.make_node("MatMul", ["flat", "w"], ["logits"]),
+        helper.make_node("MatMul", ["flat", "other"], ["features"]),
+    ]
+    stored = {"integers": np.ones((192, 5), np.int8), "scale": np.float32(1), "other": np.ones((192, 2), np.float32)}
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["N", 3, 8, 8])],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in ("logits", "features")],
+        [onnx.numpy_helper.from_array(np.asarray(array), name) for name, array in stored.items()],
+    )
+    base = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    with pytest.raises(ModelError, match="no floating-point weights to train"):
+        train_copy(replace(material, base=base), Training())
+
+
 def test_no_labels_and_runaway_training_are_said(material: Material) -> None:
     with pytest.raises(ParameterError, match="labelled data"):
         train_copy(replace(material, labels=None), Training())
