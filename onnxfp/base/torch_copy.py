@@ -11,7 +11,7 @@ wherever it converts a model, this one must agree with it.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Self
 
 import numpy as np
@@ -216,7 +216,7 @@ def build_torch_copy(
     """Return the torch copy of a model.
 
     Args:
-        model: The model, external data included.
+        model: The model, external data included; it stays as it is.
         input_name: The input that remains; the only one without a value by default.
         output_name: The output that is wanted; the first by default.
         fixed: Values for the other inputs.
@@ -227,8 +227,9 @@ def build_torch_copy(
     model = inline_functions(model)
     opsets = {entry.domain: entry.version for entry in model.opset_import}
     opsets.setdefault("", opsets.get("ai.onnx", 1))
-    has_halves = _widen_halves(model)
+    has_halves = _has_halves(model)
     if has_halves:
+        model = _with_wide_halves(model)
         _log.info("the graph computes in half precision; its torch copy computes in float32")
     values = {name: to_tensor(array) for name, array in (fixed or {}).items()}
     initializers = {tensor.name for tensor in model.graph.initializer}
@@ -258,33 +259,59 @@ def inline_functions(model: onnx.ModelProto) -> onnx.ModelProto:
     return inliner.inline_local_functions(model)
 
 
-def _widen_halves(model: onnx.ModelProto) -> bool:
-    """Turn float16 and bfloat16 into float32 everywhere in the model; return whether there were any."""
-    halves = (onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16)
-    found = False
-    pending = [model.graph]
-    while pending:
-        graph = pending.pop()
-        for index, tensor in enumerate(graph.initializer):
-            if tensor.data_type in halves:
-                found = True
-                graph.initializer[index].CopyFrom(_widened(tensor))
+_HALVES = (onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16)
+
+
+def _has_halves(model: onnx.ModelProto) -> bool:
+    """Return whether anything in the model is float16 or bfloat16."""
+    for graph in _graphs(model):
+        attributes = [(node, attribute) for node in graph.node for attribute in node.attribute]
+        if (
+            any(tensor.data_type in _HALVES for tensor in graph.initializer)
+            or any(value.type.tensor_type.elem_type in _HALVES for value in (*graph.input, *graph.output))
+            or any(_holds_half(attribute) or _casts_to_half(node, attribute) for node, attribute in attributes)
+        ):
+            return True
+    return False
+
+
+def _with_wide_halves(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return a copy of the model with float32 in place of float16 and bfloat16 everywhere."""
+    wide = onnx.ModelProto()
+    wide.CopyFrom(model)
+    for graph in _graphs(wide):
+        for tensor in graph.initializer:
+            if tensor.data_type in _HALVES:
+                tensor.CopyFrom(_widened(tensor))
         for value in (*graph.input, *graph.output):
-            if value.type.tensor_type.elem_type in halves:
-                found = True
+            if value.type.tensor_type.elem_type in _HALVES:
                 value.type.tensor_type.elem_type = onnx.TensorProto.FLOAT
         for node in graph.node:
             for attribute in node.attribute:
-                if attribute.type == onnx.AttributeProto.TENSOR and attribute.t.data_type in halves:
-                    found = True
+                if _holds_half(attribute):
                     attribute.t.CopyFrom(_widened(attribute.t))
-                elif node.op_type == "Cast" and attribute.name == "to" and attribute.i in halves:
-                    found = True
+                elif _casts_to_half(node, attribute):
                     attribute.i = onnx.TensorProto.FLOAT
-                elif attribute.HasField("g"):
-                    pending.append(attribute.g)
-                pending.extend(attribute.graphs)
-    return found
+    return wide
+
+
+def _graphs(model: onnx.ModelProto) -> Iterator[onnx.GraphProto]:
+    """Yield the model's graph and every subgraph."""
+    pending = [model.graph]
+    while pending:
+        graph = pending.pop()
+        yield graph
+        for node in graph.node:
+            for attribute in node.attribute:
+                pending += [*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs]
+
+
+def _holds_half(attribute: onnx.AttributeProto) -> bool:
+    return attribute.type == onnx.AttributeProto.TENSOR and attribute.t.data_type in _HALVES
+
+
+def _casts_to_half(node: onnx.NodeProto, attribute: onnx.AttributeProto) -> bool:
+    return node.op_type == "Cast" and attribute.name == "to" and attribute.i in _HALVES
 
 
 def _widened(tensor: onnx.TensorProto) -> onnx.TensorProto:

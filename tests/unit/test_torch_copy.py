@@ -107,3 +107,18 @@ def test_one_input_remains() -> None:
         build_torch_copy(model)
     copy = build_torch_copy(model, fixed={"t": np.array([3.0], np.float32)})
     assert copy(torch.ones(1, 4)).tolist() == [[3.0] * 4]
+
+
+def test_a_model_in_half_precision_stays_as_it_is(make_classifier: Callable[..., onnx.ModelProto]) -> None:
+    model = make_classifier(element=TensorProto.FLOAT16)
+    before = model.SerializeToString(deterministic=True)
+    assert build_torch_copy(model).computes_in_float32
+    assert model.SerializeToString(deterministic=True) == before
+
+
+def test_a_model_without_halves_is_not_copied(
+    monkeypatch: pytest.MonkeyPatch, make_classifier: Callable[..., onnx.ModelProto]
+) -> None:
+    # Twice the memory of a large model.
+    monkeypatch.delattr("onnxfp.base.torch_copy._with_wide_halves")
+    assert not build_torch_copy(make_classifier()).computes_in_float32
