@@ -59,18 +59,24 @@ class Step:
         return "" if self.node.domain not in ("", "ai.onnx") else self.node.op_type
 
     def run(self, values: Values) -> None:
-        """Compute the node's outputs and put them among ``values``."""
+        """Compute the node's outputs and put them among ``values``.
+
+        Raises:
+            ConversionError: The function does not compute an output that somebody wants.
+        """
         inputs = [values[name] if name else None for name in self.inputs]
         if self.captured:
             result = self.function(*inputs, outer={name: values[name] for name in self.captured})
         else:
             result = self.function(*inputs)
-        if type(result) is not tuple:
-            values[self.outputs[0]] = result
-            return
-        for name, value in zip(self.outputs, result, strict=False):
+        results = result if type(result) is tuple else (result,)
+        for position, name in enumerate(self.outputs):
+            if name and position >= len(results):
+                raise ConversionError(
+                    f"{describe(self.nodes[-1])}: the torch copy does not compute its output {name!r}"
+                )
             if name:
-                values[name] = value
+                values[name] = results[position]
 
 
 class Graph:
@@ -110,7 +116,8 @@ class Graph:
         self._outer = dict(outer or {})
         self.inputs = [value.name for value in graph.input if value.name not in self.constants]
         self.outputs = list(outputs) if outputs is not None else [value.name for value in graph.output]
-        self.steps = fuse(self._prepare(_needed(graph, self.outputs)), self.constants, self.outputs)
+        nodes, used = _needed(graph, self.outputs)
+        self.steps = fuse(self._prepare(nodes, used), self.constants, self.outputs)
         produced = {name for step in self.steps for name in step.outputs} | set(self.inputs)
         wanted = {name for step in self.steps for name in (*step.inputs, *step.captured) if name} | set(self.outputs)
         self.captured = tuple(sorted(wanted - produced - set(self.constants)))
@@ -132,12 +139,12 @@ class Graph:
                 del values[name]
         return [values[name] for name in self.outputs]
 
-    def _prepare(self, nodes: list[onnx.NodeProto]) -> list[Step]:
+    def _prepare(self, nodes: list[onnx.NodeProto], used: set[str]) -> list[Step]:
         steps: list[Step] = []
         missing: list[str] = []
         for proto in nodes:
             try:
-                step = self._step(proto)
+                step = self._step(proto, used)
             except ConversionError as error:
                 missing.append(str(error))
                 continue
@@ -150,7 +157,7 @@ class Graph:
             )
         return steps
 
-    def _step(self, proto: onnx.NodeProto) -> Step:
+    def _step(self, proto: onnx.NodeProto, used: set[str]) -> Step:
         opset = self._opsets.get(proto.domain, 1 if proto.domain else 0)
         version = schema_version(proto.op_type, proto.domain, opset)
         factory = find(proto.domain, proto.op_type, version)
@@ -178,7 +185,9 @@ class Graph:
             function = factory(node)
         except (KeyError, ValueError, TypeError) as error:
             raise ConversionError(f"{describe(proto)} has unusable attributes: {error!r}") from error
-        outputs = tuple(proto.output) or ("",)
+        outputs = tuple(name if name in used else "" for name in proto.output)
+        while outputs and not outputs[-1]:
+            outputs = outputs[:-1]
         return Step(function, tuple(proto.input), outputs, tuple(dict.fromkeys(captured)), (), (proto,))
 
     def _fold(self, step: Step) -> bool:
@@ -220,16 +229,16 @@ def describe(node: onnx.NodeProto) -> str:
     return f"node {node.name or (node.output[0] if node.output else '?')!r} ({domain}{node.op_type})"
 
 
-def _needed(graph: onnx.GraphProto, outputs: Sequence[str]) -> list[onnx.NodeProto]:
-    """Return the nodes that the outputs depend on, in order."""
+def _needed(graph: onnx.GraphProto, outputs: Sequence[str]) -> tuple[list[onnx.NodeProto], set[str]]:
+    """Return the nodes that the outputs depend on, in order, and the names that these nodes and the outputs use."""
     wanted = set(outputs)
     kept = []
     for node in reversed(graph.node):
         if any(name in wanted for name in node.output):
             kept.append(node)
-            wanted.update(node.input)
+            wanted.update(name for name in node.input if name)
             wanted.update(name for sub in _subgraphs(node) for name in _used_names(sub))
-    return kept[::-1]
+    return kept[::-1], wanted
 
 
 def _subgraphs(node: onnx.NodeProto) -> list[onnx.GraphProto]:

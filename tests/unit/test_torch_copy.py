@@ -122,3 +122,36 @@ def test_a_model_without_halves_is_not_copied(
     # Twice the memory of a large model.
     monkeypatch.delattr("onnxfp.base.torch_copy._with_wide_halves")
     assert not build_torch_copy(make_classifier()).computes_in_float32
+
+
+def normalised(output: str) -> onnx.ModelProto:
+    """Return a model with a node whose second output the torch copy does not compute."""
+    scale = helper.make_tensor("scale", 1, [4], [1.0] * 4)
+    node = helper.make_node(
+        "SimplifiedLayerNormalization",
+        ["x", "scale"],
+        ["n", "inverse"],
+        name="norm",
+        domain="com.microsoft",
+        epsilon=0.0,
+    )
+    model = model_of([node, helper.make_node("Relu", [output], ["y"])], scale)
+    model.opset_import.append(helper.make_opsetid("com.microsoft", 1))
+    return model
+
+
+def test_an_output_that_nobody_uses_may_be_named() -> None:
+    assert build_torch_copy(normalised("n"))(torch.tensor([[2.0, -2.0, 2.0, 2.0]])).tolist() == [[1, 0, 1, 1]]
+
+
+def test_an_output_that_is_used_and_not_computed_is_named() -> None:
+    copy = build_torch_copy(normalised("inverse"))
+    with pytest.raises(ConversionError, match=r"'norm' \(.*SimplifiedLayerNormalization\): .* output 'inverse'"):
+        copy(torch.zeros(1, 4))
+
+
+def test_batch_normalisation_that_names_its_outputs_of_training_is_refused() -> None:
+    vectors = [helper.make_tensor(name, 1, [4], [1.0] * 4) for name in "sbmv"]
+    node = helper.make_node("BatchNormalization", ["x", *"sbmv"], ["y", *"cdef"], name="norm")
+    with pytest.raises(ConversionError, match=r"'norm' .* exported for training"):
+        build_torch_copy(model_of([node], *vectors, opset=9))

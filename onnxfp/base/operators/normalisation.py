@@ -14,6 +14,9 @@ from torch import Tensor
 
 from onnxfp.base.operators.registry import Function, Node, operator
 
+# Before, naming further outputs than the first was what asked for training.
+_TRAINING_MODE_SINCE = 14
+
 
 @operator("BatchNormalization", since=(1, 6, 7, 9, 14, 15))
 def batch_normalization(node: Node) -> Function:
@@ -21,6 +24,9 @@ def batch_normalization(node: Node) -> Function:
     epsilon = node.float("epsilon", 1e-5)
     if node.int("training_mode", 0):
         raise ValueError("training_mode is set: the model was exported for training")
+    if node.version < _TRAINING_MODE_SINCE and node.n_outputs > 1 and not node.int("is_test", 0):
+        # So onnxruntime reads it too: its answers depend on the batch.
+        raise ValueError("the outputs of training are named: the model was exported for training")
 
     def run(x: Tensor, scale: Tensor, bias: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
         return F.batch_norm(x, mean, variance, scale, bias, False, 0.0, epsilon)
