@@ -16,6 +16,10 @@ from torch import Tensor
 from onnxfp.base.operators.registry import Function, Node, operator
 
 Activation = Callable[[Tensor], Tensor]
+
+# Activations that take parameters; the others leave alpha and beta to those after them.
+_TAKE_ALPHA = {"affine", "elu", "hardsigmoid", "leakyrelu", "scaledtanh", "thresholdedrelu"}
+_TAKE_BETA = {"affine", "hardsigmoid", "scaledtanh"}
 State = tuple[Tensor, ...]
 Cell = Callable[[Tensor, State], State]
 
@@ -74,11 +78,15 @@ class Layer:
         direction = node.text("direction", "forward")
         directions = {"forward": (False,), "reverse": (True,), "bidirectional": (False, True)}[direction]
         names = node.attributes.get("activations") or list(defaults) * len(directions)
-        alphas = list(node.attributes.get("activation_alpha") or [])
-        betas = list(node.attributes.get("activation_beta") or [])
+        alphas = iter(node.attributes.get("activation_alpha") or [])
+        betas = iter(node.attributes.get("activation_beta") or [])
         made = [
-            activation(name, alphas[i] if i < len(alphas) else None, betas[i] if i < len(betas) else None)
-            for i, name in enumerate(names)
+            activation(
+                name,
+                next(alphas, None) if name.lower() in _TAKE_ALPHA else None,
+                next(betas, None) if name.lower() in _TAKE_BETA else None,
+            )
+            for name in names
         ]
         n = len(defaults)
         clip = node.attributes.get("clip")
