@@ -14,7 +14,9 @@ import onnx
 import torch
 
 from onnxfp.base.fusion import fuse
+from onnxfp.base.operators.quantisation import TAKES_LEVELS
 from onnxfp.base.operators.registry import Function, Node, find
+from onnxfp.base.operators.straight_through import integer_type, on_integers
 from onnxfp.base.tensors import initializer_tensor, to_tensor
 from onnxfp.errors import ConversionError
 
@@ -22,6 +24,8 @@ Values = dict[str, Any]
 
 # Never folded: each run draws anew.
 _RANDOM = {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Bernoulli", "Multinomial"}
+# Cast keeps what stands for integers apart by itself; branches and loops leave that to their own nodes.
+_TAKES_LEVELS = {*TAKES_LEVELS, "Cast", "CastLike", "If", "Loop", "Scan"}
 # A folded constant larger than this is cheaper to compute again than to keep (a ConstantOfShape of gigabytes).
 _MAX_FOLDED_VALUES = 2**26
 
@@ -67,6 +71,8 @@ class Step:
         inputs = [values[name] if name else None for name in self.inputs]
         if self.captured:
             result = self.function(*inputs, outer={name: values[name] for name in self.captured})
+        elif any(integer_type(x) for x in inputs) and self.node.op_type not in _TAKES_LEVELS:
+            result = on_integers(self.function, inputs)
         else:
             result = self.function(*inputs)
         results = result if type(result) is tuple else (result,)

@@ -32,6 +32,9 @@ ROUNDING_TOLERANCE = 0.1
 """The same where the graph rounds to integers: one level more or less, after another order of summation, moves scores
 by percents. On half of the inputs the difference must still stay below :data:`HALF_TOLERANCE`."""
 
+# Inputs on which the copy is run once more with a gradient, as examples are crafted: activations are kept then.
+_N_WITH_GRADIENT = 4
+
 
 @dataclass(frozen=True, slots=True)
 class Parity:
@@ -61,19 +64,19 @@ def measure_parity(copy: TorchCopy, session: ModelSession, inputs: ModelInput) -
         inputs: ``(n, *shape)`` float32 model input, n at least 1.
     """
     found, expected = _both(copy, session, inputs)
-    worst = _worst_differences(found, expected)
-    scale = float(np.nan_to_num(np.abs(expected), posinf=0.0).max()) or 1.0
+    worst, scale = _worst_differences(found, expected), _scale(expected)
     flips = int(np.count_nonzero(found.argmax(axis=1) != expected.argmax(axis=1)))
     largest, median = float(worst.max()), float(np.median(worst))
     return Parity(largest, largest / scale, median / scale, flips, len(inputs))
 
 
 def check_parity(copy: TorchCopy, session: ModelSession, inputs: ModelInput) -> Parity:
-    """Compare as :func:`measure_parity` does, and refuse a copy that disagrees.
+    """Compare as :func:`measure_parity` does, and refuse a copy that disagrees, with onnxruntime or with itself.
 
     Raises:
         ParityError: Scores differ by more than :data:`TOLERANCE` of the largest (:data:`HALF_TOLERANCE` in half
-            precision, :data:`ROUNDING_TOLERANCE` in graphs that round); the first node whose value differs is named.
+            precision, :data:`ROUNDING_TOLERANCE` in graphs that round), and the first node whose value differs is
+            named; or the copy's own scores differ by as much once a gradient is wanted.
     """
     parity = measure_parity(copy, session, inputs)
     tolerance = ROUNDING_TOLERANCE if copy.rounds else HALF_TOLERANCE if copy.computes_in_float32 else TOLERANCE
@@ -89,7 +92,26 @@ def check_parity(copy: TorchCopy, session: ModelSession, inputs: ModelInput) -> 
             f"{tolerance:g} is allowed. First to differ: {node}",
             hint="this is a bug in onnxfp's table of operators; please report the node",
         )
+    difference = _difference_with_gradient(copy, inputs[:_N_WITH_GRADIENT])
+    if difference > tolerance:
+        raise ParityError(
+            f"the torch copy of {session.model.path} differs by {difference:.2g} of the largest score from itself when "
+            f"a gradient is wanted; {tolerance:g} is allowed",
+            hint="this is a bug in onnxfp's table of operators; please report the model's operators",
+        )
     return parity
+
+
+def _difference_with_gradient(copy: TorchCopy, inputs: ModelInput) -> float:
+    """Return the largest difference that wanting a gradient makes to the scores, relative to the largest of them."""
+    expected = copy_scores(copy, inputs)
+    found = copy.score(torch.from_numpy(inputs).to(copy.device).requires_grad_(True)).detach().cpu()
+    return float(_worst_differences(found.reshape(expected.shape).numpy(), expected).max()) / _scale(expected)
+
+
+def _scale(scores: Scores) -> float:
+    """Return the largest finite magnitude of a score, or 1 where there is none."""
+    return float(np.nan_to_num(np.abs(scores), posinf=0.0).max()) or 1.0
 
 
 def _both(copy: TorchCopy, session: ModelSession, inputs: ModelInput) -> tuple[Scores, Scores]:

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from onnxfp.base import operators  # noqa: F401 - fills the table
 from onnxfp.base.batching import Scorer, choose_batching
 from onnxfp.base.interpreter import Graph, Values
+from onnxfp.base.operators.straight_through import as_integers, carries_gradient
 from onnxfp.base.tensors import to_tensor, torch_dtype
 from onnxfp.errors import ConversionError
 from onnxfp.types import OutputKind
@@ -196,14 +197,25 @@ class TorchCopy(nn.Module):
         for name, attribute in self._attributes.items():
             value = parameters.get(attribute)
             values[name] = buffers[attribute] if value is None else value
-        # An integer input is fed as floating point: rounding it would stop the gradient. Double precision is kept.
-        keeps = x.dtype == torch.float64 or not self._input_dtype.is_floating_point
-        x = x if keeps else x.to(self._input_dtype)
         # A single example, as vmap runs them too, has no layout to choose.
-        values[self._input_name] = (
-            x.contiguous(memory_format=self._layout) if x.ndim == _IMAGE_AXES and len(x) > 1 else x
-        )
+        if x.ndim == _IMAGE_AXES and len(x) > 1:
+            x = x.contiguous(memory_format=self._layout)
+        if not self._input_dtype.is_floating_point:
+            x = self._as_integers(x)
+        elif x.dtype != torch.float64:
+            # Double precision is kept.
+            x = x.to(self._input_dtype)
+        values[self._input_name] = x
         return values
+
+    def _as_integers(self, x: Tensor) -> Tensor:
+        """Return an integer input as the graph takes it, or where a gradient flows what stands for it."""
+        if not x.is_floating_point() or self._input_dtype == torch.bool:
+            return x
+        limits = torch.iinfo(self._input_dtype)
+        # Rounded as a session rounds what it feeds.
+        values = x.detach().round().clamp(limits.min, limits.max).to(self._input_dtype)
+        return as_integers(x, values) if carries_gradient(x) else values
 
 
 def build_torch_copy(

@@ -45,13 +45,18 @@ def answer(model: onnx.ModelProto, x: NDArray[Any]) -> NDArray[Any]:
     return expected
 
 
-def agrees(model: onnx.ModelProto, x: NDArray[Any], *, atol: float = 1e-5) -> None:
-    """Compare the torch copy with onnxruntime."""
-    expected = answer(model, x)
+def agrees(model: onnx.ModelProto, x: NDArray[Any], *, atol: float = 1e-5) -> torch.Tensor:
+    """Compare the torch copy with onnxruntime and with itself, and return the gradient of its sum."""
+    expected, copy = answer(model, x), build_torch_copy(model)
+    point = torch.from_numpy(x.astype(np.float32)).requires_grad_(True)
     with torch.no_grad():
-        found = build_torch_copy(model)(torch.from_numpy(x)).numpy()
+        found = copy(point.detach())
     assert found.shape == expected.shape
-    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=atol)
+    np.testing.assert_allclose(found.numpy(), expected, rtol=1e-4, atol=atol)
+    with_gradient = copy(point)
+    torch.testing.assert_close(with_gradient.detach(), found, rtol=0, atol=0)
+    (gradient,) = torch.autograd.grad(with_gradient.sum(), point)
+    return gradient
 
 
 @pytest.mark.parametrize(
@@ -82,3 +87,56 @@ def test_activations_take_their_parameters_in_turn(
     )
     x = normal(6, 3, 4)
     agrees(model_of([node], x, weights), x)
+
+
+INTEGER_GRAPHS: dict[str, tuple[list[onnx.NodeProto], dict[str, NDArray[Any]], float]] = {
+    "division": ([helper.make_node("Div", ["i", "c"], ["j"])], {"c": np.array(16, np.int32)}, 1 / 16),
+    "remainder": ([helper.make_node("Mod", ["i", "c"], ["j"])], {"c": np.array(16, np.int32)}, 1.0),
+    "and": ([helper.make_node("BitwiseAnd", ["i", "c"], ["j"])], {"c": np.array(0xF0, np.int32)}, 1.0),
+    "or": ([helper.make_node("BitwiseOr", ["c", "i"], ["j"])], {"c": np.array(0x0F, np.int32)}, 1.0),
+    "exclusive or": ([helper.make_node("BitwiseXor", ["i", "c"], ["j"])], {"c": np.array(0x80, np.int32)}, 1.0),
+    "not": ([helper.make_node("BitwiseNot", ["i"], ["j"])], {}, -1.0),
+    "sum that wraps": (
+        [
+            helper.make_node("Cast", ["i"], ["b"], to=onnx.TensorProto.UINT8),
+            helper.make_node("Add", ["b", "c"], ["j"]),
+        ],
+        {"c": np.array(100, np.uint8)},
+        1.0,
+    ),
+    "shift": (
+        [
+            helper.make_node("Cast", ["i"], ["b"], to=onnx.TensorProto.UINT8),
+            helper.make_node("BitShift", ["b", "n"], ["s"], direction="RIGHT"),
+            helper.make_node("BitShift", ["s", "m"], ["j"], direction="LEFT"),
+        ],
+        {"n": np.array(5, np.uint8), "m": np.array(4, np.uint8)},
+        0.5,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", INTEGER_GRAPHS)
+def test_integers_are_computed_the_same_with_a_gradient(name: str) -> None:
+    middle, constants, slope = INTEGER_GRAPHS[name]
+    nodes = [
+        helper.make_node("Cast", ["x"], ["i"], to=onnx.TensorProto.INT32),
+        *middle,
+        helper.make_node("Transpose", ["j"], ["t"]),
+        helper.make_node("Cast", ["t"], ["y"], to=onnx.TensorProto.FLOAT),
+    ]
+    x = RANDOM.uniform(0, 255, (3, 4)).astype(np.float32)
+    gradient = agrees(model_of(nodes, x, constants, opset=18), x)
+    torch.testing.assert_close(gradient, torch.full((3, 4), slope))
+
+
+def test_an_integer_input_is_computed_on_as_integers() -> None:
+    nodes = [
+        helper.make_node("Sub", ["x", "c"], ["d"]),
+        helper.make_node("Cast", ["d"], ["f"], to=onnx.TensorProto.FLOAT),
+        helper.make_node("Conv", ["f", "w"], ["y"]),
+    ]
+    x = RANDOM.integers(0, 256, (2, 3, 4, 4)).astype(np.uint8)
+    constants: dict[str, NDArray[Any]] = {"c": np.array(128, np.uint8), "w": np.ones((1, 3, 1, 1), np.float32)}
+    gradient = agrees(model_of(nodes, x, constants), x)
+    torch.testing.assert_close(gradient, torch.ones(2, 3, 4, 4))

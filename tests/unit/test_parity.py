@@ -114,3 +114,12 @@ def test_a_quantised_copy_may_round_otherwise_but_not_be_wrong(models: Path) -> 
         max(copy.weights().values(), key=torch.Tensor.numel).mul_(1.3)
     with pytest.raises(ParityError, match="First to differ: node"):
         check_parity(copy, session, images)
+
+
+def test_a_copy_that_computes_something_else_with_a_gradient_is_refused(base_path: Path) -> None:
+    file = read_onnx(base_path)
+    copy = build_torch_copy(file.load_proto())
+    score = copy.score
+    copy.score = lambda x: score(x) * (1.1 if x.requires_grad else 1.0)
+    with pytest.raises(ParityError, match=r"differs by 0\.1 .* from itself when a gradient is wanted"):
+        check_parity(copy, ModelSession(file, optimise=False), INPUTS)

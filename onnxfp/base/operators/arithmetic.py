@@ -15,7 +15,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from onnxfp.base.operators.registry import Function, Node, operator
-from onnxfp.base.operators.straight_through import carries_gradient, straight_through
+from onnxfp.base.operators.straight_through import (
+    as_integers,
+    carries_gradient,
+    integer_type,
+    integers,
+    straight_through,
+)
 from onnxfp.base.tensors import torch_dtype
 
 _CAST_VERSIONS = (1, 6, 9, 13, 19, 21, 23, 24, 25, 28)
@@ -26,6 +32,15 @@ def _plain(op_type: str, since: tuple[int, ...], function: Function) -> None:
     operator(op_type, since=since)(lambda _: function)
 
 
+def _bitwise(function: Function, smooth: Function) -> Function:
+    """Return an operator on bits which has the gradient of ``smooth`` where floats stand for the integers."""
+
+    def run(*inputs: Tensor) -> Any:
+        return (function if all(integer_type(x) is None for x in inputs) else smooth)(*inputs)
+
+    return run
+
+
 _plain("Abs", (1, 6, 13), torch.abs)
 _plain("Acos", (7, 22), torch.acos)
 _plain("Acosh", (9, 22), torch.acosh)
@@ -34,10 +49,10 @@ _plain("Asin", (7, 22), torch.asin)
 _plain("Asinh", (9, 22), torch.asinh)
 _plain("Atan", (7, 22), torch.atan)
 _plain("Atanh", (9, 22), torch.atanh)
-_plain("BitwiseAnd", (18,), torch.bitwise_and)
-_plain("BitwiseNot", (18,), torch.bitwise_not)
-_plain("BitwiseOr", (18,), torch.bitwise_or)
-_plain("BitwiseXor", (18,), torch.bitwise_xor)
+_plain("BitwiseAnd", (18,), _bitwise(torch.bitwise_and, torch.add))
+_plain("BitwiseNot", (18,), _bitwise(torch.bitwise_not, torch.neg))
+_plain("BitwiseOr", (18,), _bitwise(torch.bitwise_or, torch.add))
+_plain("BitwiseXor", (18,), _bitwise(torch.bitwise_xor, torch.add))
 _plain("Ceil", (1, 6, 13), straight_through(torch.ceil))
 _plain("Cos", (7, 22), torch.cos)
 _plain("Cosh", (9, 22), torch.cosh)
@@ -128,7 +143,9 @@ def mod(node: Node) -> Function:
 @operator("BitShift", since=(11, 28))
 def bit_shift(node: Node) -> Function:
     """Shift by as many bits as the second input says."""
-    return torch.bitwise_left_shift if node.text("direction", "LEFT") == "LEFT" else torch.bitwise_right_shift
+    if node.text("direction", "LEFT") == "LEFT":
+        return _bitwise(torch.bitwise_left_shift, lambda x, n: x * 2.0**n)
+    return _bitwise(torch.bitwise_right_shift, lambda x, n: x * 0.5**n)
 
 
 def _variadic(op_type: str, since: tuple[int, ...], function: Callable[[Tensor, Tensor], Tensor]) -> None:
@@ -291,7 +308,11 @@ def cast_like(_: Node) -> Function:
 
 
 def _cast(x: Tensor, target: torch.dtype) -> Tensor:
-    if carries_gradient(x) and not target.is_floating_point and target != torch.bool:
-        # An image that is cast to bytes and back again: keep it differentiable, as floating point.
-        return straight_through(torch.trunc)(x)
-    return x.to(target)
+    given: Tensor = integers(x)
+    if not carries_gradient(x) or target == torch.bool:
+        return given.to(target)
+    if not target.is_floating_point:
+        # An image that is cast to bytes and back again: keep it differentiable.
+        return as_integers(x, given.detach().to(target))
+    # The copy of what stands for integers must be another tensor, which does not.
+    return x.to(target, copy=integer_type(x) is not None)

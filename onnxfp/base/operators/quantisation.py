@@ -1,7 +1,7 @@
 """Quantised operators, exact forward and differentiable backward by straight-through rounding.
 
 Quantised values stay floating point wherever a gradient flows through them: the integers that they stand for are
-exact in float32, and an integer tensor would end the gradient.
+exact in float32, and an integer tensor would end the gradient (:mod:`~onnxfp.base.operators.straight_through`).
 
 Specification: https://onnx.ai/onnx/operators/onnx__QuantizeLinear.html and its neighbours.
 """
@@ -15,8 +15,15 @@ from torch import Tensor
 
 from onnxfp.base.operators.convolution import bind_convolution
 from onnxfp.base.operators.registry import Function, Node, operator
-from onnxfp.base.operators.straight_through import carries_gradient, straight_through
+from onnxfp.base.operators.straight_through import carries_gradient, stand_for, straight_through
 from onnxfp.base.tensors import torch_dtype
+
+TAKES_LEVELS = {
+    *("ConvInteger", "DequantizeLinear", "DynamicQuantizeMatMul", "MatMulInteger", "MatMulIntegerToFloat", "QGemm"),
+    *("QLinearAdd", "QLinearAveragePool", "QLinearConcat", "QLinearConv", "QLinearGlobalAveragePool"),
+    *("QLinearLeakyRelu", "QLinearMatMul", "QLinearMul", "QLinearSigmoid", "QLinearSoftmax"),
+}
+"""Operators that compute on floats that stand for integers themselves, so that nothing is computed twice."""
 
 _LIMITS = {torch.uint8: (0, 255), torch.int8: (-128, 127), torch.int16: (-32768, 32767), torch.int32: (0, 65535)}
 
@@ -33,11 +40,11 @@ def _along(scale: Tensor, x: Tensor, axis: int, block: int) -> Tensor:
 
 
 def quantize(x: Tensor, scale: Tensor, zero: Tensor | None, dtype: torch.dtype) -> Tensor:
-    """Return ``saturate(round(x / scale) + zero)``: integers, or where a gradient flows their values as floats."""
+    """Return ``saturate(round(x / scale) + zero)``: integers, or where a gradient flows what stands for them."""
     low, high = _LIMITS[dtype]
     offset = 0.0 if zero is None else zero.to(torch.float32)
     levels = torch.clamp(straight_through(torch.round)(x / scale) + offset, low, high)
-    return levels if carries_gradient(x) else levels.to(dtype)
+    return stand_for(levels, dtype) if carries_gradient(levels) else levels.to(dtype)
 
 
 def dequantize(q: Tensor, scale: Tensor, zero: Tensor | None) -> Tensor:
@@ -99,7 +106,7 @@ def conv_integer(node: Node) -> Function:
 
     def run(x: Tensor, weight: Tensor, x_zero: Tensor | None = None, w_zero: Tensor | None = None) -> Tensor:
         x_values, w_values = _centred(x, x_zero, 1), _centred(weight, w_zero, 0)
-        return _as_int32(convolve(x_values, w_values.to(x_values.dtype)), x)
+        return _as_int32(convolve(x_values, w_values.to(x_values.dtype)))
 
     return run
 
@@ -110,13 +117,13 @@ def matmul_integer(_: Node) -> Function:
 
     def run(a: Tensor, b: Tensor, a_zero: Tensor | None = None, b_zero: Tensor | None = None) -> Tensor:
         a_values, b_values = _centred(a, a_zero, -2), _centred(b, b_zero, -1)
-        return _as_int32(a_values @ b_values.to(a_values.dtype), a)
+        return _as_int32(a_values @ b_values.to(a_values.dtype))
 
     return run
 
 
-def _as_int32(y: Tensor, x: Tensor) -> Tensor:
-    return y if carries_gradient(x) else y.to(torch.int32)
+def _as_int32(y: Tensor) -> Tensor:
+    return stand_for(y, torch.int32) if carries_gradient(y) else y.to(torch.int32)
 
 
 @operator("QLinearConv", since=(10,))

@@ -1,4 +1,8 @@
-"""Straight-through gradients: rounding steps forward, the identity backward.
+"""Straight-through gradients: what a step function gives forward, the identity backward.
+
+An integer tensor would end the gradient. Where one flows, integers are floating-point tensors of the same values,
+marked with the type that they stand for. An operator that meets one computes on the integers themselves, as it does
+where no gradient flows, and takes the gradient of the same operator on floating point.
 
 References:
     Bengio et al., arXiv:1308.3432.
@@ -6,10 +10,13 @@ References:
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
+
+Function = Callable[..., Any]
 
 
 def carries_gradient(x: Tensor) -> bool:
@@ -28,6 +35,58 @@ def straight_through(function: Callable[[Tensor], Tensor]) -> Callable[[Tensor],
 
     def run(x: Tensor) -> Tensor:
         y = function(x.detach())
-        return x + (y - x.detach()) if carries_gradient(x) else y
+        return _with_gradient_of(x, y) if carries_gradient(x) else y
 
     return run
+
+
+def as_integers(x: Tensor, values: Tensor) -> Tensor:
+    """Return integers through which the gradient of ``x`` flows: floating point, marked with their type.
+
+    Args:
+        x: Floating point, carries a gradient.
+        values: Integers of the same shape.
+    """
+    return stand_for(_with_gradient_of(x, values.to(x.dtype)), values.dtype)
+
+
+def stand_for(x: Tensor, dtype: torch.dtype) -> Tensor:
+    """Mark a floating-point tensor, whose values are integers, with their type, and return it."""
+    x.integer_type = dtype  # type: ignore[attr-defined]
+    return x
+
+
+def integer_type(x: Any) -> torch.dtype | None:
+    """Return the integer type that a floating-point tensor stands for, or ``None`` for any other value."""
+    return getattr(x, "integer_type", None)
+
+
+def integers(x: Any) -> Any:
+    """Return the integers that a floating-point tensor stands for; any other value as it is."""
+    dtype = integer_type(x)
+    return x if dtype is None else x.detach().round().to(dtype)
+
+
+def on_integers(function: Function, inputs: Sequence[Any]) -> Any:
+    """Return what a function gives for integers, with the gradient that it has on floating point.
+
+    Args:
+        function: Function of an operator.
+        inputs: Its inputs, of which some stand for integers.
+    """
+    with torch.no_grad():
+        exact = function(*map(integers, inputs))
+    return _joined(function(*inputs), exact)
+
+
+def _joined(smooth: Any, exact: Any) -> Any:
+    if isinstance(exact, (tuple, list)):
+        return type(exact)(_joined(*pair) for pair in zip(smooth, exact, strict=True))
+    if not isinstance(exact, Tensor) or not smooth.is_floating_point() or not carries_gradient(smooth):
+        return exact
+    return _with_gradient_of(smooth, exact) if exact.is_floating_point() else as_integers(smooth, exact)
+
+
+def _with_gradient_of(x: Tensor, values: Tensor) -> Tensor:
+    # The difference is exactly zero, so that the values are what they are without a gradient, to the last bit.
+    return values + (x - x.detach())
