@@ -6,7 +6,7 @@ outputs do not need are dropped, and for every value it is known after which nod
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,12 +22,40 @@ from onnxfp.errors import ConversionError
 
 Values = dict[str, Any]
 
+_CPU = torch.device("cpu")
+
 # Never folded: each run draws anew.
 _RANDOM = {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Bernoulli", "Multinomial"}
 # Cast keeps what stands for integers apart by itself; branches and loops leave that to their own nodes.
 _TAKES_LEVELS = {*TAKES_LEVELS, "Cast", "CastLike", "If", "Loop", "Scan"}
 # A folded constant larger than this is cheaper to compute again than to keep (a ConstantOfShape of gigabytes).
 _MAX_FOLDED_VALUES = 2**26
+
+
+@dataclass(slots=True)
+class Placement:
+    """Where the values of a graph and its subgraphs live, so that what a node makes from a shape lives there too.
+
+    int64 stays on the CPU, where shapes, axes and indices are read.
+
+    Attributes:
+        device: Device of everything else.
+        single: What float32 is computed in: float64 in a copy that was made ``.double()``.
+    """
+
+    device: torch.device = _CPU
+    single: torch.dtype = torch.float32
+
+    def put(self, value: Any) -> Any:
+        """Return a value, or a sequence of them, where it belongs."""
+        if self.device == _CPU and self.single == torch.float32:
+            # So they are made.
+            return value
+        if isinstance(value, list):
+            return [self.put(one) for one in value]
+        if not isinstance(value, torch.Tensor) or value.dtype == torch.int64:
+            return value
+        return value.to(self.device, self.single if value.dtype == torch.float32 else value.dtype)
 
 
 @dataclass(slots=True)
@@ -41,6 +69,8 @@ class Step:
         captured: Names of outer values that its subgraphs use.
         forget: Names of values that no later node needs.
         nodes: The ONNX nodes that it stands for: one, or those that were fused with it.
+        placement: Where its outputs belong.
+        subgraphs: The graphs that its function runs.
         overwriting: Limits of a ``Clip`` that may be applied in place, or ``None``.
     """
 
@@ -50,6 +80,8 @@ class Step:
     captured: tuple[str, ...]
     forget: tuple[str, ...]
     nodes: tuple[onnx.NodeProto, ...]
+    placement: Placement
+    subgraphs: tuple[Graph, ...] = ()
     overwriting: tuple[float, float] | None = None
 
     @property
@@ -82,7 +114,7 @@ class Step:
                     f"{describe(self.nodes[-1])}: the torch copy does not compute its output {name!r}"
                 )
             if name:
-                values[name] = results[position]
+                values[name] = self.placement.put(results[position])
 
 
 class Graph:
@@ -94,6 +126,7 @@ class Graph:
         outputs: Names of the outputs that are wanted; ``None`` for all of the graph's own.
         fixed: Values for some of its inputs, which then count as constants.
         outer: Constants of the graphs around it, for a subgraph.
+        placement: Where its values live; on the CPU by default.
 
     Attributes:
         inputs: Names of the inputs that remain.
@@ -101,6 +134,7 @@ class Graph:
         constants: Stored and folded tensors that the steps use, by name.
         steps: The nodes to run, in order.
         captured: Names of values that come from the graph around it.
+        placement: Where its values live; it may change between runs, and the constants with it.
 
     Raises:
         ConversionError: Some operators are not in the table; all of them are named.
@@ -114,7 +148,9 @@ class Graph:
         outputs: Sequence[str] | None = None,
         fixed: Mapping[str, torch.Tensor] | None = None,
         outer: Mapping[str, Any] | None = None,
+        placement: Placement | None = None,
     ) -> None:
+        self.placement = placement or Placement()
         self._opsets = dict(opsets)
         self.constants: Values = {**{t.name: initializer_tensor(t) for t in graph.initializer}, **(fixed or {})}
         for sparse in graph.sparse_initializer:
@@ -145,6 +181,13 @@ class Graph:
                 del values[name]
         return [values[name] for name in self.outputs]
 
+    def family(self) -> Iterator[Graph]:
+        """Yield the graph and the subgraphs that its steps run, theirs included."""
+        yield self
+        for step in self.steps:
+            for subgraph in step.subgraphs:
+                yield from subgraph.family()
+
     def _prepare(self, nodes: list[onnx.NodeProto], used: set[str]) -> list[Step]:
         steps: list[Step] = []
         missing: list[str] = []
@@ -169,12 +212,12 @@ class Graph:
         factory = find(proto.domain, proto.op_type, version)
         if factory is None:
             raise ConversionError(f"{describe(proto)}: operator version {version} (opset {opset}) is not supported")
-        captured: list[str] = []
+        subgraphs: list[Graph] = []
 
         def build_subgraph(graph: onnx.GraphProto) -> Graph:
-            subgraph = Graph(graph, self._opsets, outer={**self._outer, **self.constants})
-            captured.extend(subgraph.captured)
-            return subgraph
+            outer = {**self._outer, **self.constants}
+            subgraphs.append(Graph(graph, self._opsets, outer=outer, placement=self.placement))
+            return subgraphs[-1]
 
         node = Node(
             op_type=proto.op_type,
@@ -194,7 +237,8 @@ class Graph:
         outputs = tuple(name if name in used else "" for name in proto.output)
         while outputs and not outputs[-1]:
             outputs = outputs[:-1]
-        return Step(function, tuple(proto.input), outputs, tuple(dict.fromkeys(captured)), (), (proto,))
+        captured = tuple(dict.fromkeys(name for subgraph in subgraphs for name in subgraph.captured))
+        return Step(function, tuple(proto.input), outputs, captured, (), (proto,), self.placement, tuple(subgraphs))
 
     def _fold(self, step: Step) -> bool:
         """Compute a node whose inputs are all constant; return whether that was done."""
@@ -208,7 +252,7 @@ class Graph:
             except (RuntimeError, ValueError, IndexError, TypeError) as error:
                 raise ConversionError(f"{describe(step.node)} failed in the torch copy: {error}") from error
         outputs = {name: values[name] for name in step.outputs if name in values}
-        if any(isinstance(v, torch.Tensor) and v.numel() > _MAX_FOLDED_VALUES for v in outputs.values()):
+        if any(not isinstance(v, torch.Tensor) or v.numel() > _MAX_FOLDED_VALUES for v in outputs.values()):
             return False
         self.constants.update(outputs)
         return True

@@ -74,6 +74,8 @@ class TorchCopy(nn.Module):
             demand. ``(n, *shape)`` to ``(n, n_classes)``.
     """
 
+    _single: Tensor
+
     def __init__(self, graph: Graph, input_name: str, input_dtype: torch.dtype, *, computes_in_float32: bool) -> None:
         super().__init__()
         self._graph, self._input_name, self._input_dtype = graph, input_name, input_dtype
@@ -87,25 +89,32 @@ class TorchCopy(nn.Module):
             for position in _WEIGHT_INPUTS.get(node.op_type, ())
             if position < len(node.input)
         }
-        self._attributes: dict[str, str] = {}
-        self._others: Values = {}
-        for number, (name, value) in enumerate(graph.constants.items()):
-            if not isinstance(value, Tensor) or value.dtype == torch.int64:
-                # Shapes, axes and indices stay on the CPU, where they are read.
-                self._others[name] = value
-                continue
-            attribute = f"constant_{number}"
-            self._attributes[name] = attribute
-            if name in weights and value.is_floating_point():
-                self.register_parameter(attribute, nn.Parameter(value, requires_grad=False))
-            else:
-                self.register_buffer(attribute, value)
+        # What float32 values are and where they live, once the copy is moved.
+        self.register_buffer("_single", torch.zeros(()), persistent=False)
+        self._weights: dict[str, str] = {}
+        self._tied: list[tuple[Values, str, str]] = []
+        for member in graph.family():
+            self._register(member, weights if member is graph else set())
         self._images = any(step.kind == "Conv" and self._holds_images(step.inputs[1]) for step in graph.steps)
         self.eval()
         self._arrange()
 
+    def _register(self, graph: Graph, weights: set[str]) -> None:
+        """Make a graph's constants parameters and buffers, so that they move with the copy."""
+        for name, value in graph.constants.items():
+            if not isinstance(value, Tensor) or value.dtype == torch.int64:
+                # Shapes, axes and indices stay on the CPU, where they are read.
+                continue
+            attribute = f"constant_{len(self._tied)}"
+            self._tied.append((graph.constants, name, attribute))
+            if name in weights and value.is_floating_point():
+                self._weights[name] = attribute
+                self.register_parameter(attribute, nn.Parameter(value, requires_grad=False))
+            else:
+                self.register_buffer(attribute, value)
+
     def _holds_images(self, name: str) -> bool:
-        parameter = self._parameters.get(self._attributes.get(name, ""))
+        parameter = self.weights().get(name)
         return parameter is not None and parameter.ndim == _IMAGE_AXES
 
     def _apply(self, fn: Callable[..., Tensor], recurse: bool = True) -> Self:
@@ -114,16 +123,23 @@ class TorchCopy(nn.Module):
         return self
 
     def _arrange(self) -> None:
-        """Keep images and filters channels last on the CPU, where convolutions would reorder them in every layer."""
+        """Let the graphs see where their constants are now.
+
+        Images and filters are channels last on the CPU, where convolutions would reorder them in every layer.
+        """
+        placement = self._graph.placement
+        placement.device, placement.single = self._single.device, self._single.dtype
         self._layout = torch.channels_last if self._images and self.device.type == "cpu" else torch.contiguous_format
         for parameter in self.parameters():
             if parameter.ndim == _IMAGE_AXES:
                 parameter.data = parameter.data.contiguous(memory_format=self._layout)
+        for constants, name, attribute in self._tied:
+            constants[name] = getattr(self, attribute)
 
     @property
     def device(self) -> torch.device:
         """Where the copy lives."""
-        return next((t.device for t in (*self.parameters(), *self.buffers())), torch.device("cpu"))
+        return self._single.device
 
     def adapt(self, output_kind: OutputKind, batch: int | None, probes: Tensor) -> None:
         """Make :attr:`score` take any batch and give a score for each class.
@@ -154,8 +170,7 @@ class TorchCopy(nn.Module):
         Weights and biases of convolutions, linear and recurrent layers, and scales and shifts of normalisations.
         Running statistics, preprocessing constants and shapes are not among them.
         """
-        parameters = ((name, self._parameters.get(attribute)) for name, attribute in self._attributes.items())
-        return {name: parameter for name, parameter in parameters if parameter is not None}
+        return {name: self.get_parameter(attribute) for name, attribute in self._weights.items()}
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the chosen output.
@@ -192,11 +207,7 @@ class TorchCopy(nn.Module):
         return found
 
     def _values(self, x: Tensor) -> Values:
-        values: Values = dict(self._others)
-        parameters, buffers = self._parameters, self._buffers
-        for name, attribute in self._attributes.items():
-            value = parameters.get(attribute)
-            values[name] = buffers[attribute] if value is None else value
+        values = dict(self._graph.constants)
         # A single example, as vmap runs them too, has no layout to choose.
         if x.ndim == _IMAGE_AXES and len(x) > 1:
             x = x.contiguous(memory_format=self._layout)

@@ -135,12 +135,10 @@ def test_pytorch_exports(tmp_path: Path, maker: Callable[[], nn.Module], opset: 
     export(network, tmp_path / "m.onnx", opset)
     copy, session = convert(tmp_path / "m.onnx")
     assert check_parity(copy, session, IMAGES).max_rel_difference < 1e-4
-    x = torch.from_numpy(IMAGES).requires_grad_(True)
-    if maker is not Recurrent:
-        # In double precision no rounding switches a ReLU; an exported LSTM holds its own single-precision zeros.
-        x = torch.from_numpy(IMAGES).double().requires_grad_(True)
-        network.double()
-        copy.double()
+    # In double precision no rounding switches a ReLU.
+    x = torch.from_numpy(IMAGES).double().requires_grad_(True)
+    network.double()
+    copy.double()
     (native,) = torch.autograd.grad(network(x)[:, 2].sum(), x)
     (own,) = torch.autograd.grad(copy.score(x)[:, 2].sum(), x)
     assert native.abs().max() > 0

@@ -155,3 +155,40 @@ def test_batch_normalisation_that_names_its_outputs_of_training_is_refused() -> 
     node = helper.make_node("BatchNormalization", ["x", *"sbmv"], ["y", *"cdef"], name="norm")
     with pytest.raises(ConversionError, match=r"'norm' .* exported for training"):
         build_torch_copy(model_of([node], *vectors, opset=9))
+
+
+def scanned() -> onnx.ModelProto:
+    """Return a model whose body of a loop stores a weight, and which makes a matrix from the shape of its input."""
+    weight = helper.make_tensor("w", 1, [4, 4], np.eye(4).ravel())
+    body = helper.make_graph(
+        [helper.make_node("MatMul", ["row", "w"], ["out"])],
+        "b",
+        [value("row", 1, [4])],
+        [value("out", 1, [4])],
+        [weight],
+    )
+    shape = [helper.make_tensor(n, TensorProto.INT64, [], [v]) for n, v in (("zero", 0), ("one", 1))]
+    nodes = [
+        helper.make_node("Scan", ["x"], ["s"], body=body, num_scan_inputs=1),
+        helper.make_node("Shape", ["x"], ["shape"]),
+        helper.make_node("ConstantOfShape", ["shape"], ["c"], value=helper.make_tensor("v", 1, [1], [2.0])),
+        helper.make_node("Transpose", ["c"], ["t"]),
+        helper.make_node("MatMul", ["s", "t"], ["m"]),
+        helper.make_node("Gather", ["shape", "zero"], ["n"]),
+        helper.make_node("Range", ["zero", "n", "one"], ["r"]),
+        helper.make_node("Cast", ["r"], ["f"], to=TensorProto.FLOAT),
+        helper.make_node("MatMul", ["m", "f"], ["y"]),
+    ]
+    return model_of(nodes, *shape)
+
+
+def test_everything_moves_with_the_copy() -> None:
+    copy, x = build_torch_copy(scanned()), torch.tensor([[1.0, 2.0, 3.0, 4.0], [0.0, 0.0, 0.0, 1.0]])
+    assert copy(x).tolist() == [20.0, 2.0]
+    y = copy.double()(x.double())
+    assert (y.dtype, y.tolist()) == (torch.float64, [20.0, 2.0])
+    assert copy.float()(x).dtype == torch.float32
+    # The meta device stands for any other than the CPU.
+    copy.to("meta")
+    assert copy.device.type == "meta"
+    assert copy(x.to("meta")).device.type == "meta"
