@@ -125,8 +125,9 @@ def generate(
     context = DerivationContext(
         public_key_of(signer), file.digest, base.input.shape, base.spatial_axes, base.n_classes, grid, recipe
     )
-    pool = open_pool(references, base, provider, limits)
-    avoided = _open_avoided(avoid, base, pool, recipe.gradient, provider, limits)
+    pool = open_pool(references, base, provider, limits, fixed)
+    avoided = open_pool(avoid, base, provider, limits, fixed)
+    _check_avoided(avoided, base, pool, recipe.gradient)
 
     # As Manifest.spectrum and Manifest.epsilon_share will say it.
     spectrum = recipe.spectrum if base.spatial_axes else "white"
@@ -242,21 +243,14 @@ def check(
     return check_model(file, as_written(session), grid.to_model_input(levels))
 
 
-def _open_avoided(
-    avoid: Models,
-    base: BaseModel,
-    pool: Sequence[ModelSession],
-    gradient: Gradient,
-    provider: Provider,
-    limits: Limits | None,
-) -> list[ModelSession]:
-    """Open the models that examples are kept from matching.
+def _check_avoided(
+    avoided: Sequence[ModelSession], base: BaseModel, pool: Sequence[ModelSession], gradient: Gradient
+) -> None:
+    """Check the models that examples are kept from matching.
 
     Raises:
         ParameterError: One is a reference as well, takes another input, or there are no gradients to avoid it with.
-        OnnxfpError: As :func:`~onnxfp.api.references.open_pool`.
     """
-    avoided = open_pool(avoid, base, provider, limits)
     if avoided and gradient == "estimate":
         raise ParameterError("models are avoided along gradients of torch copies", hint="leave out --gradient estimate")
     recorded = {session.model.digest for session in pool}
@@ -271,7 +265,6 @@ def _open_avoided(
                 f"{session.model.path} takes examples of shape {session.input.shape}, the base of {base.input.shape}",
                 hint="only a model that takes the base's own input can be avoided",
             )
-    return avoided
 
 
 def _warn_of_power(power: Power, prior: Prior) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+from numpy.typing import ArrayLike
 
 from onnxfp.base.isolation import Limits
 from onnxfp.base.onnx_file import OnnxFile, read_onnx
@@ -57,7 +59,13 @@ def model_files(models: Models) -> list[OnnxFile]:
     return list(files.values())
 
 
-def open_pool(models: Models, base: BaseModel, provider: Provider, limits: Limits | None) -> list[ModelSession]:
+def open_pool(
+    models: Models,
+    base: BaseModel,
+    provider: Provider,
+    limits: Limits | None,
+    fixed: Mapping[str, ArrayLike] | None = None,
+) -> list[ModelSession]:
     """Open the references, so that one that does not fit is found before the long work and not after it.
 
     Args:
@@ -65,6 +73,7 @@ def open_pool(models: Models, base: BaseModel, provider: Provider, limits: Limit
         base: The base, to which they must owe nothing.
         provider: Where onnxruntime runs.
         limits: What each may take in a process of its own, or ``None``.
+        fixed: Values for other graph inputs, taken by those that have such an input.
 
     Raises:
         ParameterError: One is the base itself.
@@ -78,8 +87,39 @@ def open_pool(models: Models, base: BaseModel, provider: Provider, limits: Limit
                 f"{file.path} is the base model itself; an unassociated model owes nothing to it",
                 hint="leave it out",
             )
-        pool.append(ModelSession(file, provider=provider, n_classes=base.n_classes, limits=limits))
+        pool.append(open_like(file, base, provider=provider, limits=limits, fixed=fixed))
     return pool
+
+
+def open_like(
+    file: OnnxFile,
+    base: BaseModel,
+    *,
+    provider: Provider,
+    limits: Limits | None,
+    fixed: Mapping[str, ArrayLike] | None = None,
+) -> ModelSession:
+    """Open a model of which nothing is said but that it answers what the base does.
+
+    Args:
+        file: The model.
+        base: Its names choose where the model leaves a choice.
+        provider: Where onnxruntime runs.
+        limits: What it may take in a process of its own, or ``None``.
+        fixed: Values for other graph inputs; those that the model has none for are left out.
+
+    Raises:
+        ModelError: It cannot be used.
+    """
+    names = {value.name for value in file.proto.graph.input}
+    return ModelSession(
+        file,
+        provider=provider,
+        n_classes=base.n_classes,
+        like=(base.input, base.output),
+        fixed={name: value for name, value in (fixed or {}).items() if name in names},
+        limits=limits,
+    )
 
 
 def measure_pool(

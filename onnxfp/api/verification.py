@@ -146,6 +146,7 @@ def verify(
                 output_name=output_name,
                 fixed=fixed,
                 n_classes=base.n_classes,
+                like=(base.input, base.output),
                 limits=limits,
             )
             answers = OnnxSuspect(session, base.input, manifest.grid, grid).answer(fingerprint.levels)
@@ -163,7 +164,11 @@ def verify(
         n_candidates=manifest.n_candidates,
     )
     owner = owner_counts(manifest)
-    pool = open_pool(references, base, provider, limits)
+    pool = open_pool(references, base, provider, limits, fixed)
+    if any(session.model.digest == record.digest for session in pool):
+        raise ParameterError(
+            f"{suspect} is among the references: a model is no evidence about itself", hint="leave it out of them"
+        )
     measured = list(measure_pool(pool, fingerprint.levels, fingerprint.labels, base, manifest.grid))
     own = tuple(reference.count for reference in measured)
     null = estimate_null(owner, own, prior, n_classes=base.n_classes, n_candidates=manifest.n_candidates)

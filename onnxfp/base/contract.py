@@ -37,6 +37,7 @@ def choose_input(
     name: str | None,
     shape: Sequence[int] | None,
     fixed: Collection[str],
+    like: InputSpec | None = None,
 ) -> InputSpec:
     """Return the input that examples go to.
 
@@ -46,12 +47,15 @@ def choose_input(
         name: The one that is asked for, or ``None``.
         shape: Shape of one example, where the graph leaves axes open.
         fixed: Names of the inputs that are given a constant value.
+        like: What the base takes: of several inputs the one of its name, and its shape where axes are open.
 
     Raises:
         ContractError: There is not exactly one such input, its type holds no numbers, or its shape stays open.
     """
     free = [tensor for tensor in inputs if tensor.name not in fixed]
     listing = _listing(inputs)
+    if name is None and like is not None and len(free) > 1 and like.name in [tensor.name for tensor in free]:
+        name = like.name
     if name is not None:
         free = [tensor for tensor in free if tensor.name == name]
         if not free:
@@ -67,10 +71,13 @@ def choose_input(
     if len(tensor.shape) < 2:
         raise ContractError(f"{path}: input {tensor} has no batch axis", hint="export the model with one")
     batch, *axes = tensor.shape
+    is_open = not all(isinstance(axis, int) and axis > 0 for axis in axes)
+    if shape is None and like is not None and is_open:
+        # As the base takes them, or with the channels on the other side.
+        orders = (like.shape, like.shape[1:] + like.shape[:1], like.shape[-1:] + like.shape[:-1])
+        shape = next((order for order in orders if _fits(order, axes)), None)
     if shape is not None:
-        if len(shape) != len(axes) or any(
-            isinstance(a, int) and a > 0 and a != s for a, s in zip(axes, shape, strict=True)
-        ):
+        if not _fits(shape, axes):
             raise ContractError(f"{path}: input {tensor} does not take examples of shape {tuple(shape)}")
         axes = list(shape)
     if not all(isinstance(axis, int) and axis > 0 for axis in axes):
@@ -92,6 +99,13 @@ def choose_input(
         dtype=_DTYPES[tensor.type],
         layout=_layout(example),
         batch=n_batch if isinstance(batch, int) and batch > 0 else None,
+    )
+
+
+def _fits(shape: Sequence[int], axes: Sequence[int | str | None]) -> bool:
+    """Whether an example of a shape fits the axes that a graph declares, some of which it may leave open."""
+    return len(shape) == len(axes) and all(
+        axis == length or not (isinstance(axis, int) and axis > 0) for axis, length in zip(axes, shape, strict=True)
     )
 
 
@@ -132,6 +146,7 @@ def choose_output(
     name: str | None,
     n_classes: int | None,
     is_probability: Callable[[str], bool] = lambda _: False,
+    like: OutputSpec | None = None,
 ) -> OutputSpec:
     """Return the output that holds the classification.
 
@@ -145,6 +160,7 @@ def choose_output(
         name: The one that is asked for, or ``None``.
         n_classes: Expected number of classes, or ``None``.
         is_probability: Whether single numbers in an output of a name are probabilities; elsewhere they are logits.
+        like: What the base gives: of several outputs that fit, the one of its name.
 
     Raises:
         ContractError: No output is a classification with that many classes.
@@ -162,6 +178,9 @@ def choose_output(
             f"{path}: no output holds {wanted}; the model has {listing} (classifications: {found})",
             hint="the model must answer the same question as the base; choose its output with --output-name",
         )
+    same = next((spec for spec in fitting if like is not None and spec.name == like.name), None)
+    if same is not None:
+        return same
     # Several numbers say more than one, and any number more than a label.
     fitting.sort(key=lambda spec: ("scores", "logit", "probability", "labels").index(spec.kind))
     if len(fitting) > 1 and fitting[0].kind == fitting[1].kind:

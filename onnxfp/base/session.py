@@ -52,6 +52,8 @@ class ModelSession:
         output_name: Which graph output holds the answer; needed only when that is not clear.
         fixed: Values for the other graph inputs, one number or as many as the input holds for one example.
         n_classes: Expected number of classes, to choose between outputs.
+        like: What the base takes and gives: where nothing else is said, its names choose between inputs and outputs,
+            and its shape fills open axes.
         optimise: Whether onnxruntime may fuse nodes; off to compare quantised graphs bit by bit.
         limits: What the model may take in a process of its own; ``None`` opens it in this one.
 
@@ -71,6 +73,7 @@ class ModelSession:
         output_name: str | None = None,
         fixed: Mapping[str, ArrayLike] | None = None,
         n_classes: int | None = None,
+        like: tuple[InputSpec, OutputSpec] | None = None,
         optimise: bool = True,
         limits: Limits | None = None,
     ) -> None:
@@ -80,7 +83,8 @@ class ModelSession:
         self.providers: tuple[str, ...] = self._runtime.providers
         self.holds: tuple[str, ...] = self._runtime.holds
         inputs, outputs = self._runtime.inputs, self._runtime.outputs
-        self.input: InputSpec = choose_input(model.path, inputs, input_name, input_shape, fixed or {})
+        like_input, like_output = like or (None, None)
+        self.input: InputSpec = choose_input(model.path, inputs, input_name, input_shape, fixed or {}, like_input)
         self._inputs = {tensor.name: tensor for tensor in inputs}
         self.fixed = {name: fixed_value(model.path, self._inputs, name, value) for name, value in (fixed or {}).items()}
         probe = np.zeros((self.input.batch or 1, *self.input.shape), self.input.dtype)
@@ -93,6 +97,7 @@ class ModelSession:
             output_name,
             n_classes,
             lambda name: lies_within_unit(model.proto, name),
+            like_output,
         )
 
     @property

@@ -14,6 +14,7 @@ import numpy as np
 from google.protobuf.message import EncodeError
 from numpy.typing import NDArray
 
+from onnxfp.api.references import open_like
 from onnxfp.base.isolation import Limits
 from onnxfp.base.onnx_file import read_onnx
 from onnxfp.base.runtime import Provider
@@ -123,7 +124,7 @@ class Examiner:
                 path.write_bytes(model.SerializeToString())
             except (ValueError, EncodeError) as error:
                 raise ModelFormatError(f"the variant is larger than an ONNX file can be: {error}") from error
-            return self._question(self._open(path, is_made=True))
+            return self._question(self._open(path))
 
     def _question(self, session: ModelSession, query: Query | None = None) -> Observation:
         suspect = OnnxSuspect(session, self._spec.input, self._manifest.grid)
@@ -151,23 +152,14 @@ class Examiner:
         rounded = np.rint(np.clip(changed, 0, 1) * most)
         return rounded.astype(np.uint8) if levels.dtype == np.uint8 else rounded.astype(np.uint16)
 
-    def _open(self, path: Path, *, is_made: bool = False) -> ModelSession:
+    def _open(self, path: Path) -> ModelSession:
         """Open the base, a copy of it that was made here, or a model that was given."""
         file = read_onnx(path)
-        names: dict[str, Any] = {}
-        if is_made:
-            # A laundered copy has other names, unless there are several to choose from.
-            inputs = {value.name for value in file.proto.graph.input}
-            outputs = {value.name for value in file.proto.graph.output}
-            names["input_name"] = self._spec.input.name if self._spec.input.name in inputs else None
-            names["output_name"] = self._spec.output.name if self._spec.output.name in outputs else None
-            names["input_shape"] = self._spec.input.shape
-            names["fixed"] = self._fixed
-        return ModelSession(file, provider=self._provider, n_classes=self._spec.n_classes, limits=self._limits, **names)
+        return open_like(file, self._spec, provider=self._provider, limits=self._limits, fixed=self._fixed)
 
     @cached_property
     def _base(self) -> ModelSession:
-        return self._open(self._file.path, is_made=True)
+        return self._open(self._file.path)
 
     @cached_property
     def _truth(self) -> Labels:

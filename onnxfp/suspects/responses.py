@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+import logging
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -35,6 +36,8 @@ MAX_FILE_BYTES = 16 * 2**20
 """Largest file of responses, or of names of classes, that is read."""
 
 _COLUMNS = ("example", "label")
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,10 +83,10 @@ def collect_responses(
         class_names = read_class_names(class_names, n_classes)
     elif class_names is not None:
         class_names = check_class_names(class_names, n_classes)
-    return read_responses(suspect, fingerprint.n_examples, class_names)
+    return read_responses(suspect, fingerprint.n_examples, class_names or n_classes)
 
 
-def read_responses(path: str | Path, n_examples: int, class_names: Sequence[str] | None = None) -> Responses:
+def read_responses(path: str | Path, n_examples: int, classes: Sequence[str] | int) -> Responses:
     """Read a file of responses.
 
     Args:
@@ -91,17 +94,18 @@ def read_responses(path: str | Path, n_examples: int, class_names: Sequence[str]
             by its number from 1, as in ``0001.png``; a label is a class index from 0, or a name; empty where the
             suspect did not answer.
         n_examples: Number of examples that were exported.
-        class_names: The base's classes in their order; labels then are names, and any other name is a class that the
-            base does not have.
+        classes: The base's classes in their order, where labels are names; else how many there are. A label that is
+            none of them is a class that the base does not have, and a warning says so.
 
     Raises:
         FileError: The file cannot be read.
-        ResponsesError: It is no such table, an example is missing or stands twice, or a label is no class; the line is
-            named.
+        ResponsesError: It is no such table, an example is missing or stands twice, or a label is no class, the line is
+            named; or not one label is a class of the base.
     """
     content = _read(path, "give the path of a .csv file, as `onnxfp export` prepares it")
     labels = np.full(n_examples, -1, np.int64)
     seen = np.zeros(n_examples, bool)
+    n_classes, foreign = classes if isinstance(classes, int) else len(classes), list[str]()
     try:
         for line, example, label in _rows(content):
             number = _number(Path(example).stem)
@@ -110,7 +114,9 @@ def read_responses(path: str | Path, n_examples: int, class_names: Sequence[str]
             if seen[number - 1]:
                 raise ResponsesError(f"line {line}: example {example[:100]!r} stands twice", hint=_HINT)
             seen[number - 1] = True
-            labels[number - 1] = _index(label, class_names, line)
+            labels[number - 1] = _index(label, classes, line)
+            if labels[number - 1] >= n_classes:
+                foreign.append(label)
     except (csv.Error, UnicodeDecodeError) as error:
         raise ResponsesError(f"{path}: it is no table of responses: {error}", hint=_HINT) from error
     except ResponsesError as error:
@@ -121,7 +127,25 @@ def read_responses(path: str | Path, n_examples: int, class_names: Sequence[str]
             f"{path}: {len(missing)} of {n_examples} examples have no row, the first is number {missing[0] + 1}",
             hint="leave the label empty where the suspect did not answer, and the row where it is",
         )
+    if foreign:
+        _check_foreign(path, foreign, int((labels >= 0).sum()), classes)
     return Responses(Answers(labels, None), f"sha256:{hashlib.sha256(content).hexdigest()}")
+
+
+def _check_foreign(path: str | Path, foreign: Sequence[str], n_answered: int, classes: Sequence[str] | int) -> None:
+    """Say that labels are no classes of the base; where none is one, they are spelled in another way, and refused."""
+    first = foreign[0][:100]
+    said = f"{path}: {len(foreign)} of {n_answered} labels are no class of the base, the first is {first!r}"
+    if len(foreign) < n_answered:
+        _log.warning("%s; they count as mismatches", said)
+        return
+    if isinstance(classes, int):
+        hint = f"class indices run from 0 to {classes - 1}, in the order of the base's scores"
+    elif all(label.isascii() and label.isdigit() for label in foreign):
+        hint = "leave out --classes: these are class indices"
+    else:
+        hint = f"write names as the list of classes has them, such as {classes[0][:100]!r}"
+    raise ResponsesError(said, hint=hint)
 
 
 def read_class_names(path: str | Path, n_classes: int) -> tuple[str, ...]:
@@ -167,7 +191,15 @@ def ask_function(function: Function, fingerprint: Fingerprint) -> Responses:
             itself is not caught.
     """
     n, n_classes = fingerprint.n_examples, fingerprint.manifest.base.n_classes
-    given = np.asarray(function(present_examples(fingerprint)))
+    answer = function(present_examples(fingerprint))
+    wanted = f"return ({n},) integers, the classes, or ({n}, {n_classes}) numbers, the scores"
+    try:
+        given = np.asarray(answer)
+    except (TypeError, ValueError, RuntimeError) as error:
+        # Lists of several lengths, and tensors that say they are no arrays: of a gradient's graph, or of halves.
+        raise SuspectError(
+            f"the function answered {n} examples with a {type(answer).__name__} that is no array: {error}", hint=wanted
+        ) from error
     if given.ndim == 2 and given.shape[0] == n and given.shape[1] >= 2 and given.dtype.kind in "fiu":
         finite = np.isfinite(given).all(axis=1)
         labels = np.where(finite, np.where(finite[:, None], given, 0).argmax(axis=1), -1).astype(np.int64)
@@ -179,7 +211,7 @@ def ask_function(function: Function, fingerprint: Fingerprint) -> Responses:
     else:
         raise SuspectError(
             f"the function answered {n} examples with an array of shape {given.shape} and type {given.dtype}",
-            hint=f"return ({n},) integers, the classes, or ({n}, {n_classes}) numbers, the scores",
+            hint=wanted,
         )
     rows = [f"{number},{label if label >= 0 else ''}\n" for number, label in enumerate(labels.tolist(), 1)]
     recorded = "example,label\n" + "".join(rows)
@@ -200,7 +232,8 @@ def _read(path: str | Path, hint: str) -> bytes:
 
 def _rows(content: bytes) -> Iterator[tuple[int, str, str]]:
     # Spreadsheets begin UTF-8 with a mark.
-    reader = csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""), strict=True)
+    text = io.StringIO(content.decode("utf-8-sig"), newline="")
+    reader = csv.reader(text, strict=True, skipinitialspace=True)
     header = [name.strip().lower() for name in next(reader, [])]
     missing = [name for name in _COLUMNS if header.count(name) != 1]
     if missing:
@@ -211,6 +244,11 @@ def _rows(content: bytes) -> Iterator[tuple[int, str, str]]:
             continue
         if len(row) <= max(positions):
             raise ResponsesError(f"line {reader.line_num}: {len(row)} cells, {len(header)} expected", hint=_HINT)
+        if any(cell.strip() for cell in row[len(header) :]):
+            raise ResponsesError(
+                f"line {reader.line_num}: {len(row)} cells, {len(header)} expected",
+                hint="put a class name that holds a comma in double quotes",
+            )
         example, label = (row[position].strip() for position in positions)
         yield reader.line_num, example, label
 
@@ -219,11 +257,11 @@ def _number(text: str) -> int:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 18 else 0
 
 
-def _index(label: str, class_names: Sequence[str] | None, line: int) -> int:
+def _index(label: str, classes: Sequence[str] | int, line: int) -> int:
     if not label:
         return -1
-    if class_names is not None:
-        return class_names.index(label) if label in class_names else len(class_names)
+    if not isinstance(classes, int):
+        return classes.index(label) if label in classes else len(classes)
     if not (label.isascii() and label.isdigit() and len(label) < 18):
         raise ResponsesError(
             f"line {line}: the label {label[:100]!r} is no class index from 0",

@@ -120,6 +120,79 @@ def test_a_linear_model_convicts_nobody_by_the_prior(
         assert "were never measured" in report.null.source
 
 
+def with_head_before(model: onnx.ModelProto, path: Path) -> Path:
+    """Write a classifier with another output of as many classes before its own."""
+    (logits,) = model.graph.output
+    aux = helper.make_tensor_value_info("aux", TensorProto.FLOAT, ["N", 5])
+    model.graph.node.append(helper.make_node("Neg", [logits.name], ["aux"]))
+    del model.graph.output[:]
+    model.graph.output.extend([aux, logits])
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
+def test_models_are_asked_at_the_output_that_the_base_was(
+    tmp_path: Path, easy: Choices, make_classifier: Callable[..., onnx.ModelProto]
+) -> None:
+    base = with_head_before(make_classifier(seed=0), tmp_path / "base.onnx")
+    model = onnx.load(base)
+    model.producer_name = "another"
+    copy = tmp_path / "copy.onnx"
+    copy.write_bytes(model.SerializeToString())
+    fingerprint = onnxfp.generate(
+        base, n_examples=20, choices=easy, output_name="logits", references=[copy], output=tmp_path / "base.fp.npz"
+    )
+    assert fingerprint.manifest.references[0].n_matches == 20
+    report = onnxfp.verify(copy, fingerprint)
+    assert report.suspect.output == "logits"
+    assert report.match_rate == 1.0
+    assert onnxfp.verify(copy, fingerprint, output_name="aux").match_rate < 0.5
+    evaluation = onnxfp.evaluate(base, fingerprint, references=[copy])
+    (row,) = (row for row in evaluation.rows if row.role == "reference")
+    assert row.outcome is not None
+    assert row.outcome.match_rate == 1.0
+
+
+def test_open_axes_and_other_inputs_of_references_are_those_of_the_base(tmp_path: Path, easy: Choices) -> None:
+    def write(name: str, weight: float) -> Path:
+        x = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 3, "H", "W"])
+        t = helper.make_tensor_value_info("t", TensorProto.FLOAT, [1])
+        y = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 3])
+        nodes = [
+            helper.make_node("Mul", ["x", "t"], ["m"]),
+            helper.make_node("GlobalAveragePool", ["m"], ["p"]),
+            helper.make_node("Flatten", ["p"], ["f"]),
+            helper.make_node("Mul", ["f", "w"], ["y"]),
+        ]
+        stored = [numpy_helper.from_array(np.array([1, weight, 1], np.float32), "w")]
+        graph = helper.make_graph(nodes, "g", [x, t], [y], stored)
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+        path = tmp_path / name
+        path.write_bytes(model.SerializeToString())
+        return path
+
+    base, other = write("base.onnx", 1.0), write("other.onnx", 1.01)
+    options = {"input_name": "x", "fixed": {"t": np.array([2.0], np.float32)}}
+    fingerprint = onnxfp.generate(
+        base,
+        n_examples=3,
+        choices=easy,
+        references=[other],
+        input_shape=(3, 8, 8),
+        **options,  # type: ignore[arg-type]
+    )
+    assert len(fingerprint.manifest.references) == 1
+    report = onnxfp.verify(base, fingerprint, references=[other], **options)  # type: ignore[arg-type]
+    assert report.match_rate == 1.0
+    assert len(report.verifier_references) == 1
+
+
+def test_a_suspect_is_no_reference_for_itself(crafted: tuple[Path, Path], other_path: Path) -> None:
+    _, bundle = crafted
+    with pytest.raises(ParameterError, match="among the references"):
+        onnxfp.verify(other_path, bundle, references=[other_path])
+
+
 def test_the_copy_of_an_avoided_model_is_compared_with_onnxruntime(
     base_path: Path, other_path: Path, easy: Choices, monkeypatch: pytest.MonkeyPatch
 ) -> None:

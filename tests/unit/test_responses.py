@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 import pytest
+import torch
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -37,7 +38,7 @@ def test_exported_images_are_the_examples(crafted: tuple[Path, Path], tmp_path: 
     assert names[-1] == "0200.png"
     images = np.stack([np.asarray(Image.open(tmp_path / "examples" / name)) for name in names])
     assert np.array_equal(images.transpose(0, 3, 1, 2), fingerprint.levels)
-    read = read_responses(tmp_path / "examples" / "responses.csv", 200)
+    read = read_responses(tmp_path / "examples" / "responses.csv", 200, 5)
     assert (read.answers.labels == -1).all(), "nothing is answered yet"
 
 
@@ -77,13 +78,14 @@ def test_a_folder_that_holds_something_is_left_alone(crafted: tuple[Path, Path],
 
 def test_responses_are_read_whatever_wrote_them(table: Path) -> None:
     expected = [4, -1, 0]
-    assert read_responses(table, 3).answers.labels.tolist() == expected
+    assert read_responses(table, 3, 10).answers.labels.tolist() == expected
     for content in (
         "example,label\r\n0001.png,4\r\n0002.png,\r\n0003.png,0\r\n",
         '\ufeffLabel , Example,note\n0,3,x\n4,folder/1.png,"a, b"\n\n,0002,y\n',
+        'example, label\n1, "4"\n2, \n3, 0,\n',
     ):
         table.write_text(content, encoding="utf-8", newline="")
-        assert read_responses(table, 3).answers.labels.tolist() == expected
+        assert read_responses(table, 3, 10).answers.labels.tolist() == expected
 
 
 def test_names_are_classes_and_other_names_are_other_classes(table: Path, tmp_path: Path) -> None:
@@ -99,6 +101,33 @@ def test_names_are_classes_and_other_names_are_other_classes(table: Path, tmp_pa
     with pytest.raises(ResponsesError, match="no text in UTF-8"):
         read_class_names(names, 1)
     assert check_class_names(["a", "b"], 2) == ("a", "b")
+
+
+def test_labels_that_are_no_class_of_the_base_are_told(table: Path, caplog: pytest.LogCaptureFixture) -> None:
+    table.write_text("example,label\n1,dog\n2,Cat\n3,\n")
+    assert read_responses(table, 3, ("cat", "dog")).answers.labels.tolist() == [1, 2, -1]
+    assert "1 of 2 labels are no class of the base, the first is 'Cat'" in caplog.text
+    table.write_text("example,label\n1,1\n2,10\n3,2\n")
+    assert read_responses(table, 3, 10).answers.labels.tolist() == [1, 10, 2]
+    assert "1 of 3 labels are no class of the base, the first is '10'" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("labels", "classes", "hint"),
+    [
+        (["Cat", "DOG", ""], ("cat", "dog"), "such as 'cat'"),
+        (["0", "1", "1"], ("cat", "dog"), "leave out --classes"),
+        (["3", "4", "5"], 3, "from 0 to 2"),
+    ],
+)
+def test_a_table_without_one_class_of_the_base_is_refused(
+    table: Path, labels: list[str], classes: tuple[str, ...] | int, hint: str
+) -> None:
+    rows = "".join(f"{number},{label}\n" for number, label in enumerate(labels, 1))
+    table.write_text(f"example,label\n{rows}")
+    with pytest.raises(ResponsesError, match="labels are no class of the base") as raised:
+        read_responses(table, 3, classes)
+    assert hint in raised.value.hint
 
 
 @pytest.mark.parametrize(
@@ -117,6 +146,7 @@ def test_names_are_classes_and_other_names_are_other_classes(table: Path, tmp_pa
         ("example,label\n1,1.0\n", "is no class index"),
         (f"example,label\n1,{'9' * 30}\n", "is no class index"),
         ("example,label\n1\n", "line 2: 1 cells, 2 expected"),
+        ("example,label\n1,tench, Tinca tinca\n", "line 2: 3 cells, 2 expected"),
         ('example,label\n1,"1\n', "no table of responses"),
         ("example,label\n1,\x00\n2,1\n3,1\n", "no table of responses|is no class index"),
     ],
@@ -124,23 +154,23 @@ def test_names_are_classes_and_other_names_are_other_classes(table: Path, tmp_pa
 def test_a_wrong_table_is_refused_with_its_line(table: Path, content: str, complaint: str) -> None:
     table.write_text(content, encoding="utf-8")
     with pytest.raises(ResponsesError, match=complaint) as raised:
-        read_responses(table, 3)
+        read_responses(table, 3, 10)
     assert str(table) in str(raised.value)
     assert raised.value.exit_code == 4
 
 
 def test_no_file_and_no_text_are_refused(table: Path, tmp_path: Path) -> None:
     with pytest.raises(FileError, match="does not exist"):
-        read_responses(tmp_path / "none.csv", 3)
+        read_responses(tmp_path / "none.csv", 3, 10)
     with pytest.raises(FileError, match="is a folder"):
-        read_responses(tmp_path, 3)
+        read_responses(tmp_path, 3, 10)
     table.write_bytes(b"example,label\n1,\xff\n")
     with pytest.raises(ResponsesError, match="no table of responses"):
-        read_responses(table, 3)
+        read_responses(table, 3, 10)
     with table.open("wb") as stream:
         stream.truncate(2**30)
     with pytest.raises(ResponsesError, match="exceeds the limit"):
-        read_responses(table, 3)
+        read_responses(table, 3, 10)
 
 
 def predict(path: Path) -> Any:
@@ -194,6 +224,15 @@ def test_a_function_answers_with_labels_or_scores(forge: Forge) -> None:
     for wrong in (None, [1.0] * n, [1] * (n + 1), np.zeros((n, 1)), np.zeros((n, 2, 2)), ["cat"] * n):
         with pytest.raises(SuspectError, match="the function answered 6 examples with an array of shape"):
             answered(wrong, fingerprint)
+
+
+@pytest.mark.parametrize(
+    "answer", [[[1.0], [1.0, 2.0]], torch.ones(6, 10, requires_grad=True), torch.ones(6, 10, dtype=torch.bfloat16)]
+)
+def test_what_is_no_array_is_refused(forge: Forge, answer: Any) -> None:
+    with pytest.raises(SuspectError, match="that is no array") as raised:
+        answered(answer, forge.fingerprint())
+    assert "(6, 10) numbers" in raised.value.hint
 
 
 def test_what_describes_a_model_does_not_describe_responses(crafted: tuple[Path, Path], table: Path) -> None:
