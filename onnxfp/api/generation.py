@@ -193,9 +193,10 @@ def generate(
         fingerprint.save(output)
     if checkpoint:
         checkpoint.remove()
-    if not expected.obstacle:
-        # Candidates that were lost and references that match often may have cost what was enough before.
-        _warn_of_power(power_of(manifest, Policy(), is_linear=is_flat), prior)
+    found = power_of(manifest, Policy(), is_linear=is_flat)
+    if found.obstacle and (not expected.obstacle or found.remedies != expected.remedies):
+        # Candidates that were lost and references that match often cost what was enough before.
+        _warn_of_power(found, prior)
     return fingerprint
 
 

@@ -13,6 +13,9 @@ from onnxfp.types import ModelInput
 
 # Shares of the input's range. Kinks disturb a long step, rounding a short one; a wrong gradient is wrong at both.
 _STEPS = (1e-3, 1e-4)
+# Where the input takes integers, which nothing smaller moves.
+_WHOLE_STEPS = (1, 4)
+_LEAST_SPAN = 32
 
 # A sum of scores moves by rounding alone, by a few units of its last place; what is not larger says nothing.
 _ROUNDINGS = 16
@@ -33,9 +36,16 @@ def measure_gradient(copy: TorchCopy, session: ModelSession, inputs: ModelInput,
 
     Returns:
         Median of ``|difference - gradient| / |gradient|`` over the inputs where the two can be told from rounding;
-        ``None`` where they nowhere can (saturated probabilities, say), infinite where the gradient is not finite.
+        ``None`` where they nowhere can (saturated probabilities, say, or an input of few integers), infinite where the
+        gradient is not finite.
     """
     span = float(np.ptp(inputs)) or 1.0
+    steps = [np.float32(step * span) for step in _STEPS]
+    if np.issubdtype(np.dtype(session.input.dtype), np.integer):
+        if span < _LEAST_SPAN:
+            return None
+        steps, most = [np.float32(step) for step in _WHOLE_STEPS], max(_WHOLE_STEPS)
+        inputs = np.clip(np.rint(inputs), inputs.min() + most, inputs.max() - most)
     point = torch.from_numpy(inputs).to(copy.device).requires_grad_(True)
     scores = copy.score(point)
     mix = np.random.default_rng(seed).normal(size=scores.shape[1]).astype(np.float32)
@@ -43,7 +53,7 @@ def measure_gradient(copy: TorchCopy, session: ModelSession, inputs: ModelInput,
     slopes = gradient.cpu().numpy()
     if not np.isfinite(slopes).all():
         return float("inf")
-    errors = [_error(session, inputs, slopes, mix, np.float32(step * span)) for step in _STEPS]
+    errors = [_error(session, inputs, slopes, mix, step) for step in steps]
     return min((error for error in errors if error is not None), default=None)
 
 
