@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from math import ceil
 from typing import get_args
 
+import linear_twins
 import numpy as np
 import onnxruntime
 import prior
@@ -79,6 +80,17 @@ the prior would hold without the suspect, each other model at its worst. *Refere
 base and suspect show on that very fingerprint, without prior.
 
 {folds}
+## Models that the prior does not speak for
+
+Two softmax regressions that owe each other nothing: own random starts, each trained on its half of CIFAR-10's training
+images, with a penalty on squared weights (benchmarks/linear_twins.py). Matches of one on three fingerprints of the
+other, and what a MATCH would take if the prior spoke for them. It does not: training leads linear models of a task to
+one function, and verdicts on them take references.
+
+| penalty | recipe | matches | needed by the prior | verdict |
+|---|---|---|---|---|
+{linear}
+
 ## Power
 
 Fewest matches that are a MATCH at the default alpha of {alpha:g}, for the default kind. *R alike*: R references of the
@@ -310,6 +322,7 @@ def main() -> None:
         alone=prior_alone(N_EXAMPLES + 1 if least is None else least),
         spreads=spreads(measured),
         folds=folds(measured),
+        linear="\n".join(linear_twins.rows()),
         alpha=Policy().alpha,
         power=power(measured),
     )

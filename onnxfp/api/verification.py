@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -39,6 +40,8 @@ from onnxfp.types import InputGrid
 
 if TYPE_CHECKING:
     from securesystemslib.signer import CryptoSigner
+
+_log = logging.getLogger(__name__)
 
 
 def load(path: str | Path, *, public_key: str | Path | None = None) -> Fingerprint:
@@ -165,11 +168,10 @@ def verify(
     )
     owner = owner_counts(manifest)
     pool = open_pool(references, base, provider, limits, fixed)
-    if any(session.model.digest == record.digest for session in pool):
-        raise ParameterError(
-            f"{suspect} is among the references: a model is no evidence about itself", hint="leave it out of them"
-        )
-    measured = list(measure_pool(pool, fingerprint.levels, fingerprint.labels, base, manifest.grid))
+    others = [session for session in pool if session.model.digest != record.digest]
+    if len(others) < len(pool):
+        _log.warning("%s is among the references, and left out of them: it says nothing about itself", suspect)
+    measured = list(measure_pool(others, fingerprint.levels, fingerprint.labels, base, manifest.grid))
     own = tuple(reference.count for reference in measured)
     null = estimate_null(owner, own, prior, n_classes=base.n_classes, n_candidates=manifest.n_candidates)
     ranks = rank_labels(fingerprint.labels, answers.scores)
