@@ -37,6 +37,9 @@ def context(
         ({"spectrum": "coarse"}, "bff3476c975c4a39"),
         ({"spectrum": "coarse", "shape": (50, 33, 3), "axes": (0, 1)}, "85e2865e0a214985"),
         ({"spectrum": "coarse", "shape": (2, 51), "axes": (1,), "levels": 65536}, "96146d9049301d90"),
+        ({"spectrum": "pink", "shape": (40, 1, 3), "axes": (0, 1)}, "86ef2ae0e77cfa06"),
+        ({"spectrum": "pink", "shape": (1, 33), "axes": (0, 1), "levels": 65536}, "173ba50c1b07b64a"),
+        ({"spectrum": "pink", "shape": (9, 2, 150), "axes": (0, 1, 2)}, "9e2fc77221017f83"),
     ],
 )
 def test_derived_bytes_never_change(fields: dict[str, object], expected: str) -> None:
