@@ -37,6 +37,8 @@ DOMAIN = "onnxfp/derivation/1"
 _OCTAVE_RMS = (148, 121, 99, 80)
 # Side of a cell of coarse noise; part of the derivation as well.
 _CELLS_ACROSS, _SMALLEST_CELL = 16, 2
+# Classes that are shuffled in one go: blocks of few classes share it.
+_SHUFFLED_AT_ONCE = 2**18
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,16 +101,18 @@ def derive_labels(context: DerivationContext, indices: Sequence[int] | NDArray[n
     n_classes = context.n_classes
     if n_classes < 2:
         raise ParameterError(f"a classifier has at least 2 classes; found {n_classes}")
-    digest = context.digest()
-    blocks: dict[int, NDArray[np.int64]] = {}
-    labels = np.empty(len(indices), np.int64)
-    for position, index in enumerate(int(i) for i in indices):
-        if index < 0:
-            raise ParameterError(f"candidate indices start at 0; found {index}")
-        block, offset = divmod(index, n_classes)
-        if block not in blocks:
-            blocks[block] = _shuffled_classes(_stream_start(digest, b"labels", block), n_classes)
-        labels[position] = blocks[block][offset]
+    digest, wanted = context.digest(), np.asarray(indices, np.int64)
+    if (wanted < 0).any():
+        raise ParameterError(f"candidate indices start at 0; found {wanted.min()}")
+    numbers, offsets = np.divmod(wanted, n_classes)
+    blocks, rows = np.unique(numbers, return_inverse=True)
+    order = np.argsort(rows)
+    labels = np.empty(len(wanted), np.int64)
+    n_blocks = max(1, _SHUFFLED_AT_ONCE // n_classes)
+    for first in range(0, len(blocks), n_blocks):
+        starts = [_stream_start(digest, b"labels", block) for block in blocks[first : first + n_blocks].tolist()]
+        part = order[slice(*np.searchsorted(rows[order], (first, first + n_blocks)))]
+        labels[part] = _shuffled_classes(starts, n_classes, rows[part] - first, offsets[part])
     return labels
 
 
@@ -260,22 +264,67 @@ def _interpolate(lattice: NDArray[np.signedinteger], axis: int, period: int, len
     return cells.reshape(prod(before), (n_points - 1) * width, prod(after))[:, :length].reshape(*before, length, *after)
 
 
-def _shuffled_classes(start: bytes, n_classes: int) -> NDArray[np.int64]:
-    """Fisher-Yates with rejection sampling: every permutation is equally likely."""
-    classes = list(range(n_classes))
-    # One draw in 2**32 / n_classes is rejected at most; the stream is made longer whenever it runs out.
-    n_words, position = 2 * n_classes + 16, 0
+def _shuffled_classes(
+    starts: Sequence[bytes], n_classes: int, rows: NDArray[np.int64], offsets: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Return some classes of some shuffles: Fisher-Yates with rejection sampling, every permutation equally likely.
+
+    A shuffle exchanges the class at each place, the last one first, with that at a chosen place no farther on. What a
+    place ends with was where its own exchange took it from, and came there by the exchange before that chose the same
+    place, and so on: only the places that are asked for are followed back.
+
+    Args:
+        starts: The streams of the shuffles.
+        n_classes: Number of classes of each.
+        rows: ``(n,)`` int64. Of which shuffles classes are asked for.
+        offsets: ``(n,)`` int64. At which places of them, in ``[0, n_classes)``.
+
+    Returns:
+        ``(n,)`` int64 classes.
+    """
+    chosen = np.zeros((len(starts), n_classes), np.uint64)
+    chosen[:, :0:-1] = _draw_places(starts, n_classes)
+    # Places of all shuffles in one row; an exchange is numbered by its own place.
+    chosen += np.arange(len(starts), dtype=np.uint64)[:, np.newaxis] * n_classes
+    exchanges = np.arange(chosen.size, dtype=np.uint64)
+    keys = np.append(np.sort(chosen.ravel() << 32 | exchanges), np.uint64(2**64 - 1))
+    exchange = (rows * n_classes + offsets).astype(np.uint64)
+    place = chosen.ravel()[exchange]
+    origins, followed = place.copy(), np.arange(len(place))
+    while len(followed):
+        earlier = keys[np.searchsorted(keys, place << 32 | exchange, side="right")]
+        goes_on = earlier >> 32 == place
+        followed = followed[goes_on]
+        # It brought what its own place held until then.
+        place = exchange = earlier[goes_on] & (2**32 - 1)
+        origins[followed] = place
+    return (origins % n_classes).astype(np.int64)
+
+
+def _draw_places(starts: Sequence[bytes], n_classes: int) -> NDArray[np.uint32]:
+    """Return ``(len(starts), n_classes - 1)`` uint32: a place among the first K, then K - 1 ... 2, of each shuffle."""
+    sizes = np.arange(n_classes, 1, -1, dtype=np.uint64)
+    largest, sizes = (2**32 - 1 - 2**32 % sizes).astype(np.uint32), sizes.astype(np.uint32)
+    words = np.stack([_bytes(start, 4 * (n_classes - 1)).view("<u4") for start in starts])
+    # One draw in 2**32 / n_classes is rejected at most, and the next word of the stream taken in its place.
+    for row in np.flatnonzero((words > largest).any(axis=1)).tolist():
+        words[row] = _accepted_words(starts[row], largest)
+    return np.asarray(words % sizes, np.uint32)
+
+
+def _accepted_words(start: bytes, largest: NDArray[np.uint32]) -> NDArray[np.uint32]:
+    """Return the words of a stream without those that are larger than the one they would become may be."""
+    n_words, position, done = len(largest) + 16, 0, 0
     words = _bytes(start, 4 * n_words).view("<u4")
-    for last in range(n_classes - 1, 0, -1):
-        limit = 2**32 - 2**32 % (last + 1)
-        while True:
-            if position == n_words:
-                n_words *= 2
-                words = _bytes(start, 4 * n_words).view("<u4")
-            word = int(words[position])
-            position += 1
-            if word < limit:
-                break
-        chosen = word % (last + 1)
-        classes[last], classes[chosen] = classes[chosen], classes[last]
-    return np.asarray(classes, np.int64)
+    accepted = np.empty(len(largest), np.uint32)
+    while done < len(accepted):
+        if position == n_words:
+            n_words *= 2
+            words = _bytes(start, 4 * n_words).view("<u4")
+        drawn = words[position : position + len(accepted) - done]
+        rejected = np.append(drawn > largest[done : done + len(drawn)], True)
+        n_good = int(rejected.argmax())
+        accepted[done : done + n_good] = drawn[:n_good]
+        done += n_good
+        position += min(n_good + 1, len(drawn))
+    return accepted

@@ -11,6 +11,7 @@ import pytest
 import scipy.stats
 
 from onnxfp.errors import DerivationError, ParameterError, ShapeError
+from onnxfp.examples import derivation
 from onnxfp.examples.derivation import DerivationContext, check_derivation, derive_labels, derive_seeds
 from onnxfp.examples.recipe import Recipe
 from onnxfp.types import Bounds, InputGrid
@@ -73,6 +74,47 @@ def test_labels_do_not_repeat_while_classes_last(n_classes: int) -> None:
     labels = derive_labels(context(n_classes=n_classes), range(3 * n_classes))
     for block in labels.reshape(3, n_classes):
         assert sorted(block) == list(range(n_classes))
+
+
+def shuffled(start: bytes, n_classes: int) -> list[int]:
+    """Fisher-Yates as everybody writes it, one draw after the other."""
+    stream = hashlib.shake_256(start).digest(16 * n_classes)
+    words = iter(int.from_bytes(stream[at : at + 4], "little") for at in range(0, len(stream), 4))
+    classes = list(range(n_classes))
+    for last in range(n_classes - 1, 0, -1):
+        word = next(word for word in words if word < 2**32 - 2**32 % (last + 1))
+        chosen = word % (last + 1)
+        classes[last], classes[chosen] = classes[chosen], classes[last]
+    return classes
+
+
+# Of the largest, one word in 65,000 is rejected: some four in every block.
+@pytest.mark.parametrize("n_classes", [2, 3, 7, 10, 257, 1000, 65537, 2**18 - 1])
+def test_labels_are_those_of_a_shuffle(n_classes: int) -> None:
+    ctx, rng = context(n_classes=n_classes), np.random.default_rng(0)
+    blocks = [0, 5, 6, 2000]
+    expected = {b: shuffled(ctx.digest() + b"labels\0\0" + b.to_bytes(8, "little"), n_classes) for b in blocks}
+    # In no order, and some twice.
+    indices = rng.choice(blocks, 500) * n_classes + rng.integers(0, n_classes, 500)
+    assert derive_labels(ctx, indices).tolist() == [expected[i // n_classes][i % n_classes] for i in indices.tolist()]
+
+
+def test_rejected_words_are_skipped_however_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    def mostly_rejected(start: bytes, count: int) -> np.ndarray[tuple[int], np.dtype[np.uint8]]:
+        words = np.frombuffer(hashlib.shake_256(start).digest(count), "<u4").copy()
+        words[words % 3 > 0] = 2**32 - 1
+        return words.view(np.uint8)
+
+    monkeypatch.setattr(derivation, "_bytes", mostly_rejected)
+    # Three classes: of two words in three comes nothing while there is a choice among three.
+    largest = np.array([2**32 - 2, 2**32 - 1], np.uint32)
+    words = mostly_rejected(b"x", 4096).view("<u4").tolist()
+    at = next(i for i, word in enumerate(words) if word < 2**32 - 1)
+    assert derivation._accepted_words(b"x", largest).tolist() == words[at : at + 2]
+    # Longer than the stream that is read at first.
+    found = derivation._accepted_words(b"y", np.full(1000, 2**32 - 2, np.uint32))
+    words = mostly_rejected(b"y", 4 * 8000).view("<u4").tolist()
+    assert found.tolist() == [word for word in words if word < 2**32 - 1][:1000]
 
 
 def test_labels_are_uniform_at_every_place() -> None:
