@@ -7,6 +7,7 @@ before onnxruntime sees it. The digest covers the file and its external data.
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -43,12 +44,14 @@ class OnnxFile:
 
     Attributes:
         path: Where it was read from; shown in messages only.
+        real_path: The same without links, absolute: of several links to one file, all have their data beside the file.
         content: The bytes of the file.
         external: Absolute paths of its external data files, sorted by location.
         digest: ``sha256:<hex>`` of ``content``; with external data, of the digests of all files in order.
     """
 
     path: Path
+    real_path: Path
     content: bytes = field(repr=False)
     external: tuple[Path, ...]
     digest: str
@@ -74,7 +77,7 @@ class OnnxFile:
             import onnx
 
             try:
-                onnx.load_external_data_for_model(model, str(self.path.parent))
+                onnx.load_external_data_for_model(model, str(self.real_path.parent))
             except (OSError, ValueError, onnx.checker.ValidationError) as error:
                 raise ModelFormatError(f"the external data of {self.path} cannot be read: {error}") from error
         return model
@@ -95,15 +98,18 @@ def read_onnx(path: str | Path) -> OnnxFile:
         UnsafeModelError: It refers to files outside its folder, or to operators of an unknown domain.
     """
     path = Path(path)
-    content = _read_bytes(path)
+    with _readable(path):
+        # Once: what is checked and hashed here, a runtime opens later.
+        real_path = Path(os.path.realpath(path))
+    content = _read_bytes(path, real_path)
     model = _parse(path, content)
     if not model.graph.node:
         raise ModelFormatError(f"{path} holds no graph", hint="give the .onnx file of a classifier")
     with _named(path):
         check_functions(model)
     _check_domains(path, model)
-    external = _external_files(path, model)
-    return OnnxFile(path, content, external, _digest(content, external))
+    external = _external_files(path, real_path.parent, model)
+    return OnnxFile(path, real_path, content, external, _digest(content, external))
 
 
 def _digest(content: bytes, external: tuple[Path, ...]) -> str:
@@ -116,20 +122,20 @@ def _digest(content: bytes, external: tuple[Path, ...]) -> str:
     return f"sha256:{digest.hexdigest()}"
 
 
-def _read_bytes(path: Path) -> bytes:
+def _read_bytes(path: Path, real_path: Path) -> bytes:
     with _readable(path):
-        if not path.is_file():
+        if not real_path.is_file():
             reason = (
                 "is a folder" if path.is_dir() else "does not exist" if not path.exists() else "is not a plain file"
             )
             raise FileError(f"{path} {reason}", hint="give the path of an .onnx file")
-        size = path.stat().st_size
+        size = real_path.stat().st_size
         if size > MAX_FILE_BYTES:
             raise ModelFormatError(
                 f"{path} has {size} bytes; an ONNX file has at most {MAX_FILE_BYTES}",
                 hint="keep the weights in external data files beside it",
             )
-        with path.open("rb") as stream:
+        with real_path.open("rb") as stream:
             # Some files of the system have no length and never end.
             content = stream.read(size + 1)
         if len(content) != size:
@@ -187,7 +193,7 @@ def _check_domains(path: Path, model: onnx.ModelProto) -> None:
             )
 
 
-def _external_files(path: Path, model: onnx.ModelProto) -> tuple[Path, ...]:
+def _external_files(path: Path, folder: Path, model: onnx.ModelProto) -> tuple[Path, ...]:
     import onnx
 
     # Length of every piece that is read, by location; 0 is the whole file.
@@ -198,7 +204,6 @@ def _external_files(path: Path, model: onnx.ModelProto) -> tuple[Path, ...]:
             # Of several, runtimes differ in which they take.
             for location in {e.value for e in tensor.external_data if e.key == "location"} or {""}:
                 locations.setdefault(location, []).append(length)
-    folder = path.resolve().parent
     # One file under two spellings is one file.
     files: dict[Path, int] = {}
     n_read = 0

@@ -210,7 +210,7 @@ def _to_dtype(inputs: ModelInput, dtype: str) -> NDArray[Any]:
 
 def _open(model: OnnxFile, provider: Provider, *, optimise: bool, limits: Limits | None) -> Runtime:
     # Without external data the checked bytes themselves are opened, not whatever lies at the path by now.
-    source: str | bytes = str(model.path.absolute()) if model.external else model.content
+    source: str | bytes = str(model.real_path) if model.external else model.content
     runtime: Runtime
     try:
         if limits is None:

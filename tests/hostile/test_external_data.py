@@ -6,11 +6,14 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
 
+from onnxfp.base.isolation import Limits
 from onnxfp.base.onnx_file import read_onnx
+from onnxfp.base.session import ModelSession
 from onnxfp.errors import FileError, ModelFormatError, OnnxfpError, UnsafeModelError
 
 Place = Callable[[onnx.ModelProto, TensorProto], None]
@@ -97,6 +100,44 @@ def test_a_link_on_the_way_is_refused(tmp_path: Path, link: str, leads_to: str, 
     (folder / link).symlink_to(leads_to)
     with pytest.raises(UnsafeModelError, match="behind a link"):
         read_onnx(write(folder, external(location)))
+
+
+def test_a_link_to_a_model_stands_for_what_lies_beside_it(
+    make_classifier: Callable[..., onnx.ModelProto], tmp_path: Path
+) -> None:
+    for folder, seed in (("a", 1), ("b", 2)):
+        (tmp_path / folder).mkdir()
+        model, path = make_classifier(seed=seed), tmp_path / folder / "m.onnx"
+        onnx.save(model, path, save_as_external_data=True, location="w.bin", size_threshold=0)
+    inputs = np.random.default_rng(0).random((3, 3, 8, 8), np.float32)
+    direct = read_onnx(tmp_path / "a" / "m.onnx")
+    expected = ModelSession(direct, provider="cpu").answer(inputs).scores
+    link = tmp_path / "b" / "m.onnx"
+    link.unlink()
+    link.symlink_to("../a/m.onnx")
+    linked = read_onnx(link)
+    assert (linked.path, linked.real_path, linked.digest) == (link, direct.real_path, direct.digest)
+    assert linked.external == direct.external
+    assert linked.load_proto() == direct.load_proto()
+    # Checked and hashed were the data beside the file itself: the others must not answer in their place.
+    for limits in (None, Limits()):
+        found = ModelSession(linked, provider="cpu", limits=limits).answer(inputs).scores
+        assert found is not None
+        assert expected is not None
+        assert (found == expected).all()
+
+
+def test_a_model_whose_link_is_changed_meanwhile_stays_the_same(tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "w.bin").write_bytes(folder.encode() * 8)
+    write(tmp_path / "b", external("w.bin"))
+    link = tmp_path / "link.onnx"
+    link.symlink_to(write(tmp_path / "a", external("w.bin")))
+    file = read_onnx(link)
+    link.unlink()
+    link.symlink_to(tmp_path / "b" / "evil.onnx")
+    assert file.load_proto().graph.initializer[0].raw_data == b"a" * 8
 
 
 def test_of_two_places_both_are_looked_at(tmp_path: Path) -> None:
