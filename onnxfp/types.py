@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from math import isfinite
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -165,16 +166,17 @@ class InputGrid:
             ``(n, *shape)`` float32.
         """
         scale, offset = self.affine(levels.shape[1:])
-        # A value for each level, looked up: as many roundings as levels, and no float64 beside every input.
-        unit = np.arange(self.n_levels) / (self.n_levels - 1)
-        tables = (unit * scale.reshape(-1, 1) + offset.reshape(-1, 1)).astype(np.float32)
-        if len(tables) == 1:
-            return np.asarray(tables[0][levels])
         inputs = np.empty(levels.shape, np.float32)
-        for table, given, found in zip(
-            tables, *(np.moveaxis(a, self.channel_axis + 1, 0) for a in (levels, inputs)), strict=True
-        ):
-            found[...] = table[given]
+        parts: Iterable[tuple[Any, ...]] = [(levels, inputs)]
+        if scale.size > 1:
+            parts = zip(*(np.moveaxis(a, self.channel_axis + 1, 0) for a in (levels, inputs)), strict=True)
+        for (given, found), factor, shift in zip(parts, scale.flat, offset.flat, strict=True):
+            # Many values are looked up: as many roundings as levels, and no float64 beside every input. Of few, a table
+            # of all levels would be the larger.
+            is_looked_up = given.size > self.n_levels
+            unit = (np.arange(self.n_levels) if is_looked_up else given) / float(self.n_levels - 1)
+            values = (unit * factor + shift).astype(np.float32)
+            found[...] = values[given] if is_looked_up else values
         return inputs
 
     def epsilon_in_levels(self, epsilon: float) -> int:

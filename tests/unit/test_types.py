@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import Literal
 
 import numpy as np
@@ -66,3 +67,29 @@ def test_looked_up_values_are_the_computed_ones_to_the_last_bit(
     exact = levels.astype(np.float64) / (n_levels - 1) * scale + offset
     assert (grid.to_model_input(levels) == exact.astype(np.float32)).all()
     assert grid.to_model_input(levels) == pytest.approx(computed, rel=1e-5, abs=1e-6)
+
+
+@pytest.mark.parametrize("n_examples", [1, 40, 300])
+def test_values_computed_one_by_one_and_looked_up_are_the_same(n_examples: int) -> None:
+    # Of 256 levels, tables pay off beyond 256 values a channel: the last number of examples is above, the others below.
+    rng = np.random.default_rng(1)
+    for n_levels in (256, 65536):
+        mean, std = tuple(rng.normal(size=7) * 100), tuple(rng.random(7) + 1e-3)
+        grid = InputGrid(Bounds(-3, 250), n_levels, mean=mean, std=std)
+        drawn = rng.integers(0, n_levels, (n_examples, 7))
+        levels: Levels = drawn.astype(np.uint8) if n_levels == 256 else drawn.astype(np.uint16)
+        scale, offset = grid.affine((7,))
+        tables = (np.arange(n_levels)[:, np.newaxis] / (n_levels - 1) * scale + offset).astype(np.float32)
+        assert grid.to_model_input(levels).tobytes() == np.take_along_axis(tables, drawn, 0).tobytes()
+
+
+def test_many_channels_of_many_levels_take_little_memory() -> None:
+    # A table of them all would take 1.5 GB, and as much again twice over while it is made.
+    grid = InputGrid(n_levels=65536, mean=(0.0,) * 3000, std=(1.0,) * 3000)
+    levels = np.full((2, 3000), 65535, np.uint16)
+    tracemalloc.start()
+    try:
+        assert (grid.to_model_input(levels) == 1.0).all()
+        assert tracemalloc.get_traced_memory()[1] < 10**7
+    finally:
+        tracemalloc.stop()
