@@ -8,6 +8,7 @@ from math import prod
 
 import numpy as np
 
+from onnxfp.base.contract import spatial_axes
 from onnxfp.bundle import canonical_json
 from onnxfp.bundle.records import build, is_digest, is_key, is_time
 from onnxfp.errors import BundleFormatError, BundleVersionError, ParameterError
@@ -19,7 +20,6 @@ SCHEMA = "onnxfp/bundle/1"
 
 # What deriving seeds and labels again may cost the verifier of a stranger's manifest.
 MAX_AXES = 8
-MAX_SPATIAL_AXES = 3
 MAX_CLASSES = 2**18
 MAX_CANDIDATES_PER_EXAMPLE = 100
 
@@ -159,7 +159,7 @@ class Manifest:
 
     def _check(self) -> None:
         shape, n_references = self.base.input.shape, len(self.references)
-        axes, output, parity = self.base.spatial_axes, self.base.output, self.copy_parity
+        layout, output, parity = self.base.input.layout, self.base.output, self.copy_parity
         most = min(MAX_CANDIDATES_PER_EXAMPLE * self.n_examples, MAX_CANDIDATES)
         claims = {
             "created is not a UTC time": is_time(self.created),
@@ -172,11 +172,9 @@ class Manifest:
             "base.input.dtype is no type of numbers": _NUMBERS.fullmatch(self.base.input.dtype),
             "base.input.batch is out of range": self.base.input.batch is None or self.base.input.batch >= 1,
             "base.output.n_classes contradicts base.n_classes": output.n_classes in (None, self.base.n_classes),
-            "base.spatial_axes are not axes of the input": (
-                len(axes) <= MAX_SPATIAL_AXES
-                and list(axes) == sorted(set(axes))
-                and all(0 <= axis < len(shape) for axis in axes)
-            ),
+            "base.input.layout names other axes than base.input.shape has": layout == "OTHER"
+            or len(layout) == 1 + len(shape),
+            "base.spatial_axes are not those of base.input.layout": self.base.spatial_axes == spatial_axes(layout),
             "grid.channel_axis is not an axis of the input": 0 <= self.grid.channel_axis < max(1, len(shape)),
             "recipe.epsilon_levels exceeds the grid": self.recipe.epsilon_levels < self.grid.n_levels,
             "n_examples is out of range": 1 <= self.n_examples <= self.n_candidates,

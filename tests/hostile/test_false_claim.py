@@ -17,9 +17,10 @@ from onnxfp.bundle.manifest import Manifest
 from onnxfp.errors import DerivationError
 from onnxfp.evidence.null import ENOUGH_REFERENCES, Null, ReferenceCount, estimate_null, find_prior
 from onnxfp.evidence.statistics import binomial_tails
-from onnxfp.types import Bounds, InputGrid
+from onnxfp.types import Bounds, InputGrid, InputSpec
 
 ALPHA = 1e-6
+FEATURES = InputSpec("x", (48,), "float32", "NC", None)
 DEFAULT = {"recipe.kind": "ltrc", "recipe.spectrum": "coarse", "recipe.epsilon_levels": 16, "n": 200}
 
 
@@ -66,7 +67,7 @@ def test_the_default_recipe_can_convict(forge: Any) -> None:
         # Seeds with more low frequencies transfer more.
         {"recipe.spectrum": "pink"},
         # White seeds by the name of pink ones, which were measured for many classes.
-        {"base.n_classes": 1000, "base.spatial_axes": (), "recipe.spectrum": "pink"},
+        {"base.n_classes": 1000, "base.input": FEATURES, "base.spatial_axes": (), "recipe.spectrum": "pink"},
         # With two classes luck alone gives half, and a hundred examples do not tell.
         {"base.n_classes": 2, "n": 100},
         # So few examples that luck decides.

@@ -79,7 +79,14 @@ def open_signed(forge: Any, value: dict[str, Any]) -> None:
     [
         # Once read, each of these ended in an IndexError, a ValueError or an overflow when it was used.
         ({"base.spatial_axes": [1, 1]}, "spatial_axes"),
-        ({"base.input.shape": [2, 2, 2, 2], "base.spatial_axes": [0, 1, 2, 3]}, "spatial_axes"),
+        (
+            {"base.input.shape": [2, 2, 2, 2], "base.input.layout": "OTHER", "base.spatial_axes": [0, 1, 2, 3]},
+            "spatial_axes",
+        ),
+        # These ended so when the examples were shown or exported.
+        ({"base.input.shape": [10], "base.spatial_axes": []}, "layout"),
+        ({"base.input.shape": [3, 8], "base.input.layout": "NHWC", "base.spatial_axes": [0, 1]}, "layout"),
+        ({"base.input.shape": [2, 4, 4, 3], "base.input.layout": "NHWC", "base.spatial_axes": [0, 1]}, "layout"),
         ({"base.input.shape": [1] * 100, "base.spatial_axes": []}, "shape"),
         ({"grid.mean": [1e299]}, "overflows"),
         ({"grid.std": [5e-324]}, "overflows"),

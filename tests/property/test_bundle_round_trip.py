@@ -10,20 +10,22 @@ import numpy as np
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from onnxfp.base.contract import spatial_axes
 from onnxfp.bundle import npy
 from onnxfp.bundle.archive import parse_bundle
 from onnxfp.bundle.fingerprint import sign_fingerprint
 from onnxfp.bundle.manifest import CopyParity, ReferenceResult
 from onnxfp.bundle.packing import pack
-from onnxfp.types import Bounds, InputGrid
+from onnxfp.types import Bounds, InputGrid, Layout
 
 NUMBERS = st.floats(-1e6, 1e6, allow_nan=False)
+LAYOUTS: tuple[Layout, ...] = ("NC", "NLC", "NCHW", "NDHWC", "OTHER")
 TEXT = st.text(max_size=40).filter(str.isprintable)
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    shape=st.lists(st.integers(1, 5), min_size=2, max_size=4),
+    shape=st.lists(st.integers(1, 5), min_size=1, max_size=5),
     n_examples=st.integers(1, 7),
     n_levels=st.sampled_from([256, 65536]),
     mean=NUMBERS,
@@ -49,9 +51,11 @@ def test_a_bundle_comes_back_equal(
 ) -> None:
     rng = np.random.default_rng(seed)
     manifest = forge.manifest(n_examples=n_examples, n_candidates=2 * n_examples, shape=tuple(shape))
+    layout = LAYOUTS[len(shape) - 1]
+    spec = replace(manifest.base.input, name=name, layout=layout)
     manifest = replace(
         manifest,
-        base=replace(manifest.base, spatial_axes=(1,), input=replace(manifest.base.input, name=name)),
+        base=replace(manifest.base, spatial_axes=spatial_axes(layout), input=spec),
         grid=InputGrid(Bounds(lower, lower + 1.0), n_levels, (mean,), (std,)),
         references=tuple(ReferenceResult(f"sha256:{i:064x}", i % (n_examples + 1)) for i in range(references)),
         copy_parity=CopyParity(parity, 0, 5),
