@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import atexit
 import os
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,25 +20,36 @@ from pathlib import Path
 # What onnxruntime, CUDA and Python themselves read.
 _ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT", "LANG", "LC_ALL", "VIRTUAL_ENV")
 _PREFIXES = ("CUDA_", "NVIDIA_", "OMP_", "ORT_")
+# Seconds in which a listener notices that nobody is left to answer.
+_PATIENCE = 2.0
 
 
 @dataclass(slots=True)
 class Child:
-    """A process that waits for its first request, and the empty folder it runs in."""
+    """A process that waits for its first request, the empty folder it runs in, and who waits for its answer."""
 
     process: subprocess.Popen[bytes]
     folder: tempfile.TemporaryDirectory[str]
+    listener: threading.Thread | None = None
 
     def end(self) -> None:
-        """End the process, whatever it is doing, and remove its folder."""
+        """End the process and what it has started, whatever they are doing, and remove its folder."""
+        # It leads a group. One of the others would hold the pipe open, and keep the listener waiting.
+        if os.name == "posix":
+            with suppress(OSError):
+                os.killpg(self.process.pid, signal.SIGKILL)
         with suppress(OSError):
             self.process.kill()
         with suppress(subprocess.TimeoutExpired):
             self.process.wait(timeout=10)
-        for stream in (self.process.stdin, self.process.stdout):
-            with suppress(OSError, ValueError):
-                if stream is not None:
-                    stream.close()
+        if self.listener is not None:
+            self.listener.join(_PATIENCE)
+        # Closing a stream waits for whoever uses it; if a process has left the group, that may be for ever.
+        if self.listener is None or not self.listener.is_alive():
+            for stream in (self.process.stdin, self.process.stdout):
+                with suppress(OSError, ValueError):
+                    if stream is not None:
+                        stream.close()
         self.folder.cleanup()
 
 

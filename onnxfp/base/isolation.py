@@ -11,17 +11,17 @@ import os
 import re
 import signal
 import subprocess
+import threading
 import weakref
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
-from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import IO, Any
 
 from numpy.typing import NDArray
 
-from onnxfp.base.child import Child, may_have_gpu, take_child
+from onnxfp.base.child import may_have_gpu, take_child
 from onnxfp.base.frames import FrameError, read_frame, write_frame
 from onnxfp.base.runtime import NoCudaError, Provider, RefusedError, Tensor
 from onnxfp.errors import ParameterError
@@ -86,9 +86,8 @@ class IsolatedRuntime:
         # A GPU's driver maps more than any model needs, and checks who opens it.
         has_gpu = provider != "cpu" and may_have_gpu()
         child = take_child(*([] if has_gpu else ["confined"]))
-        self._child = child.process
-        self._pipe = ThreadPoolExecutor(1)
-        self._end = weakref.finalize(self, _end, child, self._pipe)
+        self._child = child
+        self._end = weakref.finalize(self, child.end)
         head = {
             "path": source if isinstance(source, str) else "",
             "provider": provider,
@@ -117,17 +116,16 @@ class IsolatedRuntime:
 
     def _exchange(self, head: dict[str, Any], values: Sequence[Any], doing: str) -> tuple[dict[str, Any], list[Any]]:
         """Send a request and return the answer, or say what became of the child."""
-        requests, answers = self._child.stdin, self._child.stdout
+        requests, answers = self._child.process.stdin, self._child.process.stdout
         assert requests is not None  # noqa: S101 - both were asked for as pipes
         assert answers is not None  # noqa: S101
         if not self._end.alive:
             raise RefusedError("its process has ended")
-
-        def exchange() -> tuple[dict[str, Any], list[Any]]:
-            write_frame(requests, head, values)
-            return read_frame(answers, _MAX_ANSWER_BYTES)
-
-        future = self._pipe.submit(exchange)
+        future: Future[tuple[dict[str, Any], list[Any]]] = Future()
+        # A daemon: where a process that has left the group keeps the pipe open, this one can end all the same.
+        listener = threading.Thread(target=_ask, args=(future, requests, answers, head, values), daemon=True)
+        self._child.listener = listener
+        listener.start()
         try:
             answer, results = future.result(self._limits.seconds)
         except FutureTimeoutError:
@@ -158,7 +156,7 @@ class IsolatedRuntime:
 
     def _cause_of_death(self) -> str:
         try:
-            code = self._child.wait(timeout=5)
+            code = self._child.process.wait(timeout=5)
         except subprocess.TimeoutExpired:
             return "closed its connection"
         if code < 0:
@@ -170,12 +168,21 @@ class IsolatedRuntime:
         return f"ended its process with code {code}"
 
 
-def _end(child: Child, pipe: ThreadPoolExecutor) -> None:
-    # Its end wakes the thread that may wait for its answer.
-    with suppress(OSError):
-        child.process.kill()
-    pipe.shutdown(wait=True, cancel_futures=True)
-    child.end()
+def _ask(
+    future: Future[tuple[dict[str, Any], list[Any]]],
+    requests: IO[bytes],
+    answers: IO[bytes],
+    head: dict[str, Any],
+    values: Sequence[Any],
+) -> None:
+    try:
+        write_frame(requests, head, values)
+        future.set_result(read_frame(answers, _MAX_ANSWER_BYTES))
+    except BaseException as error:  # noqa: BLE001 - raised again where the answer is awaited
+        future.set_exception(error)
+    finally:
+        # The error holds this frame, which would hold the future, which holds the error.
+        del future
 
 
 def _as_array(content: bytes) -> NDArray[Any]:

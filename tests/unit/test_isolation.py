@@ -78,7 +78,7 @@ def test_cuda_that_is_demanded_and_missing_is_said(base_path: Path, monkeypatch:
 
 def test_a_child_is_ended_and_its_folder_removed(make_classifier: Callable[..., onnx.ModelProto]) -> None:
     runtime = open_isolated(make_classifier())
-    child = runtime._child
+    child = runtime._child.process
     folder = Path(f"/proc/{child.pid}/cwd").resolve() if sys.platform == "linux" else None
     del runtime
     assert child.returncode is not None
@@ -88,7 +88,7 @@ def test_a_child_is_ended_and_its_folder_removed(make_classifier: Callable[..., 
 @pytest.mark.parametrize("name", ["SIGSEGV", "SIGABRT", "SIGKILL"])
 def test_a_crash_is_named_and_final(make_classifier: Callable[..., onnx.ModelProto], name: str) -> None:
     runtime = open_isolated(make_classifier())
-    os.kill(runtime._child.pid, signal.Signals[name])
+    os.kill(runtime._child.process.pid, signal.Signals[name])
     feeds = {"image": np.zeros((1, 3, 8, 8), np.float32)}
     with pytest.raises(RefusedError, match=f"running it crashed onnxruntime \\({name}"):
         runtime.run(["logits"], feeds)
@@ -100,7 +100,7 @@ def test_a_suspect_whose_process_crashes_is_an_error_of_the_suspect(base_path: P
     session = ModelSession(read_onnx(base_path), limits=LIMITS)
     runtime = session._runtime
     assert isinstance(runtime, IsolatedRuntime)
-    os.kill(runtime._child.pid, signal.SIGABRT)
+    os.kill(runtime._child.process.pid, signal.SIGABRT)
     with pytest.raises(SuspectError, match=r"SIGABRT; .* GiB of memory are allowed"):
         session.answer(np.zeros((1, 3, 8, 8), np.float32))
 
