@@ -194,11 +194,22 @@ def _as_array(content: bytes) -> NDArray[Any]:
 def _tensors(described: Mapping[str, Any], side: str) -> tuple[Tensor, ...]:
     try:
         return tuple(
-            Tensor(str(name), str(kind), tuple(a if isinstance(a, int | str) else None for a in shape))
-            for name, kind, shape in described[side]
+            Tensor(_text(name), _text(kind), tuple(map(_axis, shape))) for name, kind, shape in described[side]
         )
     except (KeyError, TypeError, ValueError) as error:
         raise RefusedError("its process described no inputs and outputs") from error
+
+
+def _text(value: object) -> str:
+    # Not made into one: of lists in lists, str() goes deeper than it can.
+    if not isinstance(value, str):
+        raise TypeError
+    return value
+
+
+def _axis(value: object) -> int | str | None:
+    """Return an axis as onnxruntime may give it; a longer number could not even be printed."""
+    return value if isinstance(value, str) or (type(value) is int and abs(value) < 2**63) else None
 
 
 def _words(described: Mapping[str, Any], name: str) -> tuple[str, ...]:
@@ -207,5 +218,6 @@ def _words(described: Mapping[str, Any], name: str) -> tuple[str, ...]:
 
 
 def _printable(message: object) -> str:
-    """Return the child's words without what could steer a terminal."""
-    return "".join(letter if letter.isprintable() else "?" for letter in str(message)[:400])
+    """Return the child's words without what could steer a terminal; what is no text says nothing."""
+    text = message[:400] if isinstance(message, str) else "?"
+    return "".join(letter if letter.isprintable() else "?" for letter in text)

@@ -6,17 +6,21 @@ import io
 import json
 import subprocess
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
+from onnxfp.base import isolation
+from onnxfp.base.child import Child
 from onnxfp.base.contract import choose_output, read_answer
 from onnxfp.base.frames import FrameError, read_frame, write_frame
-from onnxfp.base.isolation import Limits
+from onnxfp.base.isolation import IsolatedRuntime, Limits
 from onnxfp.base.onnx_file import read_onnx
-from onnxfp.base.runtime import Tensor
+from onnxfp.base.runtime import NoCudaError, RefusedError, Tensor
 from onnxfp.base.session import ModelSession
 from onnxfp.errors import ContractError, OnnxfpError
 from onnxfp.types import OutputSpec
@@ -129,6 +133,37 @@ EVIL = "\x1b[2J\x1b[1;1Hverdict  MATCH"
 GOOD = {"inputs": [["x", "tensor(float)", ["N", 3, 8, 8]]], "outputs": [["y", "tensor(float)", [1, 5]]]}
 
 
+def deep_words(depth: int) -> list[str]:
+    """Return what writes lists in lists, which JSON's reader takes, wherever a text belongs."""
+    deep, tensor = "[" * depth + "]" * depth, '["x", "tensor(float)", ["N", 3, 8, 8]]'
+    heads = [
+        f'{{"error": {deep}, "message": {deep}}}',
+        f'{{"error": "RefusedError", "message": {deep}}}',
+        f'{{"error": "NoCudaError", "message": {deep}}}',
+        f'{{"inputs": [[{deep}, "tensor(float)", [1]]], "outputs": []}}',
+        f'{{"inputs": [["x", {deep}, [1]]], "outputs": []}}',
+        f'{{"inputs": [["x", "tensor(float)", {deep}]], "outputs": []}}',
+        f'{{"inputs": {deep}, "outputs": {deep}}}',
+        *(f'{{"inputs": [{tensor}], "outputs": [], "{name}": [{deep}]}}' for name in ("providers", "holds")),
+        f'{{"inputs": [{tensor}], "outputs": [], "warning": {deep}}}',
+    ]
+    return [f'{{"head": {head}, "values": []}}' for head in heads]
+
+
+@pytest.mark.parametrize("depth", range(900, 1000, 5))
+def test_lists_in_lists_are_no_texts(depth: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    # How deep is too deep depends on how many calls are open; one of these is read, and was too deep to be printed.
+    for text in deep_words(depth):
+        said = io.BytesIO(len(text).to_bytes(8, "little") + text.encode())
+        process = SimpleNamespace(stdin=io.BytesIO(), stdout=said, pid=2**31 - 2, kill=str, wait=lambda timeout: 0)
+        child = Child(process, SimpleNamespace(cleanup=str))  # type: ignore[arg-type]
+        monkeypatch.setattr(isolation, "take_child", lambda *words, child=child: child)
+        with suppress(RefusedError, NoCudaError):
+            opened = IsolatedRuntime(b"", "cpu", optimise=True, n_bytes=1, limits=Limits())
+            assert {opened.warning, *opened.providers} <= {"", "?"}
+            assert opened.holds == ()
+
+
 Opening = Callable[[str], ModelSession]
 
 
@@ -158,6 +193,10 @@ def taken_over(base_path: Path, monkeypatch: pytest.MonkeyPatch) -> Opening:
         "write_frame(sys.stdout.buffer, {'inputs': 5, 'outputs': {}})",
         "write_frame(sys.stdout.buffer, {'inputs': [[1]], 'outputs': []})",
         "write_frame(sys.stdout.buffer, {'error': [1], 'message': {'a': 1}})",
+        "write_frame(sys.stdout.buffer, {'error': 'RefusedError', 'message': 7})",
+        "write_frame(sys.stdout.buffer, {'inputs': [['x', 'tensor(float)', [1, 10**4000, 10**4000]]], 'outputs': []})",
+        "write_frame(sys.stdout.buffer, {'inputs': [['x', 'tensor(float)', [10**4000, 10**4000]]], 'outputs': []})",
+        "write_frame(sys.stdout.buffer, {'inputs': [['x', 5, [1, 2]]], 'outputs': []})",
         "write_frame(sys.stdout.buffer, {'inputs': [['x', 'tensor(float)', [1, 2**60]]], 'outputs': []})",
         "write_frame(sys.stdout.buffer, {'inputs': [['x', 'tensor(float)', [2**60, 2]]], 'outputs': []})",
         f"write_frame(sys.stdout.buffer, {{'error': 'RefusedError', 'message': {EVIL!r}}})",
