@@ -14,6 +14,8 @@ import onnx
 import torch
 
 from onnxfp.base.fusion import fuse
+from onnxfp.base.levels import centre_levels
+from onnxfp.base.model_walk import weight_name
 from onnxfp.base.operators.quantisation import TAKES_LEVELS
 from onnxfp.base.operators.registry import Function, Node, find
 from onnxfp.base.operators.straight_through import integer_type, on_integers
@@ -133,6 +135,8 @@ class Graph:
         outputs: Names of the outputs.
         constants: Stored and folded tensors that the steps use, by name.
         steps: The nodes to run, in order.
+        levels: Names of constants that are weights of quantised layers (:mod:`~onnxfp.base.levels`).
+        kept: Names of constants that are weights from attributes.
         captured: Names of values that come from the graph around it.
         placement: Where its values live; it may change between runs, and the constants with it.
 
@@ -159,7 +163,10 @@ class Graph:
         self.inputs = [value.name for value in graph.input if value.name not in self.constants]
         self.outputs = list(outputs) if outputs is not None else [value.name for value in graph.output]
         nodes, used = _needed(graph, self.outputs)
-        self.steps = fuse(self._prepare(nodes, used), self.constants, self.outputs)
+        self.kept: set[str] = set()
+        steps = self._prepare(nodes, used)
+        self.levels = centre_levels(steps, self.constants)
+        self.steps = fuse(steps, self.constants, self.outputs)
         produced = {name for step in self.steps for name in step.outputs} | set(self.inputs)
         wanted = {name for step in self.steps for name in (*step.inputs, *step.captured) if name} | set(self.outputs)
         self.captured = tuple(sorted(wanted - produced - set(self.constants)))
@@ -219,6 +226,11 @@ class Graph:
             subgraphs.append(Graph(graph, self._opsets, outer=outer, placement=self.placement))
             return subgraphs[-1]
 
+        kept: dict[str, torch.Tensor] = {}
+
+        def keep_weight(name: str, weight: torch.Tensor) -> None:
+            kept[weight_name(proto, name)] = weight
+
         node = Node(
             op_type=proto.op_type,
             domain=proto.domain,
@@ -229,6 +241,7 @@ class Graph:
             n_outputs=len(proto.output),
             attributes={a.name: _attribute_value(a) for a in proto.attribute},
             build_subgraph=build_subgraph,
+            keep_weight=keep_weight,
         )
         try:
             function = factory(node)
@@ -238,7 +251,10 @@ class Graph:
         while outputs and not outputs[-1]:
             outputs = outputs[:-1]
         captured = tuple(dict.fromkeys(name for subgraph in subgraphs for name in subgraph.captured))
-        return Step(function, tuple(proto.input), outputs, captured, (), (proto,), self.placement, tuple(subgraphs))
+        self.constants.update(kept)
+        self.kept.update(kept)
+        inputs = (*proto.input, *kept)
+        return Step(function, inputs, outputs, captured, (), (proto,), self.placement, tuple(subgraphs))
 
     def _fold(self, step: Step) -> bool:
         """Compute a node whose inputs are all constant; return whether that was done."""

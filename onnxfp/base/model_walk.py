@@ -47,6 +47,11 @@ def all_tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
         yield from _tensors_at(node)
 
 
+def weight_name(node: onnx.NodeProto, attribute: str) -> str:
+    """Return the name by which a weight that a node has in an attribute is known."""
+    return f"{node.output[0]}.{attribute}" if node.output else ""
+
+
 def check_functions(model: onnx.ModelProto) -> None:
     """Check that the model-local functions end, and what they unfold to.
 

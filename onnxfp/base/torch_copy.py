@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
+from itertools import count
 from typing import Any, Self
 
 import numpy as np
@@ -48,6 +49,8 @@ _WEIGHT_INPUTS: dict[str, tuple[int, ...]] = {
     "PRelu": (1,),
     "RMSNormalization": (1,),
     "RNN": (1, 2, 3),
+    "SimplifiedLayerNormalization": (1,),
+    "SkipLayerNormalization": (2, 3, 4),
 }
 
 # Operators that round: where two orders of summation may end on different integers.
@@ -69,6 +72,7 @@ class TorchCopy(nn.Module):
 
     Attributes:
         computes_in_float32: Whether half-precision parts of the graph are computed in float32.
+        levels: Names of the weights that are levels of quantised layers, less their zero points.
         rounds: Whether the graph rounds to integers on its way, as quantised graphs do.
         score: Scores a batch of any size: :meth:`forward`, or after :meth:`adapt` what the graph's batch and output
             demand. ``(n, *shape)`` to ``(n, n_classes)``.
@@ -81,26 +85,22 @@ class TorchCopy(nn.Module):
         self._graph, self._input_name, self._input_dtype = graph, input_name, input_dtype
         self.score: Scorer = self.forward
         self.computes_in_float32 = computes_in_float32
-        nodes = [node for step in graph.steps for node in step.nodes]
-        self.rounds = any(node.op_type in _ROUNDING for node in nodes)
-        weights = {
-            node.input[position]
-            for node in nodes
-            for position in _WEIGHT_INPUTS.get(node.op_type, ())
-            if position < len(node.input)
-        }
+        steps = [step for member in graph.family() for step in member.steps]
+        self.rounds = any(node.op_type in _ROUNDING for step in steps for node in step.nodes)
         # What float32 values are and where they live, once the copy is moved.
         self.register_buffer("_single", torch.zeros(()), persistent=False)
+        self.levels: set[str] = set()
         self._weights: dict[str, str] = {}
         self._tied: list[tuple[Values, str, str]] = []
         for member in graph.family():
-            self._register(member, weights if member is graph else set())
-        self._images = any(step.kind == "Conv" and self._holds_images(step.inputs[1]) for step in graph.steps)
+            self._register(member)
+        self._images = any(step.kind == "Conv" and self._holds_images(step.inputs[1]) for step in steps)
         self.eval()
         self._arrange()
 
-    def _register(self, graph: Graph, weights: set[str]) -> None:
+    def _register(self, graph: Graph) -> None:
         """Make a graph's constants parameters and buffers, so that they move with the copy."""
+        weights = _weight_names(graph)
         for name, value in graph.constants.items():
             if not isinstance(value, Tensor) or value.dtype == torch.int64:
                 # Shapes, axes and indices stay on the CPU, where they are read.
@@ -108,7 +108,11 @@ class TorchCopy(nn.Module):
             attribute = f"constant_{len(self._tied)}"
             self._tied.append((graph.constants, name, attribute))
             if name in weights and value.is_floating_point():
-                self._weights[name] = attribute
+                # Two branches may store different weights of one name.
+                unique = next(key for key in _numbered(name) if key not in self._weights)
+                self._weights[unique] = attribute
+                if name in graph.levels:
+                    self.levels.add(unique)
                 self.register_parameter(attribute, nn.Parameter(value, requires_grad=False))
             else:
                 self.register_buffer(attribute, value)
@@ -165,10 +169,12 @@ class TorchCopy(nn.Module):
             self.score = both
 
     def weights(self) -> dict[str, nn.Parameter]:
-        """Return the trained weights by their ONNX names: what weight noise perturbs and fine-tuning changes.
+        """Return the trained weights by their ONNX names: what weight noise perturbs.
 
-        Weights and biases of convolutions, linear and recurrent layers, and scales and shifts of normalisations.
-        Running statistics, preprocessing constants and shapes are not among them.
+        Weights and biases of convolutions, linear and recurrent layers, and scales and shifts of normalisations, in
+        the graph and its subgraphs. Those in attributes are called ``<first output of the node>.<attribute>``, those
+        that quantised layers store as integers ``<name>.levels``. Running statistics, preprocessing constants, shapes
+        and the integer biases of quantised layers are not among them.
         """
         return {name: self.get_parameter(attribute) for name, attribute in self._weights.items()}
 
@@ -267,6 +273,24 @@ def build_torch_copy(
     graph = Graph(model.graph, opsets, outputs=[output], fixed=values)
     dtype = torch_dtype(chosen.type.tensor_type.elem_type)
     return TorchCopy(graph, chosen.name, dtype, computes_in_float32=has_halves)
+
+
+def _weight_names(graph: Graph) -> set[str]:
+    """Return the names of the trained weights that the nodes of a graph and of its subgraphs use."""
+    names = {
+        node.input[position]
+        for step in graph.steps
+        for node in step.nodes
+        for position in _WEIGHT_INPUTS.get(node.op_type, ())
+        if position < len(node.input)
+    }
+    below = (_weight_names(subgraph) for step in graph.steps for subgraph in step.subgraphs)
+    return names.union(graph.kept, graph.levels, *below)
+
+
+def _numbered(name: str) -> Iterator[str]:
+    yield name
+    yield from (f"{name}#{n}" for n in count(2))
 
 
 def _copied(value: Any) -> Any:

@@ -129,8 +129,13 @@ def store_constants(model: onnx.ModelProto, values: Mapping[str, NDArray[Any]]) 
     graph.initializer.extend(numpy_helper.from_array(array, name) for array, name in arrays)
 
 
+def subgraphs(attribute: onnx.AttributeProto) -> list[onnx.GraphProto]:
+    """Return the graphs that an attribute holds."""
+    return [*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs]
+
+
 def _taken_names(node: onnx.NodeProto) -> Iterator[str]:
     yield from node.input
     for attribute in node.attribute:
-        for sub in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
+        for sub in subgraphs(attribute):
             yield from used_names(sub)

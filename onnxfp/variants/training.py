@@ -79,7 +79,7 @@ def train_copy(material: Material, training: Training, start: onnx.ModelProto | 
     model = material.model if start is None else start
     device = choose_device("auto")
     student = _open(material, model, device)
-    weights = student.weights()
+    weights = {name: weight for name, weight in student.weights().items() if name not in student.levels}
     if not weights:
         raise ModelError("the torch copy has no weights to train")
     generator = torch.Generator().manual_seed(material.seed)

@@ -6,7 +6,8 @@ and so what layers take, where the graph computes it from constants.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -16,8 +17,9 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
+from onnxfp.base.model_walk import weight_name
 from onnxfp.errors import ModelError
-from onnxfp.variants.constants import compute_constants, constant_nodes, nodes_behind, store_constants
+from onnxfp.variants.constants import compute_constants, constant_nodes, nodes_behind, store_constants, subgraphs
 
 Array = NDArray[np.float32]
 
@@ -122,27 +124,65 @@ def find_weights(model: onnx.ModelProto) -> list[Weight]:
 def with_weights(model: onnx.ModelProto, values: dict[str, NDArray[Any]]) -> onnx.ModelProto:
     """Return a copy of a model in which some stored tensors have other values.
 
-    A tensor that the graph computes from constants is stored in place of its computation.
+    A tensor that a graph computes from constants is stored in place of its computation. Tensors of subgraphs have new
+    values as well, and so have attributes, under the names of
+    :meth:`~onnxfp.base.torch_copy.TorchCopy.weights`.
 
     Args:
         model: A model in the form of :func:`normalise`.
         values: New values by name, in the old shape; stored in the old element type.
 
     Raises:
-        ModelError: onnxruntime does not compute what is computed, whose element type would be known then.
+        ModelError: The model has no tensor of some name, two of its graphs have one each, or onnxruntime does not
+            compute what is computed, whose element type would be known then.
     """
     changed = onnx.ModelProto()
     changed.CopyFrom(model)
-    left = dict(values)
-    for tensor in changed.graph.initializer:
-        if tensor.name in left:
-            dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type)
-            array = np.ascontiguousarray(left.pop(tensor.name)).astype(dtype)
-            tensor.CopyFrom(numpy_helper.from_array(array, tensor.name))
-    if left:
-        types = {name: array.dtype for name, array in compute_constants(changed, left).items()}
-        store_constants(changed, {name: array.astype(types.get(name, array.dtype)) for name, array in left.items()})
+    graphs = [changed.graph]
+    for graph in graphs:
+        graphs += [sub for node in graph.node for attribute in node.attribute for sub in subgraphs(attribute)]
+    stored = Counter(_store(changed.graph, values))
+    for graph in graphs[:0:-1]:
+        # Inner ones first: a graph whose nodes change holds copies of them afterwards.
+        stored.update(_store(graph, values))
+        stored.update(_store_computed(graph, values))
+    left = {name for name in values if not stored[name]}
+    computed = compute_constants(changed, left) if left else {}
+    stored.update(computed.keys())
+    wrong = [name for name in values if stored[name] != 1]
+    if wrong:
+        raise ModelError(f"the model stores the weight {wrong[0]!r} {stored[wrong[0]]} times; once was expected")
+    store_constants(changed, {name: values[name].astype(array.dtype) for name, array in computed.items()})
     return changed
+
+
+def _store(graph: onnx.GraphProto, values: dict[str, NDArray[Any]]) -> Iterator[str]:
+    """Give stored tensors of a graph, its subgraphs left out, their new values, and yield the names of those it has."""
+    for tensor in graph.initializer:
+        if tensor.name in values:
+            dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type)
+            array = np.ascontiguousarray(values[tensor.name]).astype(dtype)
+            tensor.CopyFrom(numpy_helper.from_array(array, tensor.name))
+            yield tensor.name
+    for node in graph.node:
+        for attribute in node.attribute:
+            name = weight_name(node, attribute.name)
+            if name in values:
+                attribute.floats[:] = values[name].reshape(-1).tolist()
+                yield name
+
+
+def _store_computed(graph: onnx.GraphProto, values: dict[str, NDArray[Any]]) -> list[str]:
+    """Store new values in the place of the nodes of a subgraph that compute them; return their names."""
+    computed = [name for node in graph.node for name in node.output if name in values]
+    if computed:
+        kept = [node for node in graph.node if not set(node.output) & set(computed)]
+        nodes = [onnx.NodeProto.FromString(node.SerializeToString()) for node in kept]
+        del graph.node[:]
+        graph.node.extend(nodes)
+        arrays = ((np.ascontiguousarray(values[name]), name) for name in computed)
+        graph.initializer.extend(numpy_helper.from_array(array, name) for array, name in arrays)
+    return computed
 
 
 def change_weights(model: onnx.ModelProto, change: Callable[[Weight], Array]) -> onnx.ModelProto:

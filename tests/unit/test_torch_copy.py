@@ -6,12 +6,14 @@ from collections.abc import Callable
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 import torch
 from onnx import TensorProto, helper
 
 from onnxfp.base.torch_copy import build_torch_copy
 from onnxfp.errors import ConversionError
+from onnxfp.examples.weight_noise import WeightNoise
 
 value = helper.make_tensor_value_info
 
@@ -192,3 +194,90 @@ def test_everything_moves_with_the_copy() -> None:
     copy.to("meta")
     assert copy.device.type == "meta"
     assert copy(x.to("meta")).device.type == "meta"
+
+
+def branching(**stored: list[float]) -> onnx.ModelProto:
+    """Return a model whose branches multiply by weights: one from outside, and in each branch one of its own."""
+
+    def branch(name: str, weight: str) -> onnx.GraphProto:
+        own = helper.make_tensor(weight, 1, [4, 4], stored[name])
+        nodes = [
+            helper.make_node("MatMul", ["x", weight], [f"{name}_m"]),
+            helper.make_node("MatMul", [f"{name}_m", "shared"], [name]),
+        ]
+        return helper.make_graph(nodes, name, [], [value(name, 1, None)], [own])
+
+    nodes = [
+        helper.make_node("ReduceMax", ["x"], ["most"], keepdims=0),
+        helper.make_node("Greater", ["most", "zero"], ["is_positive"]),
+        helper.make_node("If", ["is_positive"], ["y"], then_branch=branch("a", "w"), else_branch=branch("b", "w")),
+    ]
+    shared = helper.make_tensor("shared", 1, [4, 2], [1.0] * 8)
+    return model_of(nodes, shared, helper.make_tensor("zero", 1, [], [0.0]))
+
+
+def test_weights_of_subgraphs_are_weights() -> None:
+    copy = build_torch_copy(branching(a=[1.0] * 16, b=[2.0] * 16))
+    weights = copy.weights()
+    assert {name: float(weight[0, 0]) for name, weight in weights.items()} == {"shared": 1.0, "w": 2.0, "w#2": 1.0}
+    x = torch.ones(1, 4)
+    assert [copy(x).tolist(), copy(-x).tolist()] == [[[16.0, 16.0]], [[-32.0, -32.0]]]
+    with WeightNoise(weights.values(), 0.1, torch.Generator().manual_seed(0)).perturbed():
+        assert 0 < abs(float(copy(x)[0, 0]) - 16) < 4
+    assert copy(x).tolist() == [[16.0, 16.0]]
+
+
+def test_weights_in_attributes_are_weights() -> None:
+    node = helper.make_node(
+        "LinearClassifier", ["x"], ["label", "y"], domain="ai.onnx.ml", coefficients=[1.0] * 12, intercepts=[0.5] * 3,
+        classlabels_ints=[0, 1, 2],
+    )  # fmt: skip
+    model = model_of([node])
+    model.opset_import.append(helper.make_opsetid("ai.onnx.ml", 1))
+    copy = build_torch_copy(model)
+    assert set(copy.weights()) == {"label.coefficients", "label.intercepts"}
+    with torch.no_grad():
+        copy.weights()["label.coefficients"][-4:] *= 2
+    assert copy(torch.ones(1, 4)).tolist() == [[4.5, 4.5, 8.5]]
+    assert copy.double()(torch.ones(1, 4).double()).dtype == torch.float64
+
+
+def quantised(layer: str) -> onnx.ModelProto:
+    """Return a model with a dense layer of integers."""
+    tensors = [
+        helper.make_tensor("w", TensorProto.UINT8, [4, 2], [130, 100, 131, 101, 132, 102, 133, 103]),
+        helper.make_tensor("w_zero", TensorProto.UINT8, [2], [128, 100]),
+        helper.make_tensor("scale", 1, [], [0.125]),
+        helper.make_tensor("zero", TensorProto.UINT8, [], [8]),
+    ]
+    if layer == "MatMulInteger":
+        nodes = [
+            helper.make_node("DynamicQuantizeLinear", ["x"], ["q", "q_scale", "q_zero"]),
+            helper.make_node("MatMulInteger", ["q", "w", "q_zero", "w_zero"], ["i"]),
+            helper.make_node("Cast", ["i"], ["f"], to=TensorProto.FLOAT),
+            helper.make_node("Mul", ["f", "q_scale"], ["y"]),
+        ]
+    else:
+        tensors.append(helper.make_tensor("w_scale", 1, [2], [0.125, 0.25]))
+        nodes = [
+            helper.make_node("QuantizeLinear", ["x", "scale", "zero"], ["q"]),
+            helper.make_node("QLinearMatMul", ["q", "scale", "zero", "w", "w_scale", "w_zero", "scale", "zero"], ["i"]),
+            helper.make_node("DequantizeLinear", ["i", "scale", "zero"], ["y"]),
+        ]
+    return model_of(nodes, *tensors, opset=13)
+
+
+@pytest.mark.parametrize("layer", ["MatMulInteger", "QLinearMatMul"])
+def test_weights_of_quantised_layers_are_levels_less_their_zero_point(layer: str) -> None:
+    model = quantised(layer)
+    copy = build_torch_copy(model)
+    assert copy.levels == set(copy.weights()) == {"w.levels"}
+    assert copy.weights()["w.levels"].tolist() == [[2, 0], [3, 1], [4, 2], [5, 3]]
+    x = np.random.default_rng(0).normal(size=(5, 4)).astype(np.float32)
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    with torch.no_grad():
+        np.testing.assert_allclose(copy(torch.from_numpy(x)), session.run(["y"], {"x": x})[0], atol=1e-5)
+    point = torch.from_numpy(x).requires_grad_(True)
+    before = copy(point).detach()
+    with WeightNoise(copy.weights().values(), 0.3, torch.Generator().manual_seed(0)).perturbed():
+        assert not torch.equal(copy(point).detach(), before)

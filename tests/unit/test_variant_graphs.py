@@ -355,3 +355,44 @@ def test_stored_types_and_computed_constants_are_written_back() -> None:
     next(node for node in model.graph.node if node.op_type == "Gemm").input[1] = "minus"
     stored = with_weights(normalise(model), {"minus": tensors(network())["w4"]})
     assert np.allclose(scores(stored), scores(network()), atol=1e-6)
+
+
+def test_weights_of_subgraphs_and_in_attributes_are_written_back() -> None:
+    def branch(name: str, own: str) -> onnx.GraphProto:
+        weight = numpy_helper.from_array(np.eye(4, dtype=np.float32), own)
+        nodes = [
+            helper.make_node("Constant", [], [f"{name}_c"], value=numpy_helper.from_array(np.ones(4, np.float32))),
+            helper.make_node("MatMul", ["x", own], [f"{name}_m"]),
+            helper.make_node("Mul", [f"{name}_m", f"{name}_c"], [name]),
+        ]
+        return helper.make_graph(nodes, name, [], [onnx.ValueInfoProto(name=name)], [weight])
+
+    def model_of(other: str) -> onnx.ModelProto:
+        nodes = [
+            helper.make_node("If", ["yes"], ["h"], then_branch=branch("a", "w"), else_branch=branch("b", other)),
+            helper.make_node(
+                "LinearClassifier", ["h"], ["label", "y"], domain="ai.onnx.ml", coefficients=[1.0] * 8,
+                intercepts=[0.0, 0.0], classlabels_ints=[0, 1],
+            ),
+        ]  # fmt: skip
+        graph = helper.make_graph(
+            nodes,
+            "g",
+            [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 4])],
+            [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 2])],
+            [numpy_helper.from_array(np.array(True), "yes")],
+        )
+        imports = [helper.make_opsetid("", 17), helper.make_opsetid("ai.onnx.ml", 1)]
+        return helper.make_model(graph, opset_imports=imports, ir_version=8)
+
+    values: dict[str, Array] = {
+        "w": np.diag([1.0, 2.0, 3.0, 4.0]),
+        "a_c": np.full(4, 10, np.float32),
+        "label.coefficients": np.arange(8.0),
+    }
+    stored = with_weights(model_of("v"), values)
+    assert scores(stored, np.ones((1, 4), np.float32)).tolist() == [[200.0, 600.0]]
+    with pytest.raises(ModelError, match="stores the weight 'w' 2 times"):
+        with_weights(model_of("w"), values)
+    with pytest.raises(ModelError, match="stores the weight 'w#2' 0 times"):
+        with_weights(model_of("w"), {"w#2": values["w"]})

@@ -252,8 +252,8 @@ def qgemm(node: Node) -> Function:
     trans_a, trans_b, alpha = node.int("transA", 0), node.int("transB", 0), node.float("alpha", 1.0)
 
     def run(
-        a: Tensor, a_scale: Tensor, a_zero: Tensor, b: Tensor, b_scale: Tensor, b_zero: Tensor,
-        c: Tensor | None = None, y_scale: Tensor | None = None, y_zero: Tensor | None = None,
+        a: Tensor, a_scale: Tensor, a_zero: Tensor, b: Tensor, b_scale: Tensor,
+        b_zero: Tensor | None, c: Tensor | None = None, y_scale: Tensor | None = None, y_zero: Tensor | None = None,
     ) -> Tensor:  # fmt: skip
         # A scale for each column of the product stands along the last axis once the matrix is turned.
         y = dequantize(a.T if trans_a else a, a_scale, a_zero) @ dequantize(b.T if trans_b else b, b_scale, b_zero)

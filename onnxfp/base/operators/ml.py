@@ -18,6 +18,14 @@ def _floats(node: Node, name: str) -> Tensor:
     return torch.tensor([float(v) for v in node.attributes.get(name) or []])
 
 
+def _keep_weights(node: Node) -> None:
+    """Let the coefficients, and the intercepts where there are any, be weights and inputs of the function."""
+    for name in ("coefficients", "intercepts"):
+        weight = _floats(node, name)
+        if len(weight):
+            node.keep_weight(name, weight)
+
+
 def post_transform(scores: Tensor, name: str) -> Tensor:
     """Return scores after ``NONE``, ``SOFTMAX``, ``LOGISTIC``, ``SOFTMAX_ZERO`` or ``PROBIT``.
 
@@ -41,16 +49,15 @@ def post_transform(scores: Tensor, name: str) -> Tensor:
 @operator("LinearClassifier", since=(1,), domain=ML)
 def linear_classifier(node: Node) -> Function:
     """Labels and scores of a linear model."""
-    weights, bias = _floats(node, "coefficients"), _floats(node, "intercepts")
+    _keep_weights(node)
     labels = node.attributes.get("classlabels_ints")
     name = node.text("post_transform", "NONE")
 
-    def run(x: Tensor) -> Any:
-        x = x.float()
-        table = weights.to(x.device).reshape(-1, x.shape[-1])
-        scores = x @ table.T
-        if len(bias):
-            scores = scores + bias.to(x.device)
+    def run(x: Tensor, weights: Tensor, bias: Tensor | None = None) -> Any:
+        x = x.to(weights.dtype)
+        scores = x @ weights.reshape(-1, x.shape[-1]).T
+        if bias is not None:
+            scores = scores + bias
         if scores.shape[-1] == 1 and len(labels or [0, 1]) == 2:
             # One row for two classes: the score speaks for the second.
             scores = torch.cat([-scores, scores], -1) if name != "LOGISTIC" else scores
@@ -67,12 +74,12 @@ def linear_classifier(node: Node) -> Function:
 @operator("LinearRegressor", since=(1,), domain=ML)
 def linear_regressor(node: Node) -> Function:
     """Values of a linear model."""
-    weights, bias, targets = _floats(node, "coefficients"), _floats(node, "intercepts"), node.int("targets", 1)
-    name = node.text("post_transform", "NONE")
+    _keep_weights(node)
+    targets, name = node.int("targets", 1), node.text("post_transform", "NONE")
 
-    def run(x: Tensor) -> Tensor:
-        y = x.float() @ weights.to(x.device).reshape(targets, -1).T
-        return post_transform(y + bias.to(x.device) if len(bias) else y, name)
+    def run(x: Tensor, weights: Tensor, bias: Tensor | None = None) -> Tensor:
+        y = x.to(weights.dtype) @ weights.reshape(targets, -1).T
+        return post_transform(y if bias is None else y + bias, name)
 
     return run
 

@@ -28,7 +28,7 @@ TAKES_LEVELS = {
 _LIMITS = {torch.uint8: (0, 255), torch.int8: (-128, 127), torch.int16: (-32768, 32767), torch.int32: (0, 65535)}
 
 
-def _along(scale: Tensor, x: Tensor, axis: int, block: int) -> Tensor:
+def along(scale: Tensor, x: Tensor, axis: int, block: int) -> Tensor:
     """Return a scale or zero point in a shape that broadcasts against ``x``: of one value, one a channel or a block."""
     if scale.ndim == 0 or scale.numel() == 1:
         return scale.reshape(())
@@ -60,8 +60,8 @@ def quantize_linear(node: Node) -> Function:
 
     def run(x: Tensor, scale: Tensor, zero: Tensor | None = None) -> Tensor:
         dtype = zero.dtype if zero is not None else torch_dtype(target) if target else torch.uint8
-        offset = None if zero is None else _along(zero, x, axis, block)
-        return quantize(x, _along(scale, x, axis, block), offset, dtype)
+        offset = None if zero is None else along(zero, x, axis, block)
+        return quantize(x, along(scale, x, axis, block), offset, dtype)
 
     return run
 
@@ -72,8 +72,8 @@ def dequantize_linear(node: Node) -> Function:
     axis, block = node.int("axis", 1), node.int("block_size", 0)
 
     def run(q: Tensor, scale: Tensor, zero: Tensor | None = None) -> Tensor:
-        offset = None if zero is None else _along(zero, q, axis, block)
-        return dequantize(q, _along(scale, q, axis, block), offset)
+        offset = None if zero is None else along(zero, q, axis, block)
+        return dequantize(q, along(scale, q, axis, block), offset)
 
     return run
 
@@ -96,7 +96,7 @@ def dynamic_quantize_linear(_: Node) -> Function:
 def _centred(q: Tensor, zero: Tensor | None, channel_axis: int) -> Tensor:
     """Return ``q - zero`` as floats that are exact integers; float64 where no gradient flows."""
     values = q if q.is_floating_point() else q.to(torch.float64)
-    return values if zero is None else values - _along(zero, q, channel_axis, 0).to(values.dtype)
+    return values if zero is None else values - along(zero, q, channel_axis, 0).to(values.dtype)
 
 
 @operator("ConvInteger", since=(10,))
@@ -132,12 +132,12 @@ def qlinear_conv(node: Node) -> Function:
     convolve = bind_convolution(node)
 
     def run(
-        x: Tensor, x_scale: Tensor, x_zero: Tensor, weight: Tensor, w_scale: Tensor, w_zero: Tensor,
+        x: Tensor, x_scale: Tensor, x_zero: Tensor, weight: Tensor, w_scale: Tensor, w_zero: Tensor | None,
         y_scale: Tensor, y_zero: Tensor, bias: Tensor | None = None,
     ) -> Tensor:  # fmt: skip
         x_values, w_values = _centred(x, x_zero, 1), _centred(weight, w_zero, 0)
         y = convolve(x_values, w_values.to(x_values.dtype), None if bias is None else bias.to(x_values.dtype))
-        scale = x_scale * _along(w_scale, y, 1, 0) / y_scale
+        scale = x_scale * along(w_scale, y, 1, 0) / y_scale
         return quantize((y * scale).float(), torch.ones(()), y_zero, y_zero.dtype)
 
     return run
@@ -148,12 +148,12 @@ def qlinear_matmul(_: Node) -> Function:
     """Matrix product of quantised tensors, quantised again."""
 
     def run(
-        a: Tensor, a_scale: Tensor, a_zero: Tensor, b: Tensor, b_scale: Tensor, b_zero: Tensor,
-        y_scale: Tensor, y_zero: Tensor,
+        a: Tensor, a_scale: Tensor, a_zero: Tensor, b: Tensor, b_scale: Tensor,
+        b_zero: Tensor | None, y_scale: Tensor, y_zero: Tensor,
     ) -> Tensor:  # fmt: skip
         a_values, b_values = _centred(a, a_zero, -2), _centred(b, b_zero, -1)
         y = a_values @ b_values.to(a_values.dtype)
-        scale = _along(a_scale, y, -2, 0) * _along(b_scale, y, -1, 0) / y_scale
+        scale = along(a_scale, y, -2, 0) * along(b_scale, y, -1, 0) / y_scale
         return quantize((y * scale).float(), torch.ones((), device=y.device), y_zero, y_zero.dtype)
 
     return run

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import onnx
+    from torch import Tensor
 
 Function = Callable[..., Any]
 """Takes the node's inputs in order (``None`` for an omitted one), returns its output or a tuple of its outputs."""
@@ -43,6 +44,8 @@ class Node:
         n_outputs: Number of declared outputs.
         attributes: Attribute values: numbers, strings, numpy arrays, graphs, and lists of those.
         build_subgraph: Turns a graph attribute into a callable, for control flow.
+        keep_weight: Takes the name of an attribute, and the trained weight that it holds. The weight is given to the
+            function as one more input, after the node's own and those kept before it.
     """
 
     op_type: str
@@ -54,6 +57,7 @@ class Node:
     n_outputs: int
     attributes: dict[str, Any]
     build_subgraph: Callable[[onnx.GraphProto], Any] = field(repr=False)
+    keep_weight: Callable[[str, Tensor], None] = field(repr=False)
 
     def ints(self, name: str) -> list[int] | None:
         """Return a list of integers, or ``None`` where it is absent."""
