@@ -23,7 +23,7 @@ def attestation_writer(options: dict[str, Any], suspect: Path, fingerprint: Path
         fingerprint: The bundle file.
 
     Raises:
-        UsageError: There is a key and nothing to sign, or the attestation would replace a file that it is about.
+        UsageError: There is a key and nothing to sign.
         KeyFileError: The key cannot be opened.
     """
     path, key, passphrase_file = (options[name] for name in ("attest", "key", "passphrase_file"))
@@ -31,8 +31,6 @@ def attestation_writer(options: dict[str, Any], suspect: Path, fingerprint: Path
         if key is not None or passphrase_file is not None:
             raise click.UsageError("--key and --passphrase-file sign an attestation; say where it goes with --attest")
         return lambda _: None
-    if _is_one_file(path, suspect) or _is_one_file(path, fingerprint):
-        raise click.UsageError(f"--attest would replace {path}, which it is about")
     from onnxfp.bundle.keys import open_signer
     from onnxfp.cli.passphrase import ask_passphrase
 
@@ -45,11 +43,3 @@ def attestation_writer(options: dict[str, Any], suspect: Path, fingerprint: Path
         write_file(path, onnxfp.attest(report, key=signer, suspect=suspect, fingerprint=fingerprint))
 
     return write
-
-
-def _is_one_file(path: Path, other: Path) -> bool:
-    try:
-        return path.samefile(other)
-    except OSError:
-        # One of them is not there, or cannot be looked at; whoever opens it will say so.
-        return False

@@ -65,11 +65,13 @@ def evaluate(base: Path, fingerprint: Path, output: Path | None, page: Path | No
     """
     import onnxfp
     from onnxfp.cli.evaluation_table import print_evaluation
+    from onnxfp.cli.outputs import check_outputs
     from onnxfp.cli.page import check_page_path, write_page
     from onnxfp.cli.progress import evaluation_bar
 
     inputs = (base, fingerprint, options["data"], options["public_key"], *options["references"], *options["variants"])
-    check_page_path(page, inputs, output)
+    check_outputs({"--json": output, "--report": page}, inputs)
+    check_page_path(page)
     # Before the long work, so that page and evaluation are of one bundle.
     loaded = onnxfp.load(fingerprint, public_key=options["public_key"]) if page is not None else None
     default = onnxfp.Policy()

@@ -79,12 +79,16 @@ def generate(model: Path, output: Path | None, as_json: bool, **options: Any) ->
     An interrupted run goes on where it stopped when the same command is given again.
     """
     import onnxfp
+    from onnxfp.bundle.keys import default_key_path
+    from onnxfp.cli.outputs import check_outputs
     from onnxfp.cli.passphrase import ask_passphrase
     from onnxfp.cli.progress import generation_bar
     from onnxfp.cli.render import print_fingerprint
     from onnxfp.examples.defaults import Choices
 
     output = output or model.with_suffix(".fp.npz")
+    inputs = (model, *options["references"], *options["avoid"], options["key"] or default_key_path())
+    check_outputs({"--output": output}, (*inputs, options["passphrase_file"]))
     fields = ("kind", "spectrum", "epsilon", "n_steps", "step_size", "noise", "n_draws", "cutoff", "gradient", "seed")
     with generation_bar() as on_progress:
         fingerprint = onnxfp.generate(

@@ -23,10 +23,12 @@ def inspect(file: Path, public_key: str | None, image: Path | None, as_json: boo
     """
     import onnxfp
     from onnxfp.bundle.trust_store import name_of
+    from onnxfp.cli.outputs import check_outputs
     from onnxfp.cli.render import print_attestation, print_fingerprint
     from onnxfp.evidence.attestation import is_attestation
     from onnxfp.evidence.report import Signer
 
+    check_outputs({"--image": image}, (file, public_key))
     if is_attestation(file):
         if image is not None:
             raise click.UsageError("--image shows the examples of a fingerprint; an attestation holds none")

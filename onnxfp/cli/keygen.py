@@ -20,9 +20,11 @@ def keygen(output: Path | None, encrypt: bool, force: bool, passphrase_file: Pat
     import json
 
     from onnxfp.bundle.keys import default_key_path, generate_key_pair, public_key_path
+    from onnxfp.cli.outputs import check_outputs
     from onnxfp.cli.passphrase import new_passphrase
 
     path = output or default_key_path()
+    check_outputs({"--output": path, "--output (its public half)": public_key_path(path)}, (passphrase_file,))
     passphrase = new_passphrase(path, passphrase_file) if encrypt or passphrase_file else None
     public_key = generate_key_pair(path, passphrase=passphrase, overwrite=force)
     if as_json:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,30 +21,20 @@ def report_option(command: Command) -> Command:
     return click.option("--report", "page", type=FILE, default=None, help=text)(command)
 
 
-def check_page_path(page: Path | None, inputs: Iterable[Path | str | None], output: Path | None = None) -> None:
+def check_page_path(page: Path | None) -> None:
     """Make sure, before the long work, that a page can be written and replaces nothing but an older page.
 
     Args:
         page: Where it goes, or ``None`` for no page.
-        inputs: Files and folders that the command reads, as the user named them.
-        output: Another file that the command writes.
 
     Raises:
-        UsageError: The page would replace an input, or the other output.
         FileError: Its folder is missing, or there is a file that is no page.
     """
     if page is None:
         return
     from onnxfp.errors import FileError
 
-    if output is not None and page.resolve() == output.resolve():
-        raise click.UsageError(f"--report would replace {page}, which another option writes")
     if page.exists():
-        for path in (Path(name) for name in inputs if name is not None):
-            # A name of the trust store or a key in hexadecimal digits is no file, and stands for none.
-            files = [path, *path.glob("*.onnx")] if path.is_dir() else [path] if path.exists() else []
-            if any(page.samefile(file) for file in files):
-                raise click.UsageError(f"--report would replace {page}, which is one of its inputs")
         if page.is_file() and not _is_page(page):
             raise FileError(
                 f"{page} exists and is no HTML page; it is not replaced",

@@ -74,15 +74,20 @@ def verify(context: click.Context, /, suspect: Path, fingerprint: Path, as_json:
 
         start_ahead(*([] if options["provider"] != "cpu" and may_have_gpu() else ["confined"]))
     import onnxfp
+    from onnxfp.bundle.commitment import opening_path
+    from onnxfp.bundle.keys import default_key_path
     from onnxfp.cli.attestation import attestation_writer
     from onnxfp.cli.explain import print_explanation
+    from onnxfp.cli.outputs import check_outputs
     from onnxfp.cli.page import check_page_path, write_page
     from onnxfp.cli.render import print_report
 
     page, attest = options["page"], options["attest"]
     names = ("public_key", "classes", "key", "passphrase_file", "commitment", "opening", "timestamp", "tsa_certificate")
-    others = (options[name] for name in names)
-    check_page_path(page, (suspect, fingerprint, *options["references"], *others), attest)
+    found = (options[name] for name in names)
+    inputs = (suspect, fingerprint, *options["references"], *found, opening_path(fingerprint), default_key_path())
+    check_outputs({"--attest": attest, "--report": page}, inputs)
+    check_page_path(page)
     write_attestation = attestation_writer(options, suspect, fingerprint)
     default = onnxfp.Policy()
     alpha = default.alpha if options["alpha"] is None else options["alpha"]
