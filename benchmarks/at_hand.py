@@ -104,7 +104,7 @@ def fingerprint_of(path: Path, beside: Path, n_examples: int, choices: Choices) 
         generate_key_pair(key)
     beside.parent.mkdir(parents=True, exist_ok=True)
     return onnxfp.generate(
-        path, output=beside, n_examples=n_examples, choices=choices, key=key, device="cpu", limits=None
+        path, output=beside, overwrite=True, n_examples=n_examples, choices=choices, key=key, device="cpu", limits=None
     )
 
 

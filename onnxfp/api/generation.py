@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
@@ -27,7 +28,7 @@ from onnxfp.bundle.fingerprint import Fingerprint, sign_fingerprint
 from onnxfp.bundle.keys import Passphrase, open_signer
 from onnxfp.bundle.keys import signer_public_key as public_key_of
 from onnxfp.bundle.manifest import SCHEMA, BaseModel, CopyParity, Manifest, ReferenceResult
-from onnxfp.errors import ParameterError
+from onnxfp.errors import FileError, ParameterError
 from onnxfp.evidence.null import Prior, find_prior
 from onnxfp.evidence.power import Power, measure_power, power_of
 from onnxfp.evidence.verdict import Policy
@@ -57,6 +58,7 @@ def generate(
     model: str | Path,
     *,
     output: str | Path | None = None,
+    overwrite: bool = False,
     n_examples: int | None = None,
     choices: Choices | None = None,
     grid: InputGrid | None = None,
@@ -78,6 +80,8 @@ def generate(
         model: The owner's ONNX file.
         output: Where to write the bundle; ``None`` returns it only. With a path, an interrupted run goes on where it
             stopped when it is called again.
+        overwrite: Whether a bundle that is there may be replaced. It cannot be made again to the byte, and a commitment
+            to it, or its time-stamp, would be lost with it.
         n_examples: Number of examples n, at least 1; ``None`` leaves it to the number of classes.
         choices: Kind and hyper-parameters; what is left out suits the model.
         grid: Bounds and normalisation of the input; by default an image in [0, 1], or [0, 255] for byte inputs.
@@ -102,6 +106,8 @@ def generate(
     """
     if n_examples is not None and not 1 <= n_examples <= MAX_CANDIDATES // 2:
         raise ParameterError(f"the number of examples lies between 1 and {MAX_CANDIDATES // 2}; found {n_examples}")
+    if output is not None:
+        _check_place(Path(output), overwrite=overwrite)
     torch_device = choose_device(device)
     from onnxfp.examples.generation import craft_examples
     from onnxfp.examples.sources import CopySource, QuerySource
@@ -189,9 +195,10 @@ def generate(
         versions=versions(),
     )
     fingerprint = sign_fingerprint(crafted.levels, crafted.labels, crafted.indices, manifest, signer)
-    if output is not None:
-        fingerprint.save(output)
-    if checkpoint:
+    if output is not None and checkpoint:
+        # The file may have come in the meantime; then nothing that was crafted may be lost.
+        with checkpoint:
+            fingerprint.save(output, overwrite=overwrite)
         checkpoint.remove()
     found = power_of(manifest, Policy(), is_linear=is_flat)
     if found.obstacle and (not expected.obstacle or found.remedies != expected.remedies):
@@ -242,6 +249,21 @@ def check(
     draw = np.random.default_rng(0).integers(0, grid.n_levels, (8, *session.input.shape))
     levels = draw.astype(np.uint8) if grid.n_levels == 256 else draw.astype(np.uint16)
     return check_model(file, as_written(session), grid.to_model_input(levels))
+
+
+def _check_place(output: Path, *, overwrite: bool) -> None:
+    """Look, before the long work, whether what is there may be replaced by the bundle.
+
+    Raises:
+        FileError: It may not.
+    """
+    if os.path.lexists(output) and not overwrite:
+        raise FileError(
+            f"{output} exists already, and a fingerprint cannot be made again to the byte",
+            hint="choose another name, or replace it with --force (from Python with overwrite=True)",
+        )
+    if output.exists() and not output.is_file():
+        raise FileError(f"{output} is no plain file, and is not replaced", hint="give the name of a file")
 
 
 def _check_avoided(

@@ -64,14 +64,18 @@ class Fingerprint:
         arrays = _signed_members(self.levels, self.labels, self.indices, self.manifest)
         return {MANIFEST: arrays[MANIFEST], SIGNATURE: self.envelope, **arrays}
 
-    def save(self, path: str | Path) -> None:
+    def save(self, path: str | Path, *, overwrite: bool = True) -> None:
         """Write the bundle file, whole or not at all.
+
+        Args:
+            path: Where the bundle shall be.
+            overwrite: Whether an existing file may be replaced.
 
         Raises:
             ParameterError: The examples are larger than a bundle can be.
-            FileError: The folder is missing or not writable, or the disk is full.
+            FileError: The folder is missing or not writable, the disk is full, or what is there must not be replaced.
         """
-        write_file(Path(path), pack(self.members()))
+        write_file(Path(path), pack(self.members()), overwrite=overwrite)
 
 
 def sign_fingerprint(

@@ -22,6 +22,7 @@ from onnxfp.cli.options import (
 @click.command()
 @click.argument("model", type=FILE)
 @click.option("-o", "--output", type=FILE, default=None, help="Where the bundle goes [default: MODEL with .fp.npz].")
+@click.option("--force", is_flag=True, help="Replace an existing fingerprint; it cannot be made again to the byte.")
 @click.option(
     "-n",
     "--examples",
@@ -73,7 +74,7 @@ from onnxfp.cli.options import (
 @input_options
 @limit_options
 @json_option
-def generate(model: Path, output: Path | None, as_json: bool, **options: Any) -> None:
+def generate(model: Path, output: Path | None, force: bool, as_json: bool, **options: Any) -> None:
     """Make the fingerprint of MODEL, an ONNX classifier.
 
     An interrupted run goes on where it stopped when the same command is given again.
@@ -94,6 +95,7 @@ def generate(model: Path, output: Path | None, as_json: bool, **options: Any) ->
         fingerprint = onnxfp.generate(
             model,
             output=output,
+            overwrite=force,
             n_examples=options["n_examples"],
             choices=Choices(**{field: options[field] for field in fields}),
             grid=grid_of(options),

@@ -49,10 +49,19 @@ def test_json_is_one_record_on_stdout(onnxfp: Run, crafted: tuple[Path, Path], t
     manifest = json.loads(onnxfp("inspect", bundle, "--json").out)["manifest"]
     assert manifest["n_examples"] == 200
     output = tmp_path / "b.fp.npz"
-    made = json.loads(onnxfp("generate", base, "-n", 2, *EASY, "-o", output, "--json").out)
+    words = ("generate", base, "-n", 2, *EASY, "-o", output, "--json")
+    made = json.loads(onnxfp(*words).out)
     assert made["manifest"]["public_key"] == manifest["public_key"] or len(made["manifest"]["public_key"]) == 64
     key = json.loads(onnxfp("keygen", "-o", tmp_path / "k.pem", "--json").out)
     assert Path(key["public_key_file"]).exists()
+    first = output.read_bytes()
+    again = onnxfp(*words)
+    assert (again.code, again.out) == (7, "")
+    assert "exists already" in again.err
+    assert "--force" in again.err
+    assert output.read_bytes() == first
+    assert onnxfp(*words, "--force", "--seed", 1).code == 0
+    assert output.read_bytes() != first
 
 
 def test_exit_codes_tell_the_verdicts_apart(onnxfp: Run, crafted: tuple[Path, Path], tmp_path: Path) -> None:
@@ -153,6 +162,9 @@ def test_wrong_input_ends_in_its_own_error(
     junk = tmp_path / "junk"
     junk.write_bytes(b"neither one nor the other")
     places = {"tmp": tmp_path, "junk": junk, "base": crafted[0], "bundle": crafted[1]}
+    if command[0] == "generate" and "-o" not in command:
+        # Beside the base lies its fingerprint, which would be refused first.
+        command = [*command, "-o", "{tmp}/new.fp.npz"]
     outcome = onnxfp(*(word.format(**places) for word in command))
     assert (outcome.code, outcome.out) == (code, "")
     assert message in outcome.err

@@ -308,6 +308,48 @@ def test_an_interrupted_run_goes_on_and_ends_the_same(
     assert [p.name for p in sorted(tmp_path.glob("a*"))] == ["a.fp.npz"]
 
 
+def test_an_existing_bundle_is_replaced_on_demand_only(
+    base_path: Path, tmp_path: Path, easy: Choices, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("onnxfp.base.session.ModelSession.batch_size", 8)
+    output = tmp_path / "a.fp.npz"
+    seen: list[Progress] = []
+
+    def generate(*, overwrite: bool = False, on_progress: Callable[[Progress], None] = seen.append) -> None:
+        onnxfp.generate(
+            base_path, output=output, overwrite=overwrite, n_examples=16, choices=easy, on_progress=on_progress
+        )
+
+    def refused() -> None:
+        with pytest.raises(FileError, match="exists already") as raised:
+            generate()
+        assert "--force" in raised.value.hint
+
+    output.write_bytes(b"committed")
+    refused()
+    assert seen == []
+    assert output.read_bytes() == b"committed"
+    output.unlink()
+    # A name that leads nowhere is taken too: what is written would lie elsewhere.
+    output.symlink_to(tmp_path / "gone")
+    refused()
+    output.unlink()
+
+    def come(progress: Progress) -> None:
+        output.write_bytes(b"another's")
+
+    with pytest.raises(FileError, match="exists already"):
+        generate(on_progress=come)
+    assert output.read_bytes() == b"another's"
+    # Nothing that was crafted is lost: there is no step left to do.
+    generate(overwrite=True)
+    assert seen == []
+    assert onnxfp.load(output).n_examples == 16
+    assert [p.name for p in sorted(tmp_path.glob("a*"))] == ["a.fp.npz"]
+    with pytest.raises(FileError, match="no plain file"):
+        onnxfp.generate(base_path, output=tmp_path, overwrite=True)
+
+
 def test_normalisation_outside_the_graph_keeps_the_box_of_the_real_image(base_path: Path, easy: Choices) -> None:
     grid = InputGrid(Bounds(0, 255), mean=(120.0, 110.0, 100.0), std=(60.0, 61.0, 62.0))
     choices = Choices(kind="c", epsilon=128, n_steps=20, step_size=12)
