@@ -19,7 +19,8 @@ from onnxfp.bundle.records import build
 from onnxfp.errors import BundleError, FileError
 from onnxfp.evaluation.observation import Observation
 
-SUFFIX = ".partial"
+# Not the one of a generation, which may be going on beside the same bundle.
+SUFFIX = ".evaluation.partial"
 _SCHEMA = "onnxfp/evaluation-checkpoint/1"
 
 _log = logging.getLogger(__name__)

@@ -117,7 +117,7 @@ def test_an_interrupted_evaluation_goes_on_where_it_stopped(folders: tuple[Path,
     arguments: dict[str, Any] = {"references": [references], "limits": None, "jobs": 1}
     with pytest.raises(KeyboardInterrupt):
         package.evaluate(base, bundle, on_progress=stop_after(6), **arguments)
-    partial = bundle.with_name(bundle.name + ".partial")
+    partial = bundle.with_name(bundle.name + ".evaluation.partial")
     kept = json.loads(partial.read_text())["observations"]
     assert len(kept) == 6
     first = [name for name in asked if name]
@@ -135,7 +135,7 @@ def test_ctrl_c_leaves_no_process_behind_and_says_so(folders: tuple[Path, Path, 
     base, bundle, _ = folders
     command = [sys.executable, "-m", "onnxfp", "evaluate", str(base), str(bundle), "--jobs", "2"]
     child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    partial = bundle.with_name(bundle.name + ".partial")
+    partial = bundle.with_name(bundle.name + ".evaluation.partial")
     deadline = time.monotonic() + 60
     while not partial.exists() and time.monotonic() < deadline:
         time.sleep(0.05)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from onnxfp.bundle.checkpoint import Checkpoint as GenerationCheckpoint
 from onnxfp.evaluation.checkpoint import Checkpoint
 from onnxfp.evaluation.observation import Observation
 
@@ -20,7 +22,7 @@ def test_what_was_seen_is_found_again_and_failures_are_tried_again(tmp_path: Pat
     checkpoint = Checkpoint.beside(tmp_path / "out.json", {"bundle": "a"})
     assert checkpoint.load() == {}
     checkpoint.save(SEEN)
-    assert checkpoint.path == tmp_path / "out.json.partial"
+    assert checkpoint.path == tmp_path / "out.json.evaluation.partial"
     assert checkpoint.load() == {"float16": SEEN["float16"]}
     checkpoint.remove()
     checkpoint.remove()
@@ -61,3 +63,15 @@ def test_a_folder_that_cannot_be_written_costs_the_checkpoint_only(
     with caplog.at_level(logging.WARNING):
         Checkpoint.beside(tmp_path / "missing" / "out.json", {}).save(SEEN)
     assert "cannot be resumed" in caplog.text
+
+
+def test_a_generation_and_an_evaluation_of_one_bundle_are_kept_apart(tmp_path: Path, forge: Any) -> None:
+    bundle = tmp_path / "base.fp.npz"
+    generation = GenerationCheckpoint.beside(bundle, forge.manifest().derivation_context())
+    evaluation = Checkpoint.beside(bundle, {"bundle": "a"})
+    evaluation.save(SEEN)
+    generation.remove()
+    assert evaluation.load() == {"float16": SEEN["float16"]}
+    generation.path.write_bytes(b"hours of work")
+    evaluation.remove()
+    assert generation.path.read_bytes() == b"hours of work"
