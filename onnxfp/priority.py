@@ -26,6 +26,9 @@ from onnxfp.evidence.checks import CommitmentRecord
 SECONDS = 30.0
 """Wall time that an authority has to answer, unless told otherwise."""
 
+MAX_SECONDS = 86_400
+"""Longest time that it can be given: a day. Sockets cannot wait for more than some weeks."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -68,13 +71,13 @@ def timestamp(
         tsa_certificate: The authority's certificates (PEM), with their root. Without them its answer is checked to be
             one to this very query, and who gave it is not.
         output: Where to write the token; ``None`` returns it only.
-        seconds: Wall time for the exchange.
+        seconds: Wall time for the exchange, in (0, MAX_SECONDS].
 
     Returns:
         The token: the authority's answer, DER.
 
     Raises:
-        ParameterError: The URL is none, or the time not positive.
+        ParameterError: The URL is none, or the time lies outside its range.
         FileError: A file cannot be read, or the token's exists already.
         AuthorityError: The authority cannot be reached or refuses.
         TimestampFormatError: Its answer is no time-stamp.
@@ -84,9 +87,12 @@ def timestamp(
     from onnxfp.bundle.authority import ask_authority, check_url
 
     check_url(tsa)
-    if not seconds > 0:
+    # Written so that NaN is in no range.
+    if not 0 < seconds <= MAX_SECONDS:
         raise ParameterError(
-            f"an authority needs some time to answer; found {seconds} seconds", hint="for example 30 seconds"
+            f"an authority needs some time to answer, and --max-seconds must lie in (0, {MAX_SECONDS}] seconds; found "
+            f"{seconds}",
+            hint="for example 30 seconds",
         )
     authority = None if tsa_certificate is None else load_authority(tsa_certificate)
     content, about = _stamped_content(subject)

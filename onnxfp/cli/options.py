@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -158,17 +159,26 @@ def limits_of(options: dict[str, Any]) -> Limits | None:
 
     Raises:
         UsageError: Limits stand beside ``--no-isolation``.
+        ParameterError: A limit lies outside its range.
     """
-    from onnxfp.base.isolation import Limits
+    from onnxfp.base.isolation import MAX_MEMORY_BYTES, MAX_SECONDS, Limits
+    from onnxfp.errors import ParameterError
 
     memory, seconds = options["max_memory"], options["max_seconds"]
     if options["no_isolation"]:
         if memory is not None or seconds is not None:
             raise click.UsageError("limits hold in a process of its own only; leave out --no-isolation")
         return None
+    for option, value, most, unit in (
+        ("--max-memory", memory, MAX_MEMORY_BYTES // 2**30, "GiB"),
+        ("--max-seconds", seconds, MAX_SECONDS, "seconds"),
+    ):
+        # Written so that NaN is in no range.
+        if value is not None and not 0 < value <= most:
+            raise ParameterError(f"{option} must lie in (0, {most}] {unit}; found {value}")
     default = Limits()
     return Limits(
-        default.memory_bytes if memory is None else int(memory * 2**30),
+        default.memory_bytes if memory is None else ceil(memory * 2**30),
         default.seconds if seconds is None else seconds,
     )
 

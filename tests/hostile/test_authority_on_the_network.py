@@ -163,6 +163,6 @@ def test_what_is_no_url_is_refused_before_anything_is_sent(subject: Commitment, 
     refused(subject, url, tmp_path, ParameterError, "is not the URL")
 
 
-@pytest.mark.parametrize("seconds", [0.0, -1.0, float("nan")])
-def test_no_time_is_no_use(subject: Commitment, tmp_path: Path, seconds: float) -> None:
+@pytest.mark.parametrize("seconds", [0.0, -1.0, float("nan"), float("inf"), 1e300, 86_401.0])
+def test_no_time_and_endless_time_are_no_use(subject: Commitment, tmp_path: Path, seconds: float) -> None:
     refused(subject, "http://127.0.0.1/", tmp_path, ParameterError, "needs some time", seconds=seconds)

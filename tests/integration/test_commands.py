@@ -154,6 +154,12 @@ def test_the_contact_sheet_shows_the_examples(onnxfp: Run, crafted: tuple[Path, 
         (["generate", "{base}", "--fix", "nope=1"], 3, "no input 'nope' to fix"),
         (["generate", "{base}", "--gradient", "estimate", "--kind", "rc"], 2, "queries"),
         (["verify", "{base}", "{bundle}", "--alpha", "2"], 2, "alpha"),
+        (["verify", "{base}", "{bundle}", "--max-memory", "nan"], 2, "--max-memory must lie in (0, 1048576] GiB"),
+        (["generate", "{base}", "--max-memory", "inf"], 2, "--max-memory must lie in (0, 1048576] GiB"),
+        (["check", "{base}", "--max-memory", "1e300"], 2, "--max-memory must lie in (0, 1048576] GiB"),
+        (["check", "{base}", "--max-seconds", "inf"], 2, "--max-seconds must lie in (0, 1000000000] seconds"),
+        (["evaluate", "{base}", "{bundle}", "--max-seconds", "1e300"], 2, "--max-seconds must lie in"),
+        (["timestamp", "{bundle}", "--tsa", "http://127.0.0.1:1/", "--max-seconds", "inf"], 2, "--max-seconds must"),
     ],
 )
 def test_wrong_input_ends_in_its_own_error(

@@ -8,13 +8,14 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import pytest
 
 from onnxfp.base import child
-from onnxfp.base.isolation import IsolatedRuntime, Limits
+from onnxfp.base.isolation import MAX_MEMORY_BYTES, MAX_SECONDS, IsolatedRuntime, Limits
 from onnxfp.base.onnx_file import read_onnx
 from onnxfp.base.runtime import NoCudaError, RefusedError
 from onnxfp.base.session import ModelSession
@@ -130,7 +131,26 @@ def test_the_child_can_write_no_file(tmp_path: Path) -> None:
     assert done.stdout == "File too large\n"
 
 
-@pytest.mark.parametrize(("memory", "seconds"), [(0, 1.0), (-1, 1.0), (1, 0.0), (1, float("nan"))])
-def test_impossible_limits_are_refused(memory: int, seconds: float) -> None:
-    with pytest.raises(ParameterError):
+@pytest.mark.parametrize(
+    ("memory", "seconds", "name"),
+    [
+        (0, 1.0, "memory_bytes"),
+        (-1, 1.0, "memory_bytes"),
+        (float("nan"), 1.0, "memory_bytes"),
+        (float("inf"), 1.0, "memory_bytes"),
+        (MAX_MEMORY_BYTES + 1, 1.0, "memory_bytes"),
+        (1, 0.0, "seconds"),
+        (1, float("nan"), "seconds"),
+        (1, float("inf"), "seconds"),
+        (1, 1e300, "seconds"),
+    ],
+)
+def test_impossible_limits_are_refused(memory: Any, seconds: float, name: str) -> None:
+    with pytest.raises(ParameterError, match=f"{name} must lie in"):
         Limits(memory, seconds)
+
+
+def test_the_largest_limits_hold_nothing_back(base_path: Path) -> None:
+    limits = Limits(MAX_MEMORY_BYTES, MAX_SECONDS)
+    session = ModelSession(read_onnx(base_path), provider="cpu", limits=limits)
+    assert session.answer(np.zeros((1, 3, 8, 8), np.float32)).labels.shape == (1,)
