@@ -81,7 +81,8 @@ def _restrict(head: dict[str, Any]) -> list[str]:
             _, hard = resource.getrlimit(what)
             value = value if hard == resource.RLIM_INFINITY else min(value, hard)
             with suppress(ValueError, OSError):
-                resource.setrlimit(what, (value, hard))
+                # Hard ones as well: whoever takes the process over could raise the soft.
+                resource.setrlimit(what, (value, value))
                 return True
             return False
 

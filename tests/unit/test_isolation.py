@@ -43,6 +43,20 @@ def test_a_child_answers_what_this_process_answers(base_path: Path) -> None:
     assert there.holds[:2] == ("process", "time")
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="limits are read from /proc")
+def test_the_limits_of_a_child_are_hard_ones(make_classifier: Callable[..., onnx.ModelProto]) -> None:
+    """Whoever takes the child over could raise soft ones."""
+    runtime = open_isolated(make_classifier())
+    lines = Path(f"/proc/{runtime._child.process.pid}/limits").read_text().splitlines()
+    # Name, soft, hard, unit.
+    limits = {line[:26].strip(): line[26:].split()[:2] for line in lines}
+    for name in ("Max core file size", "Max file size"):
+        assert limits[name] == ["0", "0"]
+    if "memory" in runtime.holds:
+        for name in ("Max data size", "Max address space"):
+            assert limits[name][0] == limits[name][1] != "unlimited"
+
+
 def test_external_data_are_found_from_another_folder(
     make_classifier: Callable[..., onnx.ModelProto], base_path: Path, tmp_path: Path
 ) -> None:
