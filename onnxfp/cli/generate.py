@@ -18,6 +18,9 @@ from onnxfp.cli.options import (
     passphrase_options,
 )
 
+# As examples.recipe has them, which would cost the help a moment.
+MAX_STEPS, MAX_DRAWS, MAX_SEED = 10**6, 10**4, 2**63 - 1
+
 
 @click.command()
 @click.argument("model", type=FILE)
@@ -36,13 +39,15 @@ from onnxfp.cli.options import (
     "--spectrum", type=click.Choice(["white", "coarse", "pink"]), default=None, help="Spectrum of the random seeds."
 )
 @click.option("--epsilon", type=float, default=None, help="Largest distance from a seed, in units of --bounds.")
-@click.option("--steps", "n_steps", type=click.IntRange(1), default=None, help="Gradient steps [default: 50].")
+@click.option(
+    "--steps", "n_steps", type=click.IntRange(1, MAX_STEPS), default=None, help="Gradient steps [default: 50]."
+)
 @click.option("--step-size", type=float, default=None, help="Length of one step, in units of --bounds.")
 @click.option("--noise", type=float, default=None, help="Weight noise delta, relative to each tensor (all but c).")
 @click.option(
     "--draws",
     "n_draws",
-    type=click.IntRange(1),
+    type=click.IntRange(1, MAX_DRAWS),
     default=None,
     help="Draws q of noise in each step [default: 1].",
 )
@@ -54,7 +59,9 @@ from onnxfp.cli.options import (
     show_default=True,
     help="From the torch copy, or estimated by queries: slow, kind c only, for models that cannot be converted.",
 )
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Another seed, other examples.")
+@click.option(
+    "--seed", type=click.IntRange(0, MAX_SEED), default=0, show_default=True, help="Another seed, other examples."
+)
 @click.option(
     "--reference",
     "references",

@@ -12,6 +12,14 @@ from onnxfp.types import Kind, Spectrum
 Filtered = Literal["none", "perturbation", "gradient"]
 Gradient = Literal["copy", "estimate"]
 
+MAX_STEPS = 10**6
+MAX_DRAWS = 10**4
+MAX_SEED = 2**63 - 1
+"""Larger numbers than these are slips of the hand, or stand in no manifest that can be read again."""
+
+_MAX_CUTOFF = 2**31 - 1
+_MAX_STEP_SIZE = 1e12
+
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
@@ -23,15 +31,15 @@ class Recipe:
         spectrum: Spectrum of the random seeds: ``white``, ``coarse`` (white, of cells larger than a pixel), or ``pink``
             (power 1/f, as natural images have).
         epsilon_levels: Largest distance of an example from its seed, in grid levels, at least 1.
-        n_steps: Gradient steps, at most; an example that has settled before takes no more. At least 1.
-        step_size: Length of one sign step, in units of the bounds, positive.
+        n_steps: Gradient steps, at most; an example that has settled before takes no more. In [1, MAX_STEPS].
+        step_size: Length of one sign step, in units of the bounds, in (0, 1e12].
         noise: Half-width delta of the uniform weight noise, relative to each tensor's root mean square; 0 for ``c``.
-        n_draws: Draws q of weight noise (and of an input transformation) whose gradients are averaged in each step, at
-            least 1; where gradients are estimated, pairs of queries.
+        n_draws: Draws q of weight noise (and of an input transformation) whose gradients are averaged in each step, in
+            [1, MAX_DRAWS]; where gradients are estimated, pairs of queries.
         cutoff: Side k of the square of lowest DCT coefficients that is zeroed; 0 filters nothing.
         filtered: What the high-pass filter is applied to.
         gradient: Where gradients come from: ``copy`` (the torch copy) or ``estimate`` (queries to the model).
-        seed: Chosen by the owner; another seed gives other examples for the same model and key.
+        seed: Chosen by the owner, in [0, MAX_SEED]; another seed gives other examples for the same model and key.
 
     Raises:
         ParameterError: A field lies outside its range, or contradicts the kind.
@@ -57,17 +65,19 @@ class Recipe:
         _one_of("spectrum", self.spectrum, get_args(Spectrum))
         _one_of("filtered", self.filtered, get_args(Filtered))
         _one_of("gradient", self.gradient, get_args(Gradient))
-        for name, value, least in (
-            ("epsilon_levels", self.epsilon_levels, 1),
-            ("steps", self.n_steps, 1),
-            ("draws", self.n_draws, 1),
-            ("cutoff", self.cutoff, 0),
-            ("seed", self.seed, 0),
+        if self.epsilon_levels < 1:
+            # How many are too many is for the grid to say.
+            raise ParameterError(f"epsilon_levels must be at least 1; found {self.epsilon_levels}")
+        for name, value, least, most in (
+            ("steps", self.n_steps, 1, MAX_STEPS),
+            ("draws", self.n_draws, 1, MAX_DRAWS),
+            ("cutoff", self.cutoff, 0, _MAX_CUTOFF),
+            ("seed", self.seed, 0, MAX_SEED),
         ):
-            if value < least:
-                raise ParameterError(f"{name} must be at least {least}; found {value}")
-        if not (isfinite(self.step_size) and self.step_size > 0):
-            raise ParameterError(f"step size must be positive; found {self.step_size}")
+            if not least <= value <= most:
+                raise ParameterError(f"{name} must lie in [{least}, {most}]; found {value}")
+        if not 0 < self.step_size <= _MAX_STEP_SIZE:
+            raise ParameterError(f"step size must lie in (0, {_MAX_STEP_SIZE:g}]; found {self.step_size}")
         if not (isfinite(self.noise) and 0 <= self.noise < 1):
             raise ParameterError(f"noise must lie in [0, 1); found {self.noise}")
         if self.kind == "c" and (self.noise or self.cutoff):
