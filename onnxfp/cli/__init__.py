@@ -5,7 +5,10 @@ Modules of this package import nothing heavy at the top, so that ``onnxfp --help
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import logging
+import os
 import sys
 from collections.abc import Sequence
 
@@ -22,10 +25,15 @@ from onnxfp.cli.keygen import keygen
 from onnxfp.cli.keys import keys
 from onnxfp.cli.timestamp import timestamp
 from onnxfp.cli.verify import verify
-from onnxfp.errors import OnnxfpError
+from onnxfp.errors import FileError, OnnxfpError
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells give it to a process that SIGINT ended."""
+
+CLOSED = 141
+"""Exit code where the reader of the output has closed it (``| head -1``), as shells give it for SIGPIPE."""
+
+_NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -37,7 +45,7 @@ def cli(verbose: bool) -> None:
     The owner makes a fingerprint of an ONNX model with `onnxfp generate`; anyone asks a suspect with `onnxfp verify`.
 
     Exit codes: 0 done or MATCH, 10 NO_MATCH, 11 INCONCLUSIVE, 2 usage, 3 model, 4 bundle, responses or attestation,
-    5 trust, 6 execution, 7 files, keys and network, 130 interrupted, 1 a bug in onnxfp.
+    5 trust, 6 execution, 7 files, keys and network, 130 interrupted, 141 output closed, 1 a bug in onnxfp.
     """
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("%(levelname_lower)s: %(message)s"))
@@ -71,6 +79,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except click.Abort:
         click.echo("interrupted", err=True)
         return INTERRUPTED
+    except SystemExit as error:
+        # The one way in which click leaves by itself here: it found the output closed.
+        if error.code != 1:
+            raise
+        return CLOSED
+    except OSError as error:
+        # An error about a file names it; this one is of the output.
+        if error.errno not in _NO_SPACE or error.filename is not None:
+            raise
+        _drop_output()
+        click.echo(f"error: the output cannot be written: {error.strerror}", err=True)
+        click.echo("hint: make room, or send the output elsewhere", err=True)
+        return FileError.exit_code
     except OnnxfpError as error:
         # Messages repeat names out of strangers' files, which must not steer the terminal.
         click.echo(f"error: {printable(str(error))}", err=True)
@@ -86,6 +107,14 @@ def printable(text: str) -> str:
         letter if letter.isprintable() or letter == "\n" else letter.encode("unicode_escape").decode()
         for letter in text
     )
+
+
+def _drop_output() -> None:
+    """Send what is still held back nowhere: the interpreter would fail on it once more as it ends."""
+    with contextlib.suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
 
 
 def _make_plain(record: logging.LogRecord) -> bool:

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import click
 
-from onnxfp.cli.options import FILE
+from onnxfp.cli.options import FILE, FOLDER
 
 
 @click.command()
 @click.argument("fingerprint", type=FILE)
-@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+@click.argument("folder", type=FOLDER)
 def export(fingerprint: Path, folder: Path) -> None:
     """Write the examples of FINGERPRINT into FOLDER, to ask a service or an app that is no ONNX file.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from math import ceil
 from pathlib import Path
@@ -15,8 +16,20 @@ if TYPE_CHECKING:
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-FILE = click.Path(path_type=Path, dir_okay=False)
-FILE_OR_FOLDER = click.Path(path_type=Path)
+
+class Place(click.Path):
+    """A path that is not empty, as that of a shell's variable that is not set would be."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path."""
+        if not os.fspath(value):
+            self.fail("an empty path names no file", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+FILE = Place(path_type=Path, dir_okay=False)
+FOLDER = Place(path_type=Path, file_okay=False)
+FILE_OR_FOLDER = Place(path_type=Path)
 
 
 class Numbers(click.ParamType[tuple[int, ...] | tuple[float, ...]]):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,8 @@ import pytest
 
 from onnxfp.bundle.keys import default_key_path, generate_key_pair
 from onnxfp.cli import main
+from onnxfp.errors import FileError
+from onnxfp.evaluation.evaluate import evaluate
 from onnxfp.priority import commit
 
 Run = Callable[..., Any]
@@ -94,6 +98,62 @@ def test_an_older_output_is_replaced_as_before(onnxfp: Run, places: dict[str, An
     assert onnxfp(*words, "--attest", out).code == 0
     assert out.read_text() != "older"
     assert onnxfp(*words[:-1], "ab" * 500, "--attest", out).code == 7
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["keygen", "-o", ""],
+        ["keygen", "-o", "{tmp}/new.pem", "--passphrase-file", ""],
+        ["generate", "{base}", "-o", ""],
+        ["generate", ""],
+        ["evaluate", "{base}", "{bundle}", "--json", ""],
+        ["evaluate", "{base}", "{bundle}", "--report", ""],
+        ["verify", "{base}", "{bundle}", "--attest", ""],
+        ["verify", "{base}", ""],
+        ["inspect", "{bundle}", "--image", ""],
+        ["export", "{bundle}", ""],
+    ],
+)
+def test_an_empty_path_is_wrong_usage(
+    command: list[str], models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    places = {"base": models / "base.onnx", "bundle": GOLDEN, "tmp": tmp_path}
+    assert main([word.format(**places) for word in command]) == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert "an empty path names no file" in shown.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_record_is_not_begun_whose_place_is_no_file(models: Path, tmp_path: Path) -> None:
+    for place in (tmp_path, ""):
+        with pytest.raises(FileError, match="no plain file"):
+            evaluate(models / "base.onnx", GOLDEN, output=place)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="closed pipes are told apart on POSIX")
+@pytest.mark.parametrize("words", [["--help"], ["keys", "--help"], ["inspect", str(GOLDEN)]])
+def test_a_closed_output_ends_as_it_does_elsewhere(words: list[str]) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        [sys.executable, "-m", "onnxfp", *words], stdout=writing, stderr=subprocess.PIPE, text=True, check=False
+    )
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+@pytest.mark.parametrize("words", [["--help"], ["inspect", str(GOLDEN)], ["inspect", str(GOLDEN), "--json"]])
+def test_a_full_disk_under_the_output_is_said(words: list[str]) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "onnxfp", *words], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert done.returncode == 7
+    assert done.stderr.startswith("error: the output cannot be written: No space left on device\nhint: ")
+    assert done.stderr.count("\n") == 2
 
 
 def _contents(folder: Path) -> dict[Path, bytes]:
