@@ -46,6 +46,7 @@ def render_evaluation(evaluation: Evaluation, fingerprint: Fingerprint, bundle: 
         n_expected=round(evaluation.null.rate * n),
         escaped=[row for row in evaluation.variants if row.outcome and row.outcome.verdict is not Verdict.MATCH],
         facts=_facts(evaluation),
+        unasked=_unasked(evaluation),
         strip=draw_strip(evaluation, strip, n),
         pruning=draw_pruning(evaluation),
         planes=planes,
@@ -89,7 +90,8 @@ def _facts(evaluation: Evaluation) -> tuple[Fact, ...]:
 
     def between(estimate: Estimate | None, *, worst: str = "", as_rate: bool = True) -> tuple[str, ...]:
         if estimate is None:
-            return ("needs references" if summary.n_references == 0 else "needs modified copies",)
+            missing = _unasked(evaluation) or "needs references"
+            return (missing if summary.n_references == 0 else "needs modified copies",)
         ends = (estimate.interval.lower, estimate.interval.upper)
         text = " to ".join(percent(end) if as_rate else f"{end:.2f}".replace("-", "−") for end in ends)
         return (f"{summary.confidence:.0%} interval {text}", *([f"at worst {worst}"] if worst else []))
@@ -108,6 +110,16 @@ def _facts(evaluation: Evaluation) -> tuple[Fact, ...]:
     )  # fmt: skip
 
 
+def _unasked(evaluation: Evaluation) -> str:
+    """Return that every reference failed, or nothing where one answered or none was given."""
+    n_given = sum(row.role == "reference" for row in evaluation.rows)
+    if evaluation.summary.n_references or not n_given:
+        return ""
+    if n_given == 1:
+        return "the one reference could not be asked"
+    return f"none of the {n_given} references could be asked"
+
+
 def _usefulness(evaluation: Evaluation) -> str:
     usefulness = evaluation.usefulness
     what = "accuracy" if usefulness.measure == "accuracy" else "agreement with the base’s labels"
@@ -122,7 +134,8 @@ def _not_tested(evaluation: Evaluation) -> tuple[str, ...]:
         "Worse models than the worst that was measured: the intervals of worst cases are open on that side.",
     ]
     if evaluation.summary.n_references == 0:
-        gaps.insert(0, "How often an unassociated model would be accused: no references were given.")
+        why = _unasked(evaluation) or "no references were given"
+        gaps.insert(0, f"How often an unassociated model would be accused: {why}.")
     elif evaluation.summary.n_references < 8:
         gaps.append(
             f"Many unassociated models: {evaluation.summary.n_references} were, and one that is not among them may "

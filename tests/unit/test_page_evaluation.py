@@ -85,6 +85,22 @@ def test_what_is_missing_is_said(
     assert absent not in words
 
 
+@pytest.mark.parametrize(
+    ("n_failed", "why"), [(1, "the one reference could not be asked"), (3, "none of the 3 references could be asked")]
+)
+def test_references_that_failed_were_given(
+    make_evaluation: Make, fingerprint: onnxfp.Fingerprint, n_failed: int, why: str
+) -> None:
+    failed = [(f"r{i}", "reference", "unassociated", None, None, 0.0) for i in range(n_failed)]
+    evaluation = make_evaluation(fingerprint, (("v", "variant", "noise", 1, 1.0, 0.9), *failed))
+    words = words_of(render_evaluation(evaluation, fingerprint, "b"))
+    # Above the figures, in those that need references, and among what was not tested.
+    assert f"{why[0].upper()}{why[1:]}. How often the innocent would be accused" in words
+    assert words.count(why) >= 2
+    assert "were given" not in words
+    assert "needs references" not in words
+
+
 def test_top_five_and_noise_are_told(make_evaluation: Make, fingerprint: onnxfp.Fingerprint) -> None:
     evaluation = make_evaluation(fingerprint)
     without = tuple(replace(row, outcome=row.outcome and replace(row.outcome, top5_match_rate=None))
