@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -140,3 +141,24 @@ def test_an_integer_input_is_computed_on_as_integers() -> None:
     constants: dict[str, NDArray[Any]] = {"c": np.array(128, np.uint8), "w": np.ones((1, 3, 1, 1), np.float32)}
     gradient = agrees(model_of(nodes, x, constants), x)
     torch.testing.assert_close(gradient, torch.ones(2, 3, 4, 4))
+
+
+def test_root_mean_square_normalisation_as_onnxruntimes_optimiser_writes_it(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("Pow", ["x", "two"], ["squares"]),
+        helper.make_node("ReduceMean", ["squares"], ["mean"], axes=[-1]),
+        helper.make_node("Add", ["mean", "epsilon"], ["safe"]),
+        helper.make_node("Sqrt", ["safe"], ["root"]),
+        helper.make_node("Div", ["x", "root"], ["normal"]),
+        helper.make_node("Mul", ["normal", "scale"], ["y"]),
+    ]
+    x = normal(3, 8)
+    constants = {"epsilon": np.array(1e-5, np.float32), "two": np.array(2, np.float32), "scale": normal(8)}
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+    options.optimized_model_filepath = str(tmp_path / "m.onnx")
+    onnxruntime.InferenceSession(model_of(nodes, x, constants).SerializeToString(), options)
+    optimised = onnx.load(tmp_path / "m.onnx")
+    assert [(node.domain, node.op_type) for node in optimised.graph.node] == [("", "SimplifiedLayerNormalization")]
+    agrees(optimised, x)
+    assert set(build_torch_copy(optimised).weights()) == {"scale"}

@@ -16,7 +16,7 @@ from torch import Tensor
 from onnxfp.base.operators.arithmetic import gelu
 from onnxfp.base.operators.attention import join_heads, masked_softmax, split_heads
 from onnxfp.base.operators.convolution import bind_convolution, gemm
-from onnxfp.base.operators.normalisation import layer_normalization
+from onnxfp.base.operators.normalisation import layer_normalization, rms_normalization
 from onnxfp.base.operators.pooling import average_pool, max_pool
 from onnxfp.base.operators.quantisation import (
     dequantize,
@@ -36,8 +36,11 @@ def _microsoft(op_type: str) -> Callable[[Factory], Factory]:
 
 operator("DequantizeLinear", since=(1,), domain=MICROSOFT)(dequantize_linear)
 operator("QuantizeLinear", since=(1,), domain=MICROSOFT)(quantize_linear)
-# onnxruntime writes its fused layer normalisation into ONNX's domain whatever the opset.
+# onnxruntime writes its fused normalisations into ONNX's domain whatever the opset.
 operator("LayerNormalization", since=(1,), domain=ONNX)(layer_normalization)
+operator("SimplifiedLayerNormalization", since=(1,), domain=ONNX)(rms_normalization)
+operator("SimplifiedLayerNormalization", since=(1,), domain=MICROSOFT)(rms_normalization)
+operator("RMSNormalization", since=(1,), domain=MICROSOFT)(rms_normalization)
 
 
 def _fused_activation(node: Node) -> Callable[[Tensor], Tensor]:
@@ -119,14 +122,6 @@ def skip_layer_normalization(node: Node) -> Function:
         return F.layer_norm(total, total.shape[-1:], gamma, beta, epsilon), None, None, total
 
     return run
-
-
-@_microsoft("SimplifiedLayerNormalization")
-@_microsoft("RMSNormalization")
-def simplified_layer_normalization(node: Node) -> Function:
-    """Division by the root mean square."""
-    epsilon = node.float("epsilon", 1e-5)
-    return lambda x, scale: x * torch.rsqrt((x**2).mean(-1, keepdim=True) + epsilon) * scale
 
 
 @_microsoft("BiasAdd")
