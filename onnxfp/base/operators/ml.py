@@ -48,24 +48,29 @@ def post_transform(scores: Tensor, name: str) -> Tensor:
 
 @operator("LinearClassifier", since=(1,), domain=ML)
 def linear_classifier(node: Node) -> Function:
-    """Labels and scores of a linear model."""
+    """Labels and scores of a linear model.
+
+    One row may speak for two classes. onnxruntime then gives ``1 - s`` and ``s``, whatever is to follow, unless that
+    is ``LOGISTIC``; and the label is the second class where the score is positive.
+    """
     _keep_weights(node)
-    labels = node.attributes.get("classlabels_ints")
-    name = node.text("post_transform", "NONE")
+    labels, name = node.attributes.get("classlabels_ints"), node.text("post_transform", "NONE")
+    n_labels = len(labels or node.attributes.get("classlabels_strings") or [])
+    speaks_for_two = len(_floats(node, "intercepts")) == 1 and n_labels == 2
+    if speaks_for_two and name == "PROBIT":
+        raise ValueError("PROBIT of one row for two classes has no meaning that runtimes agree on")
 
     def run(x: Tensor, weights: Tensor, bias: Tensor | None = None) -> Any:
         x = x.to(weights.dtype)
         scores = x @ weights.reshape(-1, x.shape[-1]).T
         if bias is not None:
             scores = scores + bias
-        if scores.shape[-1] == 1 and len(labels or [0, 1]) == 2:
-            # One row for two classes: the score speaks for the second.
-            scores = torch.cat([-scores, scores], -1) if name != "LOGISTIC" else scores
-            y = post_transform(scores, name)
-            y = torch.cat([1 - y, y], -1) if y.shape[-1] == 1 else y
+        if speaks_for_two:
+            best = (scores[:, 0] > 0).long()
+            y = torch.cat([-scores, scores] if name == "LOGISTIC" else [1 - scores, scores], -1)
+            y = torch.sigmoid(y) if name == "LOGISTIC" else y
         else:
-            y = post_transform(scores, name)
-        best = y.argmax(-1)
+            best, y = scores.argmax(-1), post_transform(scores, name)
         return (torch.tensor(labels, device=x.device)[best] if labels else best), y
 
     return run
