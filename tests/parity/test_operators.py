@@ -201,3 +201,41 @@ def test_one_row_decides_by_the_sign_of_its_score() -> None:
     expected = answer(model, x)
     assert set(expected) == {0, 1}
     assert build_torch_copy(model)(torch.from_numpy(x)).tolist() == expected.tolist()
+
+
+RESIZED = [
+    # Lengths that do not divide evenly, and positions that lie between two values by rounding alone.
+    {"mode": mode, "coordinate_transformation_mode": "align_corners"}
+    for mode in ("linear", "cubic", "nearest")
+] + [{"mode": "nearest", "coordinate_transformation_mode": "half_pixel", "nearest_mode": "round_prefer_ceil"}]
+
+
+@pytest.mark.parametrize("scale", [0.4, 0.75, 1.5, 2.7])
+@pytest.mark.parametrize("how", RESIZED, ids=lambda how: f"{how['mode']} {how['coordinate_transformation_mode']}")
+def test_resizing_by_fractions(how: dict[str, str], scale: float) -> None:
+    x = normal(1, 2, 5, 8)
+    scales = np.array([1, 1, scale, max(scale, 1)], np.float32)
+    agrees(model_of([helper.make_node("Resize", ["x", "", "s"], ["y"], **how)], x, {"s": scales}), x, atol=1e-4)
+
+
+@pytest.mark.parametrize("mode", ["half_pixel", "align_corners", "asymmetric"])
+@pytest.mark.parametrize("antialias", [0, 1])
+def test_resizing_of_bytes(mode: str, antialias: int) -> None:
+    x = RANDOM.integers(0, 256, (2, 3, 16, 16)).astype(np.uint8)
+    nodes = [
+        helper.make_node(
+            "Resize", ["x", "", "s"], ["r"], mode="linear", coordinate_transformation_mode=mode, antialias=antialias
+        ),
+        helper.make_node("Cast", ["r"], ["y"], to=onnx.TensorProto.FLOAT),
+    ]
+    model = model_of(nodes, x, {"s": np.array([1, 1, 1.7, 0.6], np.float32)}, opset=18)
+    expected, copy = answer(model, x), build_torch_copy(model)
+    point = torch.from_numpy(x).float().requires_grad_(True)
+    found = copy(point)
+    difference = np.abs(found.detach().numpy() - expected)
+    # Another order of summation ends on the other side of an integer now and then.
+    assert difference.max() <= 1
+    assert np.count_nonzero(difference) <= 0.05 * difference.size
+    with torch.no_grad():
+        assert torch.equal(copy(point), found)
+    assert float(torch.autograd.grad(found.sum(), point)[0].abs().max()) > 0

@@ -40,8 +40,9 @@ COORDINATES: dict[str, Coordinates] = {
         (x + 0.5) / scale - 0.5 if math.floor(length) > 1 else torch.zeros_like(x)
     ),
     "asymmetric": lambda x, scale, *_: x / scale,
+    # By the number of positions, as onnxruntime has it: ONNX's reference divides by the fractional length less one.
     "align_corners": lambda x, _, length, size, __: (
-        x * (size - 1) / (length - 1) if math.floor(length) > 1 else torch.zeros_like(x)
+        x * (size - 1) / (math.floor(length) - 1) if math.floor(length) > 1 else torch.zeros_like(x)
     ),
     "tf_half_pixel_for_nn": lambda x, scale, *_: (x + 0.5) / scale,
     "tf_crop_and_resize": _crop_and_resize,
@@ -91,7 +92,9 @@ class Resampling:
     def weights(self, size: int, length: float, scale: float, roi: tuple[float, float]) -> tuple[Tensor, Tensor]:
         """Return ``(floor(length), size)`` weights, and which output positions lie outside the input."""
         n = math.floor(length)
-        position = COORDINATES[self.coordinates](torch.arange(n, dtype=torch.float64), scale, length, size, roi)
+        # In single precision, as onnxruntime: a position between two values may be theirs by rounding alone.
+        position = COORDINATES[self.coordinates](torch.arange(n, dtype=torch.float32), scale, length, size, roi)
+        position = position.double()
         is_outside = (position < 0) | (position > size - 1)
         if self.mode == "nearest":
             index = NEAREST[self.nearest](position).clamp(0, size - 1).long()
@@ -116,13 +119,24 @@ class Resampling:
         if self.mode == "nearest":
             y = x.index_select(axis, matrix.argmax(dim=1).to(x.device))
         else:
-            values = x if x.is_floating_point() else x.float()
-            y = (values.movedim(axis, -1) @ matrix.T.to(values.device, values.dtype)).movedim(-1, axis)
-            y = y if x.is_floating_point() else y.round().to(x.dtype)
+            y = (x.movedim(axis, -1) @ matrix.T.to(x.device, x.dtype)).movedim(-1, axis)
         if self.coordinates == "tf_crop_and_resize" and is_outside.any():
             shape = [-1 if a == axis % x.ndim else 1 for a in range(x.ndim)]
             y = torch.where(is_outside.to(x.device).reshape(shape), torch.full_like(y, self.extrapolation), y)
         return y
+
+    def apply_all(
+        self, x: Tensor, axes: list[int], lengths: list[float], scales: list[float], region: list[float]
+    ) -> Tensor:
+        """Return ``x`` with several axes resampled; integers as onnxruntime rounds them."""
+        y = x if x.is_floating_point() or self.mode == "nearest" else x.float()
+        # onnxruntime's antialiasing rounds after each axis, the last axis first; without, the end is cut off once.
+        for i in reversed(range(len(axes))):
+            if scales[i] != 1.0 or self.coordinates == "tf_crop_and_resize":
+                y = self.apply(y, axes[i], lengths[i], scales[i], (region[i], region[i + len(axes)]))
+                if self.antialias and not x.is_floating_point():
+                    y = torch.floor(y + 0.5)
+        return y if y.dtype == x.dtype else y.trunc().to(x.dtype)
 
 
 def _keep_aspect(sizes: list[float], x: Tensor, axes: list[int], policy: str) -> tuple[list[float], list[float]]:
@@ -161,11 +175,7 @@ def resize(node: Node) -> Function:
         else:
             raise ValueError("neither scales nor sizes are given")
         region = roi.tolist() if roi is not None and roi.numel() else [0.0] * len(axes) + [1.0] * len(axes)
-        for i, axis in enumerate(axes):
-            crops = how.coordinates == "tf_crop_and_resize"
-            if factors[i] != 1.0 or crops:
-                x = how.apply(x, axis, lengths[i], factors[i], (region[i], region[i + len(axes)]))
-        return x
+        return how.apply_all(x, axes, lengths, factors, region)
 
     return run
 
@@ -178,10 +188,8 @@ def upsample(node: Node) -> Function:
 
     def run(x: Tensor, scales: Tensor | None = None) -> Tensor:
         factors: list[float] = list(fixed or []) if scales is None else scales.tolist()
-        for axis, scale in enumerate(factors):
-            if scale != 1.0:
-                x = how.apply(x, axis, x.shape[axis] * scale, scale, (0.0, 1.0))
-        return x
+        lengths = [n * scale for n, scale in zip(x.shape, factors, strict=True)]
+        return how.apply_all(x, list(range(x.ndim)), lengths, factors, [0.0] * x.ndim + [1.0] * x.ndim)
 
     return run
 
