@@ -239,3 +239,11 @@ def test_resizing_of_bytes(mode: str, antialias: int) -> None:
     with torch.no_grad():
         assert torch.equal(copy(point), found)
     assert float(torch.autograd.grad(found.sum(), point)[0].abs().max()) > 0
+
+
+@pytest.mark.parametrize("n_examples", [1, 3])
+def test_instance_normalisation_of_a_single_value(n_examples: int) -> None:
+    x = normal(n_examples, 4, 1, 1)
+    node = helper.make_node("InstanceNormalization", ["x", "scale", "bias"], ["y"])
+    gradient = agrees(model_of([node], x, {"scale": normal(4), "bias": normal(4)}), x)
+    assert not gradient.any()

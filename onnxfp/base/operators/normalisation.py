@@ -38,7 +38,12 @@ def batch_normalization(node: Node) -> Function:
 def instance_normalization(node: Node) -> Function:
     """Statistics over the axes after the channels, for each example."""
     epsilon = node.float("epsilon", 1e-5)
-    return lambda x, scale, bias: F.instance_norm(x, weight=scale, bias=bias, eps=epsilon)
+
+    def run(x: Tensor, scale: Tensor, bias: Tensor) -> Tensor:
+        # Below torch.nn.functional, which refuses a single value: as meant for training, and it is the bias here.
+        return torch.instance_norm(x, scale, bias, None, None, True, 0.0, epsilon, torch.backends.cudnn.enabled)
+
+    return run
 
 
 @operator("LayerNormalization", since=(17,))
