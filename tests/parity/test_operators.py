@@ -247,3 +247,19 @@ def test_instance_normalisation_of_a_single_value(n_examples: int) -> None:
     node = helper.make_node("InstanceNormalization", ["x", "scale", "bias"], ["y"])
     gradient = agrees(model_of([node], x, {"scale": normal(4), "bias": normal(4)}), x)
     assert not gradient.any()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"kernel_shape": [1, 3], "auto_pad": "SAME_UPPER", "strides": [2, 2]},
+        {"kernel_shape": [1, 3], "auto_pad": "SAME_LOWER", "strides": [3, 2]},
+        {"kernel_shape": [2, 3], "output_shape": [16, 12], "strides": [3, 2]},
+        {"kernel_shape": [2, 3], "output_shape": [13, 14], "strides": [3, 2]},
+        {"kernel_shape": [3, 3], "auto_pad": "SAME_UPPER", "strides": [2, 1], "output_padding": [1, 0]},
+    ],
+)
+def test_transposed_convolutions_of_given_size(options: dict[str, Any]) -> None:
+    x = normal(2, 4, 5, 6)
+    constants = {"w": normal(4, 3, *options["kernel_shape"]), "b": normal(3)}
+    agrees(model_of([helper.make_node("ConvTranspose", ["x", "w", "b"], ["y"], **options)], x, constants), x, atol=1e-4)

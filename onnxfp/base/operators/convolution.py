@@ -81,11 +81,14 @@ def conv_transpose(node: Node) -> Function:
         around = split_pads(pads, n_axes)
         wanted = output_shape[-n_axes:] if output_shape else None
         if wanted is None and auto_pad.startswith("SAME"):
-            wanted = [n * s for n, s in zip(x.shape[2:], stride, strict=True)]
+            # A kernel that is smaller than its stride leaves less than that; nothing is added.
+            wanted = [min(f, n * s) for f, n, s in zip(full, x.shape[2:], stride, strict=True)]
         if wanted is not None:
             totals = [f - w for f, w in zip(full, wanted, strict=True)]
             upper = auto_pad == "SAME_UPPER"
             around = [(t // 2, t - t // 2) if upper else (t - t // 2, t // 2) for t in totals]
+            # What is more than the convolution gives is added at the end.
+            around = [(0, t) if t < 0 else pair for t, pair in zip(totals, around, strict=True)]
         # Output padding that exceeds what torch allows is added by hand: those values are the bias alone.
         y = _CONV_TRANSPOSE[n_axes](x, weight, None, stride, 0, 0, group, dilation)
         y = F.pad(y, torch_pads([(-before, e - after) for (before, after), e in zip(around, extra, strict=True)]))
