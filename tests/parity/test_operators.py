@@ -263,3 +263,32 @@ def test_transposed_convolutions_of_given_size(options: dict[str, Any]) -> None:
     x = normal(2, 4, 5, 6)
     constants = {"w": normal(4, 3, *options["kernel_shape"]), "b": normal(3)}
     agrees(model_of([helper.make_node("ConvTranspose", ["x", "w", "b"], ["y"], **options)], x, constants), x, atol=1e-4)
+
+
+@pytest.mark.parametrize("auto_pad", ["SAME_UPPER", "SAME_LOWER"])
+@pytest.mark.parametrize(
+    ("op_type", "kernel", "stride", "dilation", "ceil_mode"),
+    [
+        ("MaxPool", 3, 2, 2, 0),
+        ("MaxPool", 2, 3, 2, 1),
+        ("AveragePool", 3, 2, 2, 0),
+        ("AveragePool", 2, 3, 2, 1),
+        ("AveragePool", 1, 3, 1, 0),
+        ("LpPool", 1, 3, 1, 0),
+    ],
+)
+def test_pooling_with_padding_by_the_runtime(
+    op_type: str, kernel: int, stride: int, dilation: int, ceil_mode: int, auto_pad: str
+) -> None:
+    x = normal(2, 3, 9)
+    node = helper.make_node(
+        op_type,
+        ["x"],
+        ["y"],
+        kernel_shape=[kernel],
+        strides=[stride],
+        dilations=[dilation],
+        ceil_mode=ceil_mode,
+        auto_pad=auto_pad,
+    )
+    agrees(model_of([node], x, opset=19), x)

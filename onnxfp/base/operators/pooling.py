@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from onnxfp.base.operators.convolution import same_padding, split_pads, torch_pads
+from onnxfp.base.operators.convolution import split_pads, torch_pads
 from onnxfp.base.operators.registry import Function, Node, operator
 
 _MAX_POOL: dict[int, Any] = {1: F.max_pool1d, 2: F.max_pool2d, 3: F.max_pool3d}
@@ -59,9 +59,9 @@ class Window:
     def padding(self, sizes: torch.Size) -> tuple[list[tuple[int, int]], list[int]]:
         """Return the padding around each axis, and how much more the last, partial windows reach over its end."""
         axes = list(zip(sizes, self.kernel, self.strides, self.dilations, strict=True))
-        if self.auto_pad.startswith("SAME"):
-            return [same_padding(*axis, self.auto_pad) for axis in axes], [0] * len(axes)
         around = [(0, 0)] * len(axes) if self.auto_pad == "VALID" else self.pads
+        if self.auto_pad.startswith("SAME"):
+            around = [_same_padding(size, kernel, stride, self.auto_pad) for size, kernel, stride, _ in axes]
         beyond = []
         for (size, kernel, stride, dilation), (before, after) in zip(axes, around, strict=True):
             free = size + before + after - dilation * (kernel - 1) - 1
@@ -71,6 +71,13 @@ class Window:
                 steps += 1
             beyond.append(max(0, steps * stride - free))
         return around, beyond
+
+
+def _same_padding(size: int, kernel: int, stride: int, auto_pad: str) -> tuple[int, int]:
+    """Return the padding before and after one axis as onnxruntime has it: dilations left out, negative to crop."""
+    total = (math.ceil(size / stride) - 1) * stride + kernel - size
+    before = int(total / 2) if auto_pad == "SAME_UPPER" else int((total + 1) / 2)
+    return before, total - before
 
 
 @operator("MaxPool", since=(1, 8, 10, 11, 12, 22))
@@ -124,16 +131,16 @@ def average_pool(node: Node) -> Function:
 
     def run(x: Tensor) -> Tensor:
         around, beyond = window.padding(x.shape[2:])
-        total = _window_sum(_pad(x, around, beyond, 0.0), window)
-        if includes_pads:
-            ones = _pad(
-                F.pad(torch.ones_like(x[:1, :1]), torch_pads(around), value=1.0), [(0, 0)] * len(beyond), beyond, 0
-            )
-        else:
-            ones = _pad(torch.ones_like(x[:1, :1]), around, beyond, 0.0)
+        total = _window_sum(_padded(x, around, beyond, 0.0), window)
+        ones = _padded(torch.ones_like(x[:1, :1]), around, beyond, 1.0 if includes_pads else 0.0)
         return total / _window_sum(ones, window)
 
     return run
+
+
+def _padded(x: Tensor, around: list[tuple[int, int]], beyond: list[int], value: float) -> Tensor:
+    """Return ``x`` within its padding, which may crop it, and within zeros where the last windows reach beyond that."""
+    return _pad(_pad(x, around, [0] * len(beyond), value), [(0, 0)] * len(beyond), beyond, 0.0)
 
 
 def _window_sum(x: Tensor, window: Window) -> Tensor:
