@@ -122,6 +122,20 @@ def make_classifier() -> Callable[..., onnx.ModelProto]:
     return classifier
 
 
+def of_bytes(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return a small classifier, changed to take images as bytes."""
+    nodes = [
+        helper.make_node("Cast", ["bytes"], ["float"], to=TensorProto.FLOAT),
+        helper.make_node("Div", ["float", "scale"], ["image"]),
+        *model.graph.node,
+    ]
+    del model.graph.node[:], model.graph.input[:]
+    model.graph.node.extend(nodes)
+    model.graph.input.append(helper.make_tensor_value_info("bytes", TensorProto.UINT8, ["N", 3, 8, 8]))
+    model.graph.initializer.append(helper.make_tensor("scale", TensorProto.FLOAT, [], [255.0]))
+    return model
+
+
 @pytest.fixture
 def base_path(tmp_path: Path) -> Path:
     """A small base model in a file."""

@@ -100,7 +100,7 @@ class LocalRuntime:
         """Return the values of the outputs ``names``."""
         try:
             return list(self._session.run(list(names), dict(feeds)))
-        except _runtime_errors() as error:
+        except runtime_errors() as error:
             raise RefusedError(_first_line(error)) from error
 
 
@@ -138,17 +138,18 @@ def _open(source: str | bytes, provider: Provider, *, optimise: bool) -> tuple[o
             if CUDA in session.get_providers():
                 return session, ""
             warning = "its libraries cannot be loaded"
-        except _runtime_errors() as error:
+        except runtime_errors() as error:
             warning = _first_line(error)
     if provider == "cuda":
         raise NoCudaError(warning)
     try:
         return onnxruntime.InferenceSession(source, options, providers=[CPU]), warning
-    except _runtime_errors() as error:
+    except runtime_errors() as error:
         raise RefusedError(f"onnxruntime {onnxruntime.__version__}: {_first_line(error)}") from error
 
 
-def _runtime_errors() -> tuple[type[Exception], ...]:
+def runtime_errors() -> tuple[type[Exception], ...]:
+    """Return what onnxruntime raises when it refuses a model, or fails to run one."""
     from onnxruntime.capi import onnxruntime_pybind11_state as state
 
     # RuntimeError and ValueError: inputs that do not fit the graph surface so in some versions.

@@ -12,6 +12,7 @@ from google.protobuf.message import EncodeError
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
+from onnxfp.base.runtime import runtime_errors
 from onnxfp.errors import ModelError
 
 _RANDOM = {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Bernoulli", "Multinomial"}
@@ -72,7 +73,6 @@ def compute_constants(model: onnx.ModelProto, names: Collection[str]) -> dict[st
     if not wanted:
         return {}
     import onnxruntime
-    from onnxruntime.capi import onnxruntime_pybind11_state as state
 
     taken = {name for node in nodes for name in node.input}
     part = onnx.ModelProto(ir_version=model.ir_version, opset_import=model.opset_import)
@@ -85,16 +85,7 @@ def compute_constants(model: onnx.ModelProto, names: Collection[str]) -> dict[st
     try:
         session = onnxruntime.InferenceSession(part.SerializeToString(), options, providers=["CPUExecutionProvider"])
         return dict(zip(wanted, session.run(wanted, {}), strict=True))
-    except (
-        state.Fail,
-        state.InvalidGraph,
-        state.NotImplemented,
-        state.RuntimeException,
-        state.InvalidArgument,
-        RuntimeError,
-        ValueError,
-        EncodeError,
-    ) as error:
+    except (*runtime_errors(), EncodeError) as error:
         raise ModelError(f"onnxruntime does not compute the model's constants: {error}") from error
 
 

@@ -20,6 +20,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from onnxfp.base.runtime import runtime_errors
 from onnxfp.errors import ModelError
 from onnxfp.variants.constants import used_names
 from onnxfp.variants.quantisation import Feeds
@@ -122,7 +123,6 @@ def give_statistics(
 def _run(model: onnx.ModelProto, batches: Iterable[Feeds], targets: Mapping[str, Statistics]) -> dict[str, Statistics]:
     """Measure every convolution; behind one that has a target go its channels with the target's statistics."""
     import onnxruntime
-    from onnxruntime.capi import onnxruntime_pybind11_state as state
 
     measuring, names = _with_measurements(model, targets)
     options = onnxruntime.SessionOptions()
@@ -138,13 +138,7 @@ def _run(model: onnx.ModelProto, batches: Iterable[Feeds], targets: Mapping[str,
             seen = [np.asarray(array, np.float64).ravel() for array in session.run(wanted, dict(feeds))]
             sums = [total + array for total, array in zip(sums, seen, strict=True)] if sums else seen
             n_batches += 1
-    except (
-        state.Fail,
-        state.InvalidGraph,
-        state.NotImplemented,
-        state.RuntimeException,
-        state.InvalidArgument,
-    ) as error:
+    except runtime_errors() as error:
         raise ModelError(f"onnxruntime does not measure the channels of the model: {error}") from error
     if not n_batches:
         raise ModelError(f"channel statistics take at least one batch of {LEAST_BATCH} inputs")

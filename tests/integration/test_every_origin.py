@@ -13,6 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 import onnxfp
 from onnxfp.examples.defaults import Choices
 from onnxfp.types import Bounds, InputGrid
+from tests.conftest import of_bytes
 
 STRONG = Choices(kind="rc", epsilon=0.5, n_steps=30, step_size=0.05, noise=0.01)
 
@@ -51,18 +52,8 @@ def test_batches_outputs_and_ages(
 
 
 def test_images_as_bytes(tmp_path: Path, make_classifier: Callable[..., onnx.ModelProto]) -> None:
-    model = make_classifier()
-    nodes = [
-        helper.make_node("Cast", ["bytes"], ["float"], to=TensorProto.FLOAT),
-        helper.make_node("Div", ["float", "scale"], ["image"]),
-        *model.graph.node,
-    ]
-    del model.graph.node[:], model.graph.input[:]
-    model.graph.node.extend(nodes)
-    model.graph.input.append(helper.make_tensor_value_info("bytes", TensorProto.UINT8, ["N", 3, 8, 8]))
-    model.graph.initializer.append(helper.make_tensor("scale", TensorProto.FLOAT, [], [255.0]))
     path = tmp_path / "m.onnx"
-    path.write_bytes(model.SerializeToString())
+    path.write_bytes(of_bytes(make_classifier()).SerializeToString())
     succeeds(path, Choices(kind="rc", epsilon=128, n_steps=30, step_size=12, noise=0.01))
 
 

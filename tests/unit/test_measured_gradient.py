@@ -8,25 +8,12 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper
 
 from onnxfp.base.gradient import measure_gradient
 from onnxfp.base.onnx_file import read_onnx
 from onnxfp.base.session import ModelSession
 from onnxfp.base.torch_copy import build_torch_copy
-
-
-def of_bytes(model: onnx.ModelProto) -> onnx.ModelProto:
-    nodes = [
-        helper.make_node("Cast", ["bytes"], ["float"], to=TensorProto.FLOAT),
-        helper.make_node("Div", ["float", "scale"], ["image"]),
-        *model.graph.node,
-    ]
-    del model.graph.node[:], model.graph.input[:]
-    model.graph.node.extend(nodes)
-    model.graph.input.append(helper.make_tensor_value_info("bytes", TensorProto.UINT8, ["N", 3, 8, 8]))
-    model.graph.initializer.append(helper.make_tensor("scale", TensorProto.FLOAT, [], [255.0]))
-    return model
+from tests.conftest import of_bytes
 
 
 @pytest.mark.parametrize(("most", "is_measured"), [(255, True), (16, False)])
