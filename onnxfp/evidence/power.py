@@ -127,7 +127,8 @@ def least_matches(null: Null, policy: Policy, n_examples: int) -> int | None:
 
 def _find_obstacle(least: int | None, n_examples: int, n_candidates: int, policy: Policy) -> str:
     lost = n_candidates - n_examples
-    counted = f", with {lost} lost candidates that count as mismatches" if lost else ""
+    counted = f", with {lost} lost candidates that count as mismatches" if lost > 1 else ""
+    counted = ", with one lost candidate that counts as a mismatch" if lost == 1 else counted
     if n_examples < policy.least_examples:
         return f"{n_examples} examples are fewer than the {policy.least_examples} that the policy demands."
     if least is None:

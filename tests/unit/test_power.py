@@ -116,7 +116,9 @@ def test_generate_warns_before_the_work(base_path: Path, quick: Choices, caplog:
             base_path, n_examples=20, choices=quick, on_progress=lambda _: at_first_step.append(len(said(caplog)))
         )
     assert at_first_step[0] == 1
-    (warning,) = said(caplog)
+    warning, *later = said(caplog)
+    # With some keys a candidate is lost, and what would help is another then.
+    assert len(later) <= fingerprint.manifest.n_candidates - 20
     assert warning.startswith("Not even 20 matches of 20 are a MATCH at 1e-06. ")
     assert "examples (-n " in warning
     assert power_of(fingerprint.manifest, Policy()).obstacle
