@@ -71,8 +71,7 @@ def choose_input(
     if len(tensor.shape) < 2:
         raise ContractError(f"{path}: input {tensor} has no batch axis", hint="export the model with one")
     batch, *axes = tensor.shape
-    is_open = not all(isinstance(axis, int) and axis > 0 for axis in axes)
-    if shape is None and like is not None and is_open:
+    if shape is None and like is not None and not all(map(_is_length, axes)):
         # As the base takes them, or with the channels on the other side.
         orders = (like.shape, like.shape[1:] + like.shape[:1], like.shape[-1:] + like.shape[:-1])
         shape = next((order for order in orders if _fits(order, axes)), None)
@@ -80,7 +79,7 @@ def choose_input(
         if not _fits(shape, axes):
             raise ContractError(f"{path}: input {tensor} does not take examples of shape {tuple(shape)}")
         axes = list(shape)
-    if not all(isinstance(axis, int) and axis > 0 for axis in axes):
+    if not all(map(_is_length, axes)):
         raise ContractError(
             f"{path}: input {tensor} leaves axes of the example open",
             hint="give them, for example --input-shape 3,224,224",
@@ -102,10 +101,15 @@ def choose_input(
     )
 
 
+def _is_length(axis: int | str | None) -> bool:
+    """Whether an axis has a length, and is not left open by a name or a number below one."""
+    return isinstance(axis, int) and axis > 0
+
+
 def _fits(shape: Sequence[int], axes: Sequence[int | str | None]) -> bool:
     """Whether an example of a shape fits the axes that a graph declares, some of which it may leave open."""
     return len(shape) == len(axes) and all(
-        axis == length or not (isinstance(axis, int) and axis > 0) for axis, length in zip(axes, shape, strict=True)
+        axis == length or not _is_length(axis) for axis, length in zip(axes, shape, strict=True)
     )
 
 

@@ -15,7 +15,7 @@ import torch
 
 from onnxfp.base.fusion import fuse
 from onnxfp.base.levels import centre_levels
-from onnxfp.base.model_walk import weight_name
+from onnxfp.base.model_walk import taken_names, weight_name
 from onnxfp.base.operators.quantisation import TAKES_LEVELS
 from onnxfp.base.operators.registry import Function, Node, find
 from onnxfp.base.operators.straight_through import integer_type, on_integers
@@ -302,21 +302,8 @@ def _needed(graph: onnx.GraphProto, outputs: Sequence[str]) -> tuple[list[onnx.N
     for node in reversed(graph.node):
         if any(name in wanted for name in node.output):
             kept.append(node)
-            wanted.update(name for name in node.input if name)
-            wanted.update(name for sub in _subgraphs(node) for name in _used_names(sub))
+            wanted.update(filter(None, taken_names(node)))
     return kept[::-1], wanted
-
-
-def _subgraphs(node: onnx.NodeProto) -> list[onnx.GraphProto]:
-    return [a.g for a in node.attribute if a.HasField("g")] + [g for a in node.attribute for g in a.graphs]
-
-
-def _used_names(graph: onnx.GraphProto) -> set[str]:
-    names = {value.name for value in graph.output}
-    for node in graph.node:
-        names.update(node.input)
-        names.update(name for sub in _subgraphs(node) for name in _used_names(sub))
-    return names
 
 
 def _attribute_value(attribute: onnx.AttributeProto) -> Any:

@@ -11,6 +11,7 @@ import torch
 
 from onnxfp.base.gradient import measure_gradient
 from onnxfp.base.interpreter import schema_version
+from onnxfp.base.model_walk import graphs_below
 from onnxfp.base.onnx_file import OnnxFile
 from onnxfp.base.operators.registry import find
 from onnxfp.base.parity import Parity, check_parity
@@ -111,12 +112,10 @@ def list_operators(model: onnx.ModelProto) -> tuple[OperatorUse, ...]:
     model = inline_functions(model)
     opsets = {entry.domain: entry.version for entry in model.opset_import}
     counts: Counter[tuple[str, str, int]] = Counter()
-    pending = [model.graph]
-    while pending:
-        for node in pending.pop().node:
+    for graph in graphs_below(model.graph):
+        for node in graph.node:
             version = schema_version(node.op_type, node.domain, opsets.get(node.domain, 1))
             counts[node.domain, node.op_type, version] += 1
-            pending += [graph for a in node.attribute for graph in (a.g, *a.graphs)]
     return tuple(
         OperatorUse(f"{domain}::{name}" if domain else name, version, n, find(domain, name, version) is not None)
         for (domain, name, version), n in counts.most_common()

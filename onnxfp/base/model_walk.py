@@ -39,12 +39,40 @@ def all_tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
     for function in model.functions:
         for attribute in function.attribute_proto:
             yield from _tensors_of(attribute)
-            for graph in _subgraphs(attribute):
+            for graph in _subgraphs_in(attribute):
                 yield from _initializers(graph)
                 for node in _nodes_below(graph.node):
                     yield from _tensors_at(node)
     for node in all_nodes(model):
         yield from _tensors_at(node)
+
+
+def subgraphs(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
+    """Yield the graphs that a node has in its attributes."""
+    for attribute in node.attribute:
+        yield from _subgraphs_in(attribute)
+
+
+def graphs_below(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
+    """Yield a graph and every subgraph in it, outer ones first."""
+    pending = [graph]
+    for outer in pending:
+        yield outer
+        pending += [inner for node in outer.node for inner in subgraphs(node)]
+
+
+def taken_names(node: onnx.NodeProto) -> Iterator[str]:
+    """Yield the name of every value that a node takes, or that something in its subgraphs does."""
+    yield from node.input
+    for graph in subgraphs(node):
+        yield from used_names(graph)
+
+
+def used_names(graph: onnx.GraphProto) -> Iterator[str]:
+    """Yield the name of every value that a node of the graph or of its subgraphs takes, and of every output."""
+    for node in graph.node:
+        yield from taken_names(node)
+    yield from (value.name for value in graph.output)
 
 
 def weight_name(node: onnx.NodeProto, attribute: str) -> str:
@@ -116,15 +144,10 @@ def _nodes_below(nodes: Iterator[onnx.NodeProto]) -> Iterator[onnx.NodeProto]:
     while pending:
         for node in pending.pop():
             yield node
-            pending += [graph.node for graph in _subgraphs_of(node)]
+            pending += [graph.node for graph in subgraphs(node)]
 
 
-def _subgraphs_of(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
-    for attribute in node.attribute:
-        yield from _subgraphs(attribute)
-
-
-def _subgraphs(attribute: onnx.AttributeProto) -> Iterator[onnx.GraphProto]:
+def _subgraphs_in(attribute: onnx.AttributeProto) -> Iterator[onnx.GraphProto]:
     if attribute.HasField("g"):
         yield attribute.g
     yield from attribute.graphs
@@ -133,7 +156,7 @@ def _subgraphs(attribute: onnx.AttributeProto) -> Iterator[onnx.GraphProto]:
 def _tensors_at(node: onnx.NodeProto) -> Iterator[onnx.TensorProto]:
     for attribute in node.attribute:
         yield from _tensors_of(attribute)
-        for graph in _subgraphs(attribute):
+        for graph in _subgraphs_in(attribute):
             yield from _initializers(graph)
 
 

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from onnxfp.base import operators  # noqa: F401 - fills the table
 from onnxfp.base.batching import Scorer, choose_batching
 from onnxfp.base.interpreter import Graph, Values
+from onnxfp.base.model_walk import graphs_below
 from onnxfp.base.operators.straight_through import as_integers, carries_gradient
 from onnxfp.base.tensors import to_tensor, torch_dtype
 from onnxfp.errors import ConversionError
@@ -94,7 +95,11 @@ class TorchCopy(nn.Module):
         self._tied: list[tuple[Values, str, str]] = []
         for member in graph.family():
             self._register(member)
-        self._images = any(step.kind == "Conv" and self._holds_images(step.inputs[1]) for step in steps)
+        filters = self.weights()
+        self._images = any(
+            step.kind == "Conv" and step.inputs[1] in filters and filters[step.inputs[1]].ndim == _IMAGE_AXES
+            for step in steps
+        )
         self.eval()
         self._arrange()
 
@@ -116,10 +121,6 @@ class TorchCopy(nn.Module):
                 self.register_parameter(attribute, nn.Parameter(value, requires_grad=False))
             else:
                 self.register_buffer(attribute, value)
-
-    def _holds_images(self, name: str) -> bool:
-        parameter = self.weights().get(name)
-        return parameter is not None and parameter.ndim == _IMAGE_AXES
 
     def _apply(self, fn: Callable[..., Tensor], recurse: bool = True) -> Self:
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
@@ -311,7 +312,7 @@ _HALVES = (onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16)
 
 def _has_halves(model: onnx.ModelProto) -> bool:
     """Return whether anything in the model is float16 or bfloat16."""
-    for graph in _graphs(model):
+    for graph in graphs_below(model.graph):
         attributes = [(node, attribute) for node in graph.node for attribute in node.attribute]
         if (
             any(tensor.data_type in _HALVES for tensor in graph.initializer)
@@ -326,7 +327,7 @@ def _with_wide_halves(model: onnx.ModelProto) -> onnx.ModelProto:
     """Return a copy of the model with float32 in place of float16 and bfloat16 everywhere."""
     wide = onnx.ModelProto()
     wide.CopyFrom(model)
-    for graph in _graphs(wide):
+    for graph in graphs_below(wide.graph):
         for tensor in graph.initializer:
             if tensor.data_type in _HALVES:
                 tensor.CopyFrom(_widened(tensor))
@@ -340,17 +341,6 @@ def _with_wide_halves(model: onnx.ModelProto) -> onnx.ModelProto:
                 elif _casts_to_half(node, attribute):
                     attribute.i = onnx.TensorProto.FLOAT
     return wide
-
-
-def _graphs(model: onnx.ModelProto) -> Iterator[onnx.GraphProto]:
-    """Yield the model's graph and every subgraph."""
-    pending = [model.graph]
-    while pending:
-        graph = pending.pop()
-        yield graph
-        for node in graph.node:
-            for attribute in node.attribute:
-                pending += [*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs]
 
 
 def _holds_half(attribute: onnx.AttributeProto) -> bool:

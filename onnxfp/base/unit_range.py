@@ -16,6 +16,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
+from onnxfp.base.model_walk import subgraphs
+
 _BOUNDED = {"Sigmoid", "HardSigmoid", "Softmax", "Hardmax", "QLinearSigmoid", "QLinearSoftmax"}
 # Fused into the operator before: FusedGemm, FusedConv and the like.
 _ACTIVATIONS = {"Sigmoid", "HardSigmoid"}
@@ -116,10 +118,9 @@ def _sources(scope: _Scope, node: onnx.NodeProto, place: int) -> list[tuple[_Sco
 
 
 def _branches(scope: _Scope, node: onnx.NodeProto) -> Iterator[tuple[_Scope, list[str]]]:
-    for attribute in node.attribute:
-        if attribute.HasField("g"):
-            constants = {tensor.name: tensor for tensor in attribute.g.initializer}
-            yield _Scope(_by_output(attribute.g.node), constants, scope), [value.name for value in attribute.g.output]
+    for branch in subgraphs(node):
+        constants = {tensor.name: tensor for tensor in branch.initializer}
+        yield _Scope(_by_output(branch.node), constants, scope), [value.name for value in branch.output]
 
 
 def _called(scope: _Scope, node: onnx.NodeProto, place: int, function: onnx.FunctionProto) -> list[tuple[_Scope, str]]:

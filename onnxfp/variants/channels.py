@@ -13,8 +13,9 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
+from onnxfp.base.model_walk import taken_names
 from onnxfp.errors import ModelError
-from onnxfp.variants.constants import use_counts, used_names
+from onnxfp.variants.constants import use_counts
 from onnxfp.variants.weights import normalise, with_weights
 
 # Operators that treat every channel alike and for itself, in their first input.
@@ -92,9 +93,8 @@ def permute_channels(model: onnx.ModelProto, seed: int) -> onnx.ModelProto:
         found = _followers(node, tensors, groups)
         stored = [name for axes in found.values() for _, name in axes] if found is not None else []
         if found is None or any(uses[name] > 1 for name in stored):
-            subs = [g for a in node.attribute for g in (*([a.g] if a.HasField("g") else []), *a.graphs)]
-            captured = [name for sub in subs for name in used_names(sub)]
-            groups.pin(*(name for name in (*node.input, *node.output, *captured) if name and name not in tensors))
+            touched = (*taken_names(node), *node.output)
+            groups.pin(*(name for name in touched if name and name not in tensors))
             continue
         for name, axes in found.items():
             followers.setdefault(name, []).extend(axes)

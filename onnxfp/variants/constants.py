@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,17 +12,11 @@ from google.protobuf.message import EncodeError
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
+from onnxfp.base.model_walk import subgraphs, taken_names, used_names
 from onnxfp.base.runtime import runtime_errors
 from onnxfp.errors import ModelError
 
 _RANDOM = {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Bernoulli", "Multinomial"}
-
-
-def used_names(graph: onnx.GraphProto) -> Iterator[str]:
-    """Yield the name of every value that a node of the graph or of its subgraphs takes, and of every output."""
-    for node in graph.node:
-        yield from _taken_names(node)
-    yield from (value.name for value in graph.output)
 
 
 def use_counts(model: onnx.ModelProto) -> Counter[str]:
@@ -35,7 +29,7 @@ def constant_nodes(model: onnx.ModelProto) -> list[onnx.NodeProto]:
     known = {"", *(tensor.name for tensor in model.graph.initializer)}
     found = []
     for node in model.graph.node:
-        is_pure = node.op_type not in _RANDOM and not any(a.HasField("g") or a.graphs for a in node.attribute)
+        is_pure = node.op_type not in _RANDOM and next(subgraphs(node), None) is None
         if is_pure and node.output and known.issuperset(node.input):
             found.append(node)
             known.update(node.output)
@@ -53,7 +47,7 @@ def nodes_behind(nodes: Sequence[onnx.NodeProto], names: Collection[str]) -> lis
     for node in reversed(nodes):
         if not wanted.isdisjoint(filter(None, node.output)):
             found.append(node)
-            wanted.update(_taken_names(node))
+            wanted.update(taken_names(node))
     return found[::-1]
 
 
@@ -109,7 +103,7 @@ def store_constants(model: onnx.ModelProto, values: Mapping[str, NDArray[Any]]) 
         copied = onnx.NodeProto.FromString(node.SerializeToString())
         copied.output[:] = [f"{name}:computed" if name in values else name for name in node.output]
         kept.append(copied)
-        used.update(_taken_names(node))
+        used.update(taken_names(node))
     del graph.node[:]
     graph.node.extend(reversed(kept))
     freed -= used | {value.name for value in graph.input}
@@ -118,15 +112,3 @@ def store_constants(model: onnx.ModelProto, values: Mapping[str, NDArray[Any]]) 
             del graph.initializer[position]
     arrays = ((np.asarray(array, order="C"), name) for name, array in values.items() if name in used)
     graph.initializer.extend(numpy_helper.from_array(array, name) for array, name in arrays)
-
-
-def subgraphs(attribute: onnx.AttributeProto) -> list[onnx.GraphProto]:
-    """Return the graphs that an attribute holds."""
-    return [*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs]
-
-
-def _taken_names(node: onnx.NodeProto) -> Iterator[str]:
-    yield from node.input
-    for attribute in node.attribute:
-        for sub in subgraphs(attribute):
-            yield from used_names(sub)

@@ -10,8 +10,9 @@ from typing import Literal
 import numpy as np
 import onnx
 
+from onnxfp.base.model_walk import subgraphs, taken_names, used_names
 from onnxfp.errors import ModelError
-from onnxfp.variants.constants import compute_constants, constant_nodes, store_constants, used_names
+from onnxfp.variants.constants import compute_constants, constant_nodes, store_constants
 from onnxfp.variants.weights import normalise
 
 Level = Literal["basic", "extended"]
@@ -108,9 +109,8 @@ def rename(model: onnx.ModelProto, seed: int, keep: Collection[str] = ()) -> onn
             node.name, n_nodes = f"op{n_nodes:03d}", n_nodes + 1
             node.input[:] = [new(name) for name in node.input]
             node.output[:] = [new(name) for name in node.output]
-            for attribute in node.attribute:
-                for sub in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
-                    visit(sub, list(sub.node))
+            for sub in subgraphs(node):
+                visit(sub, list(sub.node))
 
     ordered = [onnx.NodeProto.FromString(node.SerializeToString()) for node in nodes]
     visit(graph, ordered)
@@ -125,11 +125,7 @@ def rename(model: onnx.ModelProto, seed: int, keep: Collection[str] = ()) -> onn
 def _shuffled(nodes: list[onnx.NodeProto], inputs: Collection[str], rng: np.random.Generator) -> list[onnx.NodeProto]:
     """Return the nodes in a random one of the orders in which each comes after what it needs."""
     produced = {name for node in nodes for name in node.output if name}
-    needs = []
-    for node in nodes:
-        subs = [g for a in node.attribute for g in (*([a.g] if a.HasField("g") else []), *a.graphs)]
-        names = {*node.input, *(name for sub in subs for name in used_names(sub))}
-        needs.append((names & produced) - set(inputs) - set(node.output))
+    needs = [({*taken_names(node)} & produced) - set(inputs) - set(node.output) for node in nodes]
     ordered, done, left = [], set[str](), list(range(len(nodes)))
     while left:
         ready = [i for i in left if needs[i] <= done]

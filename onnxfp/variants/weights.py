@@ -17,9 +17,9 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from onnxfp.base.model_walk import weight_name
+from onnxfp.base.model_walk import graphs_below, weight_name
 from onnxfp.errors import ModelError
-from onnxfp.variants.constants import compute_constants, constant_nodes, nodes_behind, store_constants, subgraphs
+from onnxfp.variants.constants import compute_constants, constant_nodes, nodes_behind, store_constants
 
 Array = NDArray[np.float32]
 
@@ -138,9 +138,7 @@ def with_weights(model: onnx.ModelProto, values: dict[str, NDArray[Any]]) -> onn
     """
     changed = onnx.ModelProto()
     changed.CopyFrom(model)
-    graphs = [changed.graph]
-    for graph in graphs:
-        graphs += [sub for node in graph.node for attribute in node.attribute for sub in subgraphs(attribute)]
+    graphs = list(graphs_below(changed.graph))
     stored = Counter(_store(changed.graph, values))
     for graph in graphs[:0:-1]:
         # Inner ones first: a graph whose nodes change holds copies of them afterwards.

@@ -191,32 +191,25 @@ def test_a_batch_that_fits_nothing_is_an_error(open_model: Open) -> None:
         open_model(baked(3))
 
 
-def test_what_fails_on_one_example_fails(open_model: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("failure", "expected"),
+    [(RefusedError("no"), [5, 1]), (LimitReachedError("it took longer than allowed"), [5])],
+    ids=["a refusal is tried on one example", "a limit is no reason to ask again"],
+)
+def test_what_fails_on_one_example_or_reaches_a_limit_fails(
+    open_model: Open, monkeypatch: pytest.MonkeyPatch, failure: RefusedError, expected: list[int]
+) -> None:
     session = open_model(baked(1))
     asked: list[int] = []
 
-    def refuse(names: list[str], feeds: dict[str, np.ndarray]) -> list[object]:
+    def fail(names: list[str], feeds: dict[str, np.ndarray]) -> list[object]:
         asked.append(len(feeds["x"]))
-        raise RefusedError("no")
+        raise failure
 
-    monkeypatch.setattr(session._runtime, "run", refuse)
-    with pytest.raises(SuspectError, match="no"):
+    monkeypatch.setattr(session._runtime, "run", fail)
+    with pytest.raises(SuspectError, match=str(failure)):
         session.answer(np.zeros((5, 2, 2), np.float32))
-    assert asked == [5, 1]
-
-
-def test_a_limit_is_no_reason_to_ask_again(open_model: Open, monkeypatch: pytest.MonkeyPatch) -> None:
-    session = open_model(baked(1))
-    asked: list[int] = []
-
-    def stop(names: list[str], feeds: dict[str, np.ndarray]) -> list[object]:
-        asked.append(len(feeds["x"]))
-        raise LimitReachedError("it took longer than allowed")
-
-    monkeypatch.setattr(session._runtime, "run", stop)
-    with pytest.raises(SuspectError, match="longer"):
-        session.answer(np.zeros((5, 2, 2), np.float32))
-    assert asked == [5]
+    assert asked == expected
 
 
 @pytest.mark.parametrize("rank", [0, 1, 2])
