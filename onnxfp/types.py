@@ -27,11 +27,6 @@ ModelInput = NDArray[np.float32]
 Scores = NDArray[np.float32]
 """``(n, n_classes)`` float32 logits or probabilities: larger means more likely."""
 
-MAX_CANDIDATES = 20_000
-"""Most candidates that a fingerprint may have taken: what its null costs grows with them."""
-MAX_VALUES_PER_EXAMPLE = 2**24
-"""Most values of one example: an image of 2,300 by 2,300 pixels. What a stranger's file may make the reader compute."""
-
 Kind = Literal["c", "rc", "ltrc", "eot"]
 Spectrum = Literal["white", "coarse", "pink"]
 Layout = Literal["NCHW", "NHWC", "NCL", "NLC", "NCDHW", "NDHWC", "NC", "OTHER"]

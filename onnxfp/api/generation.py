@@ -35,7 +35,8 @@ from onnxfp.evidence.verdict import Policy
 from onnxfp.examples.defaults import Choices, choose_n_examples, choose_recipe
 from onnxfp.examples.derivation import DerivationContext, derive_seeds
 from onnxfp.examples.recipe import Gradient
-from onnxfp.types import MAX_CANDIDATES, InputGrid, Labels, Levels
+from onnxfp.maxima import MAX_EXAMPLES
+from onnxfp.types import InputGrid, Labels, Levels
 
 if TYPE_CHECKING:
     import torch
@@ -104,8 +105,8 @@ def generate(
     Raises:
         OnnxfpError: Of the class that fits; see :mod:`onnxfp.errors`.
     """
-    if n_examples is not None and not 1 <= n_examples <= MAX_CANDIDATES // 2:
-        raise ParameterError(f"the number of examples lies between 1 and {MAX_CANDIDATES // 2}; found {n_examples}")
+    if n_examples is not None and not 1 <= n_examples <= MAX_EXAMPLES:
+        raise ParameterError(f"the number of examples lies between 1 and {MAX_EXAMPLES}; found {n_examples}")
     if output is not None:
         _check_place(Path(output), overwrite=overwrite)
     torch_device = choose_device(device)

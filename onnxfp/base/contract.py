@@ -13,7 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from onnxfp.base.runtime import Tensor
 from onnxfp.errors import ContractError
-from onnxfp.types import MAX_VALUES_PER_EXAMPLE, InputSpec, Labels, Layout, OutputSpec, Scores
+from onnxfp.maxima import MAX_VALUES_PER_EXAMPLE
+from onnxfp.types import InputSpec, Labels, Layout, OutputSpec, Scores
 
 _DTYPES = {
     "tensor(float)": "float32",

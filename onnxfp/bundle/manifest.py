@@ -14,7 +14,8 @@ from onnxfp.bundle.records import build, is_digest, is_key, is_time
 from onnxfp.errors import BundleFormatError, BundleVersionError, ParameterError
 from onnxfp.examples.derivation import DerivationContext
 from onnxfp.examples.recipe import Recipe
-from onnxfp.types import MAX_CANDIDATES, MAX_VALUES_PER_EXAMPLE, InputGrid, InputSpec, OutputSpec, Spectrum
+from onnxfp.maxima import MAX_CANDIDATES, MAX_VALUES_PER_EXAMPLE
+from onnxfp.types import InputGrid, InputSpec, OutputSpec, Spectrum
 
 SCHEMA = "onnxfp/bundle/1"
 

@@ -17,9 +17,7 @@ from onnxfp.cli.options import (
     limits_of,
     passphrase_options,
 )
-
-# As examples.recipe has them, which would cost the help a moment.
-MAX_STEPS, MAX_DRAWS, MAX_SEED = 10**6, 10**4, 2**63 - 1
+from onnxfp.maxima import MAX_DRAWS, MAX_EXAMPLES, MAX_SEED, MAX_STEPS
 
 
 @click.command()
@@ -30,7 +28,7 @@ MAX_STEPS, MAX_DRAWS, MAX_SEED = 10**6, 10**4, 2**63 - 1
     "-n",
     "--examples",
     "n_examples",
-    type=click.IntRange(1),
+    type=click.IntRange(1, MAX_EXAMPLES),
     default=None,
     help="Examples [default: 200; with more than 100 classes 100].",
 )

@@ -22,7 +22,8 @@ from onnxfp.examples.derivation import DerivationContext, derive_labels, derive_
 from onnxfp.examples.descent import Descent
 from onnxfp.examples.gradients import GradientSource
 from onnxfp.examples.high_pass import HighPass
-from onnxfp.types import MAX_CANDIDATES, Labels, Levels
+from onnxfp.maxima import MAX_CANDIDATES
+from onnxfp.types import Labels, Levels
 
 # More candidates than this for each wanted example, and the base model does not suit the recipe.
 _MAX_CANDIDATES_PER_EXAMPLE = 4

@@ -7,15 +7,11 @@ from math import isfinite
 from typing import Literal, get_args
 
 from onnxfp.errors import ParameterError
+from onnxfp.maxima import MAX_DRAWS, MAX_SEED, MAX_STEPS
 from onnxfp.types import Kind, Spectrum
 
 Filtered = Literal["none", "perturbation", "gradient"]
 Gradient = Literal["copy", "estimate"]
-
-MAX_STEPS = 10**6
-MAX_DRAWS = 10**4
-MAX_SEED = 2**63 - 1
-"""Larger numbers than these are slips of the hand, or stand in no manifest that can be read again."""
 
 _MAX_CUTOFF = 2**31 - 1
 _MAX_STEP_SIZE = 1e12
