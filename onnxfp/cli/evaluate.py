@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from onnxfp.cli.options import FILE, FILE_OR_FOLDER, Fixed, limit_options, limits_of, public_key_option
-from onnxfp.cli.page import report_option
+from onnxfp.cli.page import report_option, write_page
 
 
 @click.command()
@@ -66,12 +66,10 @@ def evaluate(base: Path, fingerprint: Path, output: Path | None, page: Path | No
     import onnxfp
     from onnxfp.cli.evaluation_table import print_evaluation
     from onnxfp.cli.outputs import check_outputs
-    from onnxfp.cli.page import check_page_path, write_page
     from onnxfp.cli.progress import evaluation_bar
 
     inputs = (base, fingerprint, options["data"], options["public_key"], *options["references"], *options["variants"])
     check_outputs({"--json": output, "--report": page}, inputs)
-    check_page_path(page)
     # Before the long work, so that page and evaluation are of one bundle.
     loaded = onnxfp.load(fingerprint, public_key=options["public_key"]) if page is not None else None
     default = onnxfp.Policy()

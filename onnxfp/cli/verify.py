@@ -18,7 +18,7 @@ from onnxfp.cli.options import (
     passphrase_options,
     public_key_option,
 )
-from onnxfp.cli.page import report_option
+from onnxfp.cli.page import report_option, write_page
 
 EXIT_CODES = {"MATCH": 0, "NO_MATCH": 10, "INCONCLUSIVE": 11}
 
@@ -79,7 +79,6 @@ def verify(context: click.Context, /, suspect: Path, fingerprint: Path, as_json:
     from onnxfp.cli.attestation import attestation_writer
     from onnxfp.cli.explain import print_explanation
     from onnxfp.cli.outputs import check_outputs
-    from onnxfp.cli.page import check_page_path, write_page
     from onnxfp.cli.render import print_report
 
     page, attest = options["page"], options["attest"]
@@ -87,7 +86,6 @@ def verify(context: click.Context, /, suspect: Path, fingerprint: Path, as_json:
     found = (options[name] for name in names)
     inputs = (suspect, fingerprint, *options["references"], *found, opening_path(fingerprint), default_key_path())
     check_outputs({"--attest": attest, "--report": page}, inputs)
-    check_page_path(page)
     write_attestation = attestation_writer(options, suspect, fingerprint)
     default = onnxfp.Policy()
     alpha = default.alpha if options["alpha"] is None else options["alpha"]

@@ -91,13 +91,60 @@ def test_two_outputs_have_two_files(places: dict[str, Any], capsys: pytest.Captu
 
 def test_an_older_output_is_replaced_as_before(onnxfp: Run, places: dict[str, Any]) -> None:
     at, out = places["at"], places["at"] / "attested.json"
-    out.write_text("older")
+    shutil.copy(GOLDEN.parent / "attestation-1.json", out)
+    older = out.read_bytes()
     # Neither a key in digits nor a published value is the name of a file, however long.
     public_key = json.loads(onnxfp("inspect", at / "b.fp.npz", "--json").out)["manifest"]["public_key"]
     words = ("verify", at / "base.onnx", at / "b.fp.npz", "--public-key", public_key, "--commitment", places["value"])
     assert onnxfp(*words, "--attest", out).code == 0
-    assert out.read_text() != "older"
+    assert out.read_bytes() != older
     assert onnxfp(*words[:-1], "ab" * 500, "--attest", out).code == 7
+
+
+@pytest.mark.parametrize(
+    ("command", "what"),
+    [
+        ("verify {at}/base.onnx {at}/b.fp.npz --attest {at}/tsa.pem", "an attestation"),
+        # It begins with a brace as well, and cannot be made again.
+        ("verify {at}/pool/r.onnx {at}/b.fp.npz --attest {at}/other.commitment.json", "an attestation"),
+        ("verify {at}/base.onnx {at}/b.fp.npz --report {at}/names.txt", "an HTML page"),
+        ("evaluate {at}/base.onnx {at}/b.fp.npz --json {at}/other.commitment.json", "an evaluation"),
+        ("inspect {at}/b.fp.npz --image {at}/pool/r.onnx", "a PNG image"),
+    ],
+)
+def test_no_output_replaces_another_file_than_its_own(
+    onnxfp: Run, places: dict[str, Any], command: str, what: str
+) -> None:
+    shutil.copy(GOLDEN.with_name("base-1.fp.commitment.json"), places["at"] / "other.commitment.json")
+    before = _contents(places["at"])
+    words = [word.format(**places) for word in command.split()]
+    refused = onnxfp(*words)
+    assert (refused.code, refused.out) == (7, "")
+    assert f"{words[-1]} exists and is not {what}; it is not replaced" in refused.err
+    assert _contents(places["at"]) == before
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "verify {at}/base.onnx {at}/b.fp.npz --attest {at}/missing/a.json",
+        "verify {at}/base.onnx {at}/b.fp.npz --report {at}/missing/a.html",
+        "evaluate {at}/base.onnx {at}/b.fp.npz --json {at}/missing/a.json",
+        "inspect {at}/b.fp.npz --image {at}/missing/a.png",
+    ],
+)
+def test_a_missing_folder_is_said_before_the_long_work(onnxfp: Run, places: dict[str, Any], command: str) -> None:
+    refused = onnxfp(*(word.format(**places) for word in command.split()))
+    assert (refused.code, refused.out) == (7, "")
+    assert "does not exist" in refused.err
+
+
+def test_an_older_image_or_an_empty_file_is_replaced(onnxfp: Run, places: dict[str, Any]) -> None:
+    out = places["at"] / "sheet.png"
+    out.touch()
+    for _ in range(2):
+        assert onnxfp("inspect", places["at"] / "b.fp.npz", "--image", out).code == 0
+    assert out.read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,7 @@ def test_verify_shows_its_outcome_in_a_page(onnxfp: Run, models: Path, tmp_path:
         ("{pool}/r.onnx", 2, "is one of its inputs"),
         ("{key}", 2, "is one of its inputs"),
         ("{tmp}/attest.json", 2, "which another option writes"),
-        ("{tmp}/weights.bin", 7, "is no HTML page"),
+        ("{tmp}/weights.bin", 7, "is not an HTML page"),
         ("{tmp}/no/where.html", 7, "does not exist"),
         ("{tmp}", 2, "is a directory"),
         ("/dev/null", 7, "is no plain file"),
