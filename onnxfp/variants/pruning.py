@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,10 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from onnxfp.errors import ModelError, ParameterError
+from onnxfp.variants.constants import use_counts
 from onnxfp.variants.weights import Array, Weight, change_weights, find_weights, normalise, with_weights
+
+_CONVOLUTIONS = ("Conv", "ConvTranspose", "FusedConv")
 
 
 def prune_globally(model: onnx.ModelProto, share: float) -> onnx.ModelProto:
@@ -81,7 +85,8 @@ def prune_layers(model: onnx.ModelProto, share: float) -> onnx.ModelProto:
 def prune_channels(model: onnx.ModelProto, share: float) -> onnx.ModelProto:
     """Return a copy in each of whose hidden layers the output channels of the smallest norm are zero.
 
-    The last layer stays whole: its channels are the classes. A channel goes with its bias, if its layer holds one.
+    The last layer stays whole: its channels are the classes. A channel goes with its bias, and with what batch
+    normalisation or an added bias right behind its layer would make of zero.
 
     Args:
         model: The base.
@@ -93,7 +98,6 @@ def prune_channels(model: onnx.ModelProto, share: float) -> onnx.ModelProto:
     """
     _check(share)
     model = normalise(model)
-    biases = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer if len(t.dims) == 1}
     changed: dict[str, NDArray[Any]] = {}
     for weight in find_weights(model)[:-1]:
         axis = weight.channel_axis
@@ -104,12 +108,34 @@ def prune_channels(model: onnx.ModelProto, share: float) -> onnx.ModelProto:
         kept = np.ones(len(norms), np.float32)
         kept[np.argsort(norms, kind="stable")[:n_pruned]] = 0.0
         changed[weight.name] = weight.values * kept.reshape([-1 if a == axis else 1 for a in range(weight.values.ndim)])
-        bias = biases.get(weight.node.input[2]) if len(weight.node.input) > 2 else None
-        if bias is not None and bias.shape == kept.shape:
-            changed[weight.node.input[2]] = bias * kept
+        for name, values in _offsets(model, weight, len(kept)).items():
+            changed[name] = values * kept.reshape([-1 if n > 1 else 1 for n in values.shape])
     if not changed:
         raise ModelError(f"no hidden layer has channels enough to prune {share:.0%} of them")
     return with_weights(model, changed)
+
+
+def _offsets(model: onnx.ModelProto, weight: Weight, n_channels: int) -> dict[str, NDArray[Any]]:
+    """Return the stored tensors, one value a channel, that make something of a channel of a layer that is zero."""
+    layer, made = weight.node, weight.node.output[0]
+    is_convolution, is_gemm = layer.op_type in _CONVOLUTIONS, layer.op_type in ("Gemm", "FusedGemm")
+    # Axis of the channels by name of the tensor, counted from the end.
+    axes = dict.fromkeys(layer.input[2:3], 1)
+    for node in model.graph.node:
+        if node.op_type == "BatchNormalization" and node.input[0] == made and (is_convolution or is_gemm):
+            axes |= dict.fromkeys(node.input[1:3], 1)
+        elif node.op_type == "Add" and made in node.input and (is_convolution or is_gemm or "MatMul" in layer.op_type):
+            axes |= dict.fromkeys(set(node.input) - {made}, weight.values.ndim - 1 if is_convolution else 1)
+    # One that another layer takes as well is not this layer's alone.
+    counts = use_counts(model)
+    own = {
+        tensor.name: tensor for tensor in model.graph.initializer if tensor.name in axes and counts[tensor.name] == 1
+    }
+    return {
+        name: numpy_helper.to_array(tensor)
+        for name, tensor in own.items()
+        if len(tensor.dims) >= axes[name] and prod(tensor.dims) == tensor.dims[-axes[name]] == n_channels
+    }
 
 
 def _prune_least(model: onnx.ModelProto, share: float, score: Callable[[Array], Array]) -> onnx.ModelProto:

@@ -169,3 +169,41 @@ def test_the_weight_of_onnxruntimes_attention_is_one() -> None:
     assert (weight == 0).all(axis=0).sum() == 18
     assert np.array_equal((weight == 0).all(axis=0), bias == 0)
     assert np.isfinite(scores(pruned)).all()
+
+
+def test_a_pruned_channel_is_zero_behind_its_batch_normalisation_and_its_added_bias() -> None:
+    node = helper.make_node
+    nodes = [
+        node("Conv", ["image", "w1", "b1"], ["c1"], pads=[1, 1, 1, 1]),
+        node("BatchNormalization", ["c1", "scale", "shift", "mean", "variance"], ["n1"]),
+        node("Conv", ["n1", "w2"], ["c2"], pads=[1, 1, 1, 1]),
+        node("Add", ["by_column", "c2"], ["along_the_width"]),
+        node("Add", ["along_the_width", "unrelated"], ["shifted"]),
+        node("Conv", ["shifted", "w3"], ["c3"]),
+        node("Add", ["by_channel", "c3"], ["a3"]),
+        node("GlobalAveragePool", ["a3"], ["pooled"]),
+        node("Flatten", ["pooled"], ["flat"]),
+        node("MatMul", ["flat", "w4"], ["hidden"]),
+        node("Add", ["hidden", "b4"], ["a4"]),
+        node("Gemm", ["a4", "w5"], ["h5"]),
+        node("BatchNormalization", ["h5", "shared", "shared", "mean", "variance"], ["n5"]),
+        node("MatMul", ["n5", "head"], ["logits"]),
+    ]
+    statistics = {"mean": normal(8), "variance": np.full(8, 0.5, np.float32)}
+    model = model_of(
+        nodes, w1=normal(8, 3, 3, 3), b1=normal(8), scale=normal(8), shift=normal(8), **statistics,
+        w2=normal(8, 8, 3, 3), by_column=normal(8), unrelated=normal(1, 8, 1, 1), w3=normal(8, 8, 1, 1),
+        by_channel=normal(1, 8, 1, 1), w4=normal(8, 8), b4=normal(1, 8), w5=normal(8, 8), shared=normal(8),
+        head=normal(8, 5),
+    )  # fmt: skip
+    pruned = pruning.prune_channels(model, 0.25)
+    after = {tensor.name: numpy_helper.to_array(tensor) for tensor in pruned.graph.initializer}
+    gone = {name for name, values in after.items() if (values == 0).sum() in (2, 2 * 8, 2 * 8 * 9, 2 * 3 * 9)}
+    assert gone == {"w1", "b1", "scale", "shift", "w2", "w3", "by_channel", "w4", "b4", "w5"}
+    for value, axis in (("n1", 1), ("a3", 1), ("a4", 1)):
+        shown = onnx.ModelProto.FromString(pruned.SerializeToString())
+        shown.graph.output.append(helper.make_tensor_value_info(value, TensorProto.FLOAT, None))
+        session = onnxruntime.InferenceSession(shown.SerializeToString(), providers=["CPUExecutionProvider"])
+        found = session.run([value], {"image": X})[0]
+        others = tuple(a for a in range(found.ndim) if a != axis)
+        assert (found == 0).all(axis=others).sum() == 2, value
