@@ -26,6 +26,7 @@ import numpy as np
 import onnxruntime
 import torch
 from baselines import LEVELS, Examples
+from numpy.typing import NDArray
 
 import onnxfp
 from onnxfp.base.onnx_file import read_onnx
@@ -120,22 +121,34 @@ def cifar_bed() -> Bed:
 def imagenet_bed() -> Bed:
     """Return the bed of many classes."""
     import imagenet
+
+    images = torch.from_numpy(crop_photographs(N_CROPS, 0))
+    base, *references = map(imagenet.build, imagenet.NAMES)
+    return Bed(IMAGENET, base, tuple(references), (), images, None, 50, (0,))
+
+
+def crop_photographs(n_crops: int, seed: int) -> NDArray[np.float32]:
+    """Return crops of photographs in random order, ``(n, 3, height, width)`` in ``[0, 1]``.
+
+    Args:
+        n_crops: Number of crops of each photograph.
+        seed: Other crops of the same photographs.
+    """
+    import imagenet
     import skimage
     from PIL import Image
 
-    rng, crops = np.random.default_rng(0), []
+    rng, crops = np.random.default_rng(seed), []
     for name in PHOTOGRAPHS:
         (path,) = (Path(skimage.__file__).parent / "data").glob(f"{name}.*")
         with Image.open(path) as opened:
             photo = opened.convert("RGB")
-        for _ in range(N_CROPS):
+        for _ in range(n_crops):
             side = int(min(photo.size) * rng.uniform(0.6, 1.0))
             left, top = (int(rng.integers(0, length - side + 1)) for length in photo.size)
             crop = photo.crop((left, top, left + side, top + side)).resize((imagenet.SIDE, imagenet.SIDE))
             crops.append(np.asarray(crop, np.float32).transpose(2, 0, 1) / 255)
-    images = torch.from_numpy(np.stack([crops[i] for i in rng.permutation(len(crops))]))
-    base, *references = map(imagenet.build, imagenet.NAMES)
-    return Bed(IMAGENET, base, tuple(references), (), images, None, 50, (0,))
+    return np.stack([crops[i] for i in rng.permutation(len(crops))])
 
 
 def arms(bed: Bed, seed: int) -> dict[str, Callable[[], Examples]]:

@@ -5,8 +5,8 @@
 An arm is a recipe, or a recipe with models that its examples were kept from matching. Few classes: the base of models/,
 on which the defaults were chosen, and two bases on which nothing was (another seed, another architecture), with thefts
 that were really trained (onnxfp.variants, on 20,000 training images) and independent models. Many classes: MobileNetV2,
-and EfficientNet-Lite0 as the base on which nothing was chosen, with the thefts that need no labels. Every theft is made
-once and asked the examples of all arms and seeds; thefts, examples and answers are kept in .cache/strength as they
+and EfficientNet-Lite0 as the base on which nothing was chosen, with the thefts that need no true labels. Every theft is
+made once and asked the examples of all arms and seeds; thefts, examples and answers are kept in .cache/strength as they
 come, so that an interrupted run goes on. With ``--part`` one group of bases is measured, and its section written anew.
 """
 
@@ -18,7 +18,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ import onnxruntime
 import torch
 from at_hand import CACHE, HERE
 from numpy.typing import NDArray
+from strength_aims import aims
 from tables import kept_section
 
 import onnxfp
@@ -61,8 +62,12 @@ N_OWNED, SIMULATION_SEED = 10_000, 7
 N_FEW, N_MANY = 200, 100
 # Without training a small ImageNet network does not live through these.
 LEAST_LEFT = 0.3
-# Thefts that take longest, not made of every base.
-SKIPPED = {"resnet": ("distil", "extract")}
+# Thefts that take longest, not made of every base. Thieves of ImageNet models have photographs and no labels.
+UNLABELLED = ("rtll", "adversarial", "distil", "extract")
+SKIPPED = {"resnet": ("distil", "extract"), "mobilenet_v2": UNLABELLED, "efficientnet_lite0": UNLABELLED}
+# Crops of each of twelve photographs that they train on, others than those that usefulness is measured on.
+N_TUNED, TUNED_SEED = 80, 1
+DEFAULT_OF_FEW, DEFAULT_OF_MANY = "ltrc", "eot"
 # What every arm is compared with: the defaults before there were others.
 BEFORE = ("ltrc white", "ltrc pink")
 N_RESAMPLES = 5000
@@ -136,7 +141,8 @@ Match rates in percent, means over seeds (and bases): 100 examples of each of th
 (*cutoff 0* there: of one). *Left* is what the theft leaves of the base: its agreement with the base on {n_measured}
 CIFAR-10 test images, and in brackets the accuracy that it lost, in points; on ImageNet the agreement on 240 crops of
 photographs. A theft that lost more than 15 points (ImageNet: of agreement more than half) is a broken product: set in
-brackets, and in no summary.
+brackets, and in no summary. Who steals an ImageNet model here has no labels: what is trained learns the base's own
+answers to {n_crops} other crops of those photographs.
 
 *ltrc* is the default with few classes, *eot* with many. An arm differs from the default of its kind in what its name
 says, and *eot* on CIFAR-10 by two draws a step. *Avoiding*: two of the unassociated models were avoided (`--avoid`),
@@ -164,7 +170,7 @@ class Bed:
         n_examples: Examples of each arm and seed.
         images: ``(n, 3, height, width)`` natural images that usefulness is measured on.
         truth: Their labels, or ``None``.
-        training: Images and labels that a thief trains on, or ``None``.
+        training: Images and labels that a thief trains on: the true ones, or without them the base's own.
         owned: Others, that the owner simulates thefts with, or ``None``.
         n_asked: Examples of the fingerprint whose verdict is told.
     """
@@ -176,7 +182,7 @@ class Bed:
     n_examples: int
     images: Images
     truth: Labels | None
-    training: tuple[Images, Labels] | None
+    training: tuple[Images, Labels]
     owned: tuple[Images, Labels] | None
     n_asked: int
 
@@ -208,8 +214,10 @@ def few_bed(name: str, arms: Sequence[Arm]) -> Bed:
 def many_bed(name: str, arms: Sequence[Arm]) -> Bed:
     """Return the bed of one ImageNet base."""
     references = {other: imagenet.build(other) for other in imagenet.NAMES if other != name}
-    images = comparison.imagenet_bed().images.numpy()
-    return Bed(name, imagenet.build(name), references, arms, 40, images, None, None, None, N_MANY)
+    path, images = imagenet.build(name), comparison.imagenet_bed().images.numpy()
+    crops = comparison.crop_photographs(N_TUNED, TUNED_SEED)
+    training = crops, at_hand.session(path).answer(crops).labels
+    return Bed(name, path, references, arms, 40, images, None, training, None, N_MANY)
 
 
 def steal(bed: Bed, *, simulated: bool = False) -> Iterator[tuple[str, Path]]:
@@ -223,18 +231,17 @@ def steal(bed: Bed, *, simulated: bool = False) -> Iterator[tuple[str, Path]]:
     skipped = SKIPPED.get(bed.name, ())
     folder = bed.folder / ("simulated" if simulated else "variants")
     folder.mkdir(parents=True, exist_ok=True)
-    images, labels = (bed.owned if simulated else bed.training) or (bed.images[:256], None)
-    file = read_onnx(bed.path)
-    material = Material(
-        file.load_proto(), bed.base.input, bed.base.output, images, labels, seed=SIMULATION_SEED if simulated else 0
-    )
-    for variant in list_variants("standard", has_labels=labels is not None):
+    images, labels = bed.owned if simulated and bed.owned else bed.training
+    seed = SIMULATION_SEED if simulated else 0
+    material = Material(read_onnx(bed.path).load_proto(), bed.base.input, bed.base.output, images, labels, seed=seed)
+    untrained = material if bed.truth is not None else replace(material, inputs=bed.images[:256], labels=None)
+    for variant in list_variants("standard", has_labels=True):
         if variant.name not in SIMULATED if simulated else variant.name.startswith(skipped):
             continue
         path, failed = folder / f"{variant.name}.onnx", folder / f"{variant.name}.failed"
         if not path.exists() and not failed.exists():
             try:
-                made = variant.make(material)
+                made = variant.make(material if variant.needs_labels else untrained)
             except OnnxfpError as error:
                 failed.write_text(str(error), encoding="utf-8")
             else:
@@ -362,14 +369,15 @@ def describe(title: str, beds: Sequence[Bed]) -> Iterator[str]:
         kept.measure()
     arms = {arm.name: arm for arm in beds[0].arms}
     is_labelled = beds[0].truth is not None
-    names = list(dict.fromkeys(name for kept in answers.values() for name in kept.useful))
-    thefts = [name for name in names if not all(name in bed.references for bed in beds if name != bed.name)]
+    order = [variant.name for variant in list_variants("standard", has_labels=True)]
+    order += [query.name for query in list_queries("standard")]
+    names = sorted({name for kept in answers.values() for name in kept.useful if name in order}, key=order.index)
 
     yield f"## {title}"
     yield ""
     yield "| theft | left | " + " | ".join(arms) + " |"
     yield "|---" * (2 + len(arms)) + "|"
-    for name in thefts:
+    for name in names:
         on = [bed for bed in beds if name in answers[bed.name].useful]
         left, lost = np.mean([answers[bed.name].useful[name] for bed in on], axis=0)
         rates = [[answers[bed.name].rate(name, arm) for bed in on] for arm in arms]
@@ -472,7 +480,7 @@ def _pilot_row(bed: Bed, rng: np.random.Generator) -> str:
     robust = np.array([[answers.rate(name, arm) for name in thefts] for arm in arms])
     transfer = np.array([[answers.rate(name, arm) for name in bed.references] for arm in arms])
     scores = robust.mean(axis=1) - transfer.mean(axis=1)
-    default = "ltrc" if bed.truth is not None else "eot"
+    default = DEFAULT_OF_FEW if bed.truth is not None else DEFAULT_OF_MANY
     cells = [f"{scores[arms.index(default)]:.2f}", f"{scores.max():.2f} ({arms[int(scores.argmax())]})"]
     for n, n_given in PILOTS:
         found = []
@@ -516,18 +524,38 @@ def main() -> None:
             lambda: [many_bed("efficientnet_lite0", [arm for arm in MANY_ARMS if arm.name in HELD_OUT_MANY])],
         ),
     }
-    versions = {"onnxfp": onnxfp.__version__, "torch": torch.__version__, "onnxruntime": onnxruntime.__version__}
-    listed = ", ".join(f"{name} {number}" for name, number in versions.items())
-    head = TEXT.format(versions=listed, threads=arguments.threads, n_measured=N_MEASURED)
     # Made where they are measured: some models of a bed are trained for it.
     beds = {part: parts[part][1]() for part in arguments.part or PARTS}
     measured = {part: "\n".join(describe(parts[part][0], made)) for part, made in beds.items()}
+    tried = "" if arguments.part else "\n".join(pilot([bed for made in beds.values() for bed in made]))
+    write({part: title for part, (title, _) in parts.items()}, measured, tried, arguments.threads)
+
+
+def write(titles: Mapping[str, str], measured: Mapping[str, str], tried: str, n_threads: int) -> None:
+    """Write the table; sections that were not measured stay as they are in it.
+
+    Args:
+        titles: Heading of every part's section.
+        measured: Text of those that were measured.
+        tried: Text of the pilot run, or nothing.
+        n_threads: Threads of torch.
+    """
     table = HERE / "STRENGTH.md"
-    sections = [measured.get(part) or kept_section(table, f"## {title}") for part, (title, _) in parts.items()]
-    every = [bed for made in beds.values() for bed in made]
-    sections.append(kept_section(table, PILOT_TEXT.splitlines()[0]) if arguments.part else "\n".join(pilot(every)))
-    text = head + "\n\n".join(section.strip() for section in sections) + "\n"
-    table.write_text(text, encoding="utf-8")
+    versions = {"onnxfp": onnxfp.__version__, "torch": torch.__version__, "onnxruntime": onnxruntime.__version__}
+    head = TEXT.format(
+        versions=", ".join(f"{name} {number}" for name, number in versions.items()),
+        threads=n_threads,
+        n_measured=N_MEASURED,
+        n_crops=N_TUNED * len(comparison.PHOTOGRAPHS),
+    )
+    sections = {part: measured.get(part) or kept_section(table, f"## {title}") for part, title in titles.items()}
+    judged = {
+        "few classes": (sections["held-out"], DEFAULT_OF_FEW),
+        "many classes": (sections["imagenet-held-out"], DEFAULT_OF_MANY),
+    }
+    pilots = tried or kept_section(table, PILOT_TEXT.splitlines()[0])
+    text = "\n\n".join(section.strip() for section in (head, "\n".join(aims(judged)), *sections.values(), pilots))
+    table.write_text(text + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
