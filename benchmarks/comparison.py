@@ -15,7 +15,7 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -122,24 +122,24 @@ def imagenet_bed() -> Bed:
     """Return the bed of many classes."""
     import imagenet
 
-    images = torch.from_numpy(crop_photographs(N_CROPS, 0))
+    images = torch.from_numpy(crop_photographs(PHOTOGRAPHS, N_CROPS))
     base, *references = map(imagenet.build, imagenet.NAMES)
     return Bed(IMAGENET, base, tuple(references), (), images, None, 50, (0,))
 
 
-def crop_photographs(n_crops: int, seed: int) -> NDArray[np.float32]:
+def crop_photographs(names: Sequence[str], n_crops: int) -> NDArray[np.float32]:
     """Return crops of photographs in random order, ``(n, 3, height, width)`` in ``[0, 1]``.
 
     Args:
-        n_crops: Number of crops of each photograph.
-        seed: Other crops of the same photographs.
+        names: Photographs that scikit-image carries.
+        n_crops: Number of crops of each.
     """
     import imagenet
     import skimage
     from PIL import Image
 
-    rng, crops = np.random.default_rng(seed), []
-    for name in PHOTOGRAPHS:
+    rng, crops = np.random.default_rng(0), []
+    for name in names:
         (path,) = (Path(skimage.__file__).parent / "data").glob(f"{name}.*")
         with Image.open(path) as opened:
             photo = opened.convert("RGB")

@@ -32,6 +32,7 @@ from strength_bed import (
     MANY_ARMS,
     N_MEASURED,
     N_TUNED,
+    TUNED_ON,
     Answers,
     Arm,
     Bed,
@@ -62,7 +63,7 @@ Match rates in percent, means over seeds (and bases): 100 examples of each of th
 CIFAR-10 test images, and in brackets the accuracy that it lost, in points; on ImageNet the agreement on 240 crops of
 photographs. A theft that lost more than 15 points (ImageNet: of agreement more than half) is a broken product: set in
 brackets, and in no summary. Who steals an ImageNet model here has no labels: what is trained learns the base's own
-answers to {n_crops} other crops of those photographs.
+answers to {n_crops} crops of eight other photographs.
 
 *ltrc* is the default with few classes, *eot* with many. An arm differs from the default of its kind in what its name
 says, and *eot* on CIFAR-10 by two draws a step. *Avoiding*: two of the unassociated models were avoided (`--avoid`),
@@ -210,7 +211,7 @@ def write(titles: Mapping[str, str], measured: Mapping[str, str], tried: str, n_
         versions=", ".join(f"{name} {number}" for name, number in versions.items()),
         threads=n_threads,
         n_measured=N_MEASURED,
-        n_crops=N_TUNED * len(comparison.PHOTOGRAPHS),
+        n_crops=N_TUNED * len(TUNED_ON),
     )
     sections = {part: measured.get(part) or kept_section(table, f"## {title}") for part, title in titles.items()}
     judged = {
