@@ -59,7 +59,7 @@ TEXT = """\
 Written by `make benchmark-strength` ({versions}; {threads} threads).
 
 Match rates in percent, means over seeds (and bases): 100 examples of each of three seeds on CIFAR-10, 40 on ImageNet
-(*cutoff 0* there: of one). *Left* is what the theft leaves of the base: its agreement with the base on {n_measured}
+(*eot pink cutoff 0*: of one). *Left* is what the theft leaves of the base: its agreement with the base on {n_measured}
 CIFAR-10 test images, and in brackets the accuracy that it lost, in points; on ImageNet the agreement on 240 crops of
 photographs. A theft that lost more than 15 points (ImageNet: of agreement more than half) is a broken product: set in
 brackets, and in no summary. Who steals an ImageNet model here has no labels: what is trained learns the base's own

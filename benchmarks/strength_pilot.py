@@ -18,8 +18,8 @@ Suppose `generate` first made a few examples of every arm above that neither avo
 on the thefts that need no training and on the references it was given, and went on with the arm of the largest
 uniqueness score (mean over the thefts less the worst reference). The table holds the uniqueness score of what it would
 have chosen, on all thefts and on the unassociated models that it was not given: the mean of 400 pilots, drawn from the
-counts above. *Default* is the arm that is taken without a pilot, *best* the one that is best on this base. Ten examples
-of each of 14 arms cost 70 % of a fingerprint of 200.
+counts of all arms, of one run. *Default* is the arm that is taken without a pilot, *best* the one that is best on this
+base. Ten examples of each of 14 arms cost 70 % of a fingerprint of 200.
 """
 
 
