@@ -10,7 +10,7 @@ HEADING = "## How far from the aims"
 TEXT = """\
 On the bases on which nothing was chosen: the match rate in percent of the theft of each row that matches least, or what
 the summary says; by the default, and by the arm of the tables below that does best in the row. In bold what is reached.
-An arm that does best in one row pays for it in others.
+Broken products do not count. An arm that does best in one row pays for it in others.
 """
 
 

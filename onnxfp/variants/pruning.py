@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from math import prod
 from typing import Any
 
@@ -98,6 +98,14 @@ def prune_channels(model: onnx.ModelProto, share: float) -> onnx.ModelProto:
     """
     _check(share)
     model = normalise(model)
+    # One that two layers take is neither's alone.
+    counts = use_counts(model)
+    single = [tensor for tensor in model.graph.initializer if counts[tensor.name] == 1]
+    vectors = {t.name: numpy_helper.to_array(t) for t in single if prod(t.dims) == max(t.dims, default=0)}
+    readers: dict[str, list[onnx.NodeProto]] = {}
+    for node in model.graph.node:
+        for name in set(node.input):
+            readers.setdefault(name, []).append(node)
     changed: dict[str, NDArray[Any]] = {}
     for weight in find_weights(model)[:-1]:
         axis = weight.channel_axis
@@ -108,34 +116,26 @@ def prune_channels(model: onnx.ModelProto, share: float) -> onnx.ModelProto:
         kept = np.ones(len(norms), np.float32)
         kept[np.argsort(norms, kind="stable")[:n_pruned]] = 0.0
         changed[weight.name] = weight.values * kept.reshape([-1 if a == axis else 1 for a in range(weight.values.ndim)])
-        for name, values in _offsets(model, weight, len(kept)).items():
-            changed[name] = values * kept.reshape([-1 if n > 1 else 1 for n in values.shape])
+        for name, from_end in _offsets(weight, readers).items():
+            values = vectors.get(name, np.empty(0))
+            if values.ndim >= from_end and values.shape[-from_end] == values.size == len(kept):
+                changed[name] = values * kept.reshape([-1 if n > 1 else 1 for n in values.shape])
     if not changed:
         raise ModelError(f"no hidden layer has channels enough to prune {share:.0%} of them")
     return with_weights(model, changed)
 
 
-def _offsets(model: onnx.ModelProto, weight: Weight, n_channels: int) -> dict[str, NDArray[Any]]:
-    """Return the stored tensors, one value a channel, that make something of a channel of a layer that is zero."""
+def _offsets(weight: Weight, readers: Mapping[str, Sequence[onnx.NodeProto]]) -> dict[str, int]:
+    """Return what makes something of a layer's channel that is zero: axes of the channels, from the end, by name."""
     layer, made = weight.node, weight.node.output[0]
     is_convolution, is_gemm = layer.op_type in _CONVOLUTIONS, layer.op_type in ("Gemm", "FusedGemm")
-    # Axis of the channels by name of the tensor, counted from the end.
     axes = dict.fromkeys(layer.input[2:3], 1)
-    for node in model.graph.node:
+    for node in readers.get(made, ()):
         if node.op_type == "BatchNormalization" and node.input[0] == made and (is_convolution or is_gemm):
             axes |= dict.fromkeys(node.input[1:3], 1)
-        elif node.op_type == "Add" and made in node.input and (is_convolution or is_gemm or "MatMul" in layer.op_type):
+        elif node.op_type == "Add" and (is_convolution or is_gemm or "MatMul" in layer.op_type):
             axes |= dict.fromkeys(set(node.input) - {made}, weight.values.ndim - 1 if is_convolution else 1)
-    # One that another layer takes as well is not this layer's alone.
-    counts = use_counts(model)
-    own = {
-        tensor.name: tensor for tensor in model.graph.initializer if tensor.name in axes and counts[tensor.name] == 1
-    }
-    return {
-        name: numpy_helper.to_array(tensor)
-        for name, tensor in own.items()
-        if len(tensor.dims) >= axes[name] and prod(tensor.dims) == tensor.dims[-axes[name]] == n_channels
-    }
+    return axes
 
 
 def _prune_least(model: onnx.ModelProto, share: float, score: Callable[[Array], Array]) -> onnx.ModelProto:
