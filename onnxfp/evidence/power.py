@@ -130,7 +130,7 @@ def _find_obstacle(least: int | None, n_examples: int, n_candidates: int, policy
     counted = f", with {lost} lost candidates that count as mismatches" if lost > 1 else ""
     counted = ", with one lost candidate that counts as a mismatch" if lost == 1 else counted
     if n_examples < policy.least_examples:
-        return f"{n_examples} examples are fewer than the {policy.least_examples} that the policy demands."
+        return f"{n_examples} examples are fewer than the {policy.least_examples} that the policy demands{counted}."
     if least is None:
         return f"Not even {n_examples} matches of {n_examples} are a MATCH at {policy.alpha:g}{counted}."
     if least / n_examples > PLAUSIBLE_RATE:

@@ -148,3 +148,6 @@ def test_lost_candidates_are_named() -> None:
     found = power(200, m=300)
     assert found.least_matches is None
     assert "with 100 lost candidates that count as mismatches" in found.obstacle
+    # Also where there are fewer examples than the policy demands: more of them, as many lost, would not do.
+    found = power(4, m=14)
+    assert "fewer than the 20 that the policy demands, with 10 lost candidates" in found.obstacle
