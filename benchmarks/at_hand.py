@@ -14,13 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 import onnxfp
-from onnxfp.base.onnx_file import read_onnx
-from onnxfp.base.session import ModelSession
 from onnxfp.bundle.fingerprint import Fingerprint
-from onnxfp.bundle.keys import generate_key_pair
 from onnxfp.errors import OnnxfpError
 from onnxfp.evidence.statistics import count_matches
-from onnxfp.examples.defaults import Choices, choose_recipe
+from onnxfp.model.onnx_file import read_onnx
+from onnxfp.recipe.defaults import Choices, choose_recipe
+from onnxfp.runtime.session import ModelSession
+from onnxfp.trust.keys import generate_key_pair
 from onnxfp.types import Labels, Levels, ModelInput
 
 HERE = Path(__file__).parent

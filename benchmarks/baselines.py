@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from onnxfp.base.session import ModelSession
+from onnxfp.runtime.session import ModelSession
 from onnxfp.types import Labels, ModelInput
 
 Score = Callable[[Tensor], Tensor]

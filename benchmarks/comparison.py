@@ -29,17 +29,18 @@ from baselines import LEVELS, Examples
 from numpy.typing import NDArray
 
 import onnxfp
-from onnxfp.base.onnx_file import read_onnx
-from onnxfp.base.session import ModelSession
-from onnxfp.base.torch_copy import build_torch_copy
-from onnxfp.bundle.keys import generate_key_pair
 from onnxfp.errors import OnnxfpError
-from onnxfp.evidence.evaluation import MOST_LOSS, Estimate
+from onnxfp.evidence.statistics import Estimate
 from onnxfp.evidence.uniqueness import Comparison, compare
-from onnxfp.examples.defaults import Choices, choose_recipe
+from onnxfp.model.onnx_file import read_onnx
+from onnxfp.recipe.defaults import Choices, choose_recipe
+from onnxfp.report.evaluation import MOST_LOSS
+from onnxfp.runtime.session import ModelSession
+from onnxfp.torch_copy.copy import build_torch_copy
+from onnxfp.trust.keys import generate_key_pair
 from onnxfp.types import InputGrid, Kind, ModelInput
+from onnxfp.variants.base_assets import Material
 from onnxfp.variants.catalogue import list_queries, list_variants
-from onnxfp.variants.material import Material
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "models"))

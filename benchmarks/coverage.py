@@ -28,13 +28,13 @@ import torch
 from torch import nn
 
 import onnxfp
-from onnxfp.base.gradient import measure_gradient
-from onnxfp.base.onnx_file import read_onnx
-from onnxfp.base.parity import measure_parity
-from onnxfp.base.session import ModelSession
-from onnxfp.base.torch_copy import build_torch_copy
 from onnxfp.errors import OnnxfpError
-from onnxfp.examples.defaults import Choices
+from onnxfp.model.onnx_file import read_onnx
+from onnxfp.recipe.defaults import Choices
+from onnxfp.runtime.session import ModelSession
+from onnxfp.torch_copy.copy import build_torch_copy
+from onnxfp.torch_copy.gradient_check import measure_gradient
+from onnxfp.torch_copy.parity import measure_parity
 from onnxfp.types import Bounds, InputGrid
 
 HERE = Path(__file__).parent

@@ -31,16 +31,16 @@ from scipy.special import ndtri
 from transfer_attack import Attack, craft, score_of
 
 import onnxfp
-from onnxfp.base.session import ModelSession
 from onnxfp.bundle.fingerprint import Fingerprint, sign_fingerprint
-from onnxfp.bundle.keys import generate_key_pair, open_signer, signer_public_key
 from onnxfp.bundle.manifest import SCHEMA, BaseModel, CopyParity, Manifest
 from onnxfp.errors import DerivationError
 from onnxfp.evidence.null import ENOUGH_REFERENCES, estimate_null, find_prior
 from onnxfp.evidence.statistics import binomial_tails
 from onnxfp.evidence.verdict import Policy
-from onnxfp.examples.defaults import FEW_CLASSES, Choices, choose_recipe
-from onnxfp.examples.derivation import derive_labels, derive_seeds
+from onnxfp.recipe.defaults import FEW_CLASSES, Choices, choose_recipe
+from onnxfp.recipe.derivation import derive_labels, derive_seeds
+from onnxfp.runtime.session import ModelSession
+from onnxfp.trust.keys import generate_key_pair, open_signer, signer_public_key
 from onnxfp.types import Bounds, InputGrid, Labels, Levels
 
 FOLDER = CACHE / "false-claim"

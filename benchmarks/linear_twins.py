@@ -18,7 +18,7 @@ from torch import Tensor, nn
 import onnxfp
 from onnxfp.evidence.null import estimate_null, find_prior
 from onnxfp.evidence.verdict import Policy
-from onnxfp.examples.defaults import Choices, choose_n_examples
+from onnxfp.recipe.defaults import Choices, choose_n_examples
 
 FOLDER = at_hand.CACHE / "linear"
 DECAYS = (1e-3, 1e-2)

@@ -36,9 +36,9 @@ from numpy.typing import NDArray
 
 import onnxfp
 from onnxfp.bundle.fingerprint import Fingerprint
-from onnxfp.evidence.graded import LADDER, count_within, rank_labels
 from onnxfp.evidence.statistics import count_matches
-from onnxfp.examples.defaults import FEW_CLASSES, Choices
+from onnxfp.evidence.top_k import LADDER, count_within, rank_labels
+from onnxfp.recipe.defaults import FEW_CLASSES, Choices
 from onnxfp.types import Kind, Spectrum
 
 N_SIBLINGS, N_FEW_BASES = 10, 4

@@ -37,13 +37,13 @@ from speed_peers import peers  # noqa: E402
 from tables import kept_section  # noqa: E402
 
 import onnxfp  # noqa: E402
-from onnxfp.base.onnx_file import read_onnx  # noqa: E402
-from onnxfp.base.session import ModelSession, as_written  # noqa: E402
-from onnxfp.examples import descent  # noqa: E402
-from onnxfp.examples.defaults import Choices, choose_n_examples, choose_recipe  # noqa: E402
-from onnxfp.examples.derivation import DerivationContext, derive_labels, derive_seeds  # noqa: E402
-from onnxfp.examples.generation import craft_examples  # noqa: E402
-from onnxfp.examples.sources import CopySource  # noqa: E402
+from onnxfp.crafting import descent  # noqa: E402
+from onnxfp.crafting.loop import craft_examples  # noqa: E402
+from onnxfp.crafting.sources import CopySource  # noqa: E402
+from onnxfp.model.onnx_file import read_onnx  # noqa: E402
+from onnxfp.recipe.defaults import Choices, choose_n_examples, choose_recipe  # noqa: E402
+from onnxfp.recipe.derivation import DerivationContext, derive_labels, derive_seeds  # noqa: E402
+from onnxfp.runtime.session import ModelSession, as_written  # noqa: E402
 from onnxfp.types import InputGrid, Kind, Labels, Levels  # noqa: E402
 
 CACHE = HERE.parent / ".cache" / "speed"

@@ -66,7 +66,7 @@ def verification(_: torch.device) -> list[Row]:
 
 def _opening() -> list[Row]:
     import onnxfp
-    from onnxfp.bundle.archive import read_bundle
+    from onnxfp.bundle.reader import read_bundle
 
     rows: list[Row] = []
     for name, bundle in (
@@ -135,7 +135,7 @@ def _noise(device: torch.device) -> list[Row]:
     """Weight noise against the pass that it perturbs, on VGG-16 (138 M parameters)."""
     import speed
 
-    from onnxfp.examples.weight_noise import WeightNoise
+    from onnxfp.crafting.weight_noise import WeightNoise
 
     bench = speed.Bench(speed.network("vgg16")[1], device, "c", n=1, n_steps=1)
     noise = WeightNoise(list(bench.source._copy.weights().values()), 0.05, torch.Generator(device).manual_seed(0))
@@ -173,13 +173,13 @@ def _compare_processes(commands: dict[str, list[str]], repeats: int = 5) -> dict
 def _unfinished_bundle(model: Path, n: int) -> Path:
     """Return a well-formed, signed bundle whose examples are their own seeds: it opens like any other."""
     from onnxfp.api.base_model import base_model
-    from onnxfp.base.onnx_file import read_onnx
-    from onnxfp.base.session import ModelSession
     from onnxfp.bundle.fingerprint import sign_fingerprint
-    from onnxfp.bundle.keys import generate_key_pair, open_signer, signer_public_key
     from onnxfp.bundle.manifest import SCHEMA, CopyParity, Manifest
-    from onnxfp.examples.defaults import Choices, choose_recipe
-    from onnxfp.examples.derivation import DerivationContext, derive_labels, derive_seeds
+    from onnxfp.model.onnx_file import read_onnx
+    from onnxfp.recipe.defaults import Choices, choose_recipe
+    from onnxfp.recipe.derivation import DerivationContext, derive_labels, derive_seeds
+    from onnxfp.runtime.session import ModelSession
+    from onnxfp.trust.keys import generate_key_pair, open_signer, signer_public_key
     from onnxfp.types import InputGrid
 
     file, grid = read_onnx(model), InputGrid()

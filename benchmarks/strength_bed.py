@@ -23,19 +23,19 @@ from at_hand import CACHE
 from numpy.typing import NDArray
 
 import onnxfp
-from onnxfp.base.onnx_file import read_onnx
-from onnxfp.base.session import ModelSession
-from onnxfp.bundle.keys import generate_key_pair
+from onnxfp.crafting import sources
+from onnxfp.crafting.gradients import loss_of
+from onnxfp.crafting.sources import CopySource
 from onnxfp.errors import OnnxfpError
-from onnxfp.evidence.evaluation import MOST_LOSS
 from onnxfp.evidence.statistics import count_matches
-from onnxfp.examples import sources
-from onnxfp.examples.defaults import Choices
-from onnxfp.examples.gradients import loss_of
-from onnxfp.examples.sources import CopySource
+from onnxfp.model.onnx_file import read_onnx
+from onnxfp.recipe.defaults import Choices
+from onnxfp.report.evaluation import MOST_LOSS
+from onnxfp.runtime.session import ModelSession
+from onnxfp.trust.keys import generate_key_pair
 from onnxfp.types import Labels, ModelInput
+from onnxfp.variants.base_assets import Material
 from onnxfp.variants.catalogue import list_queries, list_variants
-from onnxfp.variants.material import Material
 
 FOLDER = CACHE / "strength"
 N_TRAINING, N_MEASURED = 20_000, 1000

@@ -17,11 +17,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from onnxfp.base.session import ModelSession
-from onnxfp.base.torch_copy import build_torch_copy
-from onnxfp.examples.derivation import DerivationContext, derive_labels, derive_seeds
-from onnxfp.examples.generation import seal
-from onnxfp.examples.gradients import affine_tensors, agreement_of
+from onnxfp.crafting.gradients import affine_tensors, agreement_of
+from onnxfp.crafting.loop import seal
+from onnxfp.recipe.derivation import DerivationContext, derive_labels, derive_seeds
+from onnxfp.runtime.session import ModelSession
+from onnxfp.torch_copy.copy import build_torch_copy
 from onnxfp.types import Labels, Levels
 
 Score = Callable[[Tensor], Tensor]

@@ -16,7 +16,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from onnxfp._version import __version__
 
 __all__ = [
     "Attestation",
@@ -42,38 +42,38 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from onnxfp.api.evaluation import evaluate
     from onnxfp.api.generation import check, generate
+    from onnxfp.api.timestamping import commit, timestamp
     from onnxfp.api.verification import attest, export, load, load_attestation, verify
-    from onnxfp.bundle.commitment import Commitment
     from onnxfp.bundle.fingerprint import Fingerprint
     from onnxfp.errors import OnnxfpError
-    from onnxfp.evaluation.evaluate import evaluate
-    from onnxfp.evidence.attestation import Attestation
-    from onnxfp.evidence.evaluation import Evaluation
-    from onnxfp.evidence.report import Report
     from onnxfp.evidence.verdict import Policy, Verdict
-    from onnxfp.priority import commit, timestamp
+    from onnxfp.report.attestation import Attestation
+    from onnxfp.report.evaluation import Evaluation
+    from onnxfp.report.verification import Report
+    from onnxfp.trust.commitment import Commitment
     from onnxfp.types import Bounds
 
 _HOMES = {
-    "Attestation": "onnxfp.evidence.attestation",
+    "Attestation": "onnxfp.report.attestation",
     "Bounds": "onnxfp.types",
-    "Evaluation": "onnxfp.evidence.evaluation",
-    "Commitment": "onnxfp.bundle.commitment",
+    "Evaluation": "onnxfp.report.evaluation",
+    "Commitment": "onnxfp.trust.commitment",
     "Fingerprint": "onnxfp.bundle.fingerprint",
     "OnnxfpError": "onnxfp.errors",
     "Policy": "onnxfp.evidence.verdict",
-    "Report": "onnxfp.evidence.report",
+    "Report": "onnxfp.report.verification",
     "Verdict": "onnxfp.evidence.verdict",
     "attest": "onnxfp.api.verification",
     "check": "onnxfp.api.generation",
-    "evaluate": "onnxfp.evaluation.evaluate",
-    "commit": "onnxfp.priority",
+    "evaluate": "onnxfp.api.evaluation",
+    "commit": "onnxfp.api.timestamping",
     "export": "onnxfp.api.verification",
     "generate": "onnxfp.api.generation",
     "load": "onnxfp.api.verification",
     "load_attestation": "onnxfp.api.verification",
-    "timestamp": "onnxfp.priority",
+    "timestamp": "onnxfp.api.timestamping",
     "verify": "onnxfp.api.verification",
 }
 

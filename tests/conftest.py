@@ -21,19 +21,19 @@ from onnx import TensorProto, helper, numpy_helper
 from securesystemslib.signer import CryptoSigner
 
 import onnxfp
-from onnxfp.bundle.atomic import write_file
 from onnxfp.bundle.fingerprint import Fingerprint, sign_fingerprint
-from onnxfp.bundle.keys import default_key_path, public_key_path, signer_public_key
 from onnxfp.bundle.manifest import SCHEMA, BaseModel, CopyParity, Manifest
-from onnxfp.evidence.evaluation import MOST_LOSS, Evaluation, Outcome, Role, Row, Summary, Usefulness
 from onnxfp.evidence.null import NullRate
-from onnxfp.evidence.report import BundleRecord, Signer
 from onnxfp.evidence.statistics import clopper_pearson
 from onnxfp.evidence.uniqueness import N_RESAMPLES, compare
 from onnxfp.evidence.verdict import Counts, Policy, Verdict
-from onnxfp.examples.defaults import Choices
-from onnxfp.examples.derivation import derive_labels, derive_seeds
-from onnxfp.examples.recipe import Recipe
+from onnxfp.files import write_file
+from onnxfp.recipe.defaults import Choices
+from onnxfp.recipe.derivation import derive_labels, derive_seeds
+from onnxfp.recipe.recipe import Recipe
+from onnxfp.report.evaluation import MOST_LOSS, Evaluation, Outcome, Role, Row, Summary, Usefulness
+from onnxfp.report.verification import BundleRecord, Signer
+from onnxfp.trust.keys import default_key_path, public_key_path, signer_public_key
 from onnxfp.types import InputGrid, InputSpec, OutputSpec
 
 REPOSITORY = Path(__file__).parents[1]

@@ -159,7 +159,7 @@ class TimeAuthority:
 
     def stamp(self, content: bytes, signer: str = "tsa") -> bytes:
         """A token over the SHA-256 of some bytes."""
-        from onnxfp.bundle.timestamp import make_query
+        from onnxfp.trust.timestamp import make_query
 
         return self.reply(make_query(content).as_bytes(), signer)
 

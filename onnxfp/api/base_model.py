@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from onnxfp.base.contract import channel_axis, spatial_axes
-from onnxfp.base.session import ModelSession
 from onnxfp.bundle.manifest import BaseModel
 from onnxfp.errors import ContractError, ParameterError
+from onnxfp.model.io_contract import channel_axis, spatial_axes
+from onnxfp.runtime.session import ModelSession
 from onnxfp.types import Bounds, InputGrid
 
 

@@ -15,34 +15,35 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from onnxfp.api.base_model import base_model, grid_of
-from onnxfp.api.references import DEFAULT_LIMITS, Models, measure_pool, open_pool
-from onnxfp.api.versions import versions
-from onnxfp.base.device import Device, choose_device
-from onnxfp.base.isolation import Limits
-from onnxfp.base.linearity import is_linear
-from onnxfp.base.onnx_file import read_onnx
-from onnxfp.base.runtime import Provider
-from onnxfp.base.session import ModelSession, as_written
-from onnxfp.bundle.checkpoint import Checkpoint
+from onnxfp.api.references import measure_pool
 from onnxfp.bundle.fingerprint import Fingerprint, sign_fingerprint
-from onnxfp.bundle.keys import Passphrase, open_signer
-from onnxfp.bundle.keys import signer_public_key as public_key_of
 from onnxfp.bundle.manifest import SCHEMA, BaseModel, CopyParity, Manifest, ReferenceResult
+from onnxfp.crafting.checkpoint import Checkpoint
 from onnxfp.errors import FileError, ParameterError
 from onnxfp.evidence.null import Prior, find_prior
-from onnxfp.evidence.power import Power, measure_power, power_of
+from onnxfp.evidence.requirement import Power, measure_power, power_of
 from onnxfp.evidence.verdict import Policy
-from onnxfp.examples.defaults import Choices, choose_n_examples, choose_recipe
-from onnxfp.examples.derivation import DerivationContext, derive_seeds
-from onnxfp.examples.recipe import Gradient
-from onnxfp.maxima import MAX_EXAMPLES
+from onnxfp.limits import MAX_EXAMPLES
+from onnxfp.model.linearity import is_linear
+from onnxfp.model.onnx_file import read_onnx
+from onnxfp.recipe.defaults import Choices, choose_n_examples, choose_recipe
+from onnxfp.recipe.derivation import DerivationContext, derive_seeds
+from onnxfp.recipe.recipe import Gradient
+from onnxfp.runtime.isolated import Limits
+from onnxfp.runtime.local import Provider
+from onnxfp.runtime.session import ModelSession, as_written
+from onnxfp.suspects.references import DEFAULT_LIMITS, Models, open_pool
+from onnxfp.torch_copy.device import Device, choose_device
+from onnxfp.trust.keys import Passphrase, open_signer
+from onnxfp.trust.keys import signer_public_key as public_key_of
 from onnxfp.types import InputGrid, Labels, Levels
+from onnxfp.versions import versions
 
 if TYPE_CHECKING:
     import torch
 
-    from onnxfp.base.model_check import ModelCheck
-    from onnxfp.examples.crafted import Progress
+    from onnxfp.crafting.state import Progress
+    from onnxfp.torch_copy.model_check import ModelCheck
 
 N_PROBES = 32
 """Derived seeds on which the torch copy is compared with onnxruntime before anything is crafted."""
@@ -110,8 +111,8 @@ def generate(
     if output is not None:
         _check_place(Path(output), overwrite=overwrite)
     torch_device = choose_device(device)
-    from onnxfp.examples.generation import craft_examples
-    from onnxfp.examples.sources import CopySource, QuerySource
+    from onnxfp.crafting.loop import craft_examples
+    from onnxfp.crafting.sources import CopySource, QuerySource
 
     provider: Provider = "auto" if torch_device.type == "cuda" else "cpu"
     file = read_onnx(model)
@@ -233,7 +234,7 @@ def check(
         OnnxfpError: The file is no classifier, or the copy disagrees with onnxruntime.
     """
     choose_device("cpu")
-    from onnxfp.base.model_check import check_model
+    from onnxfp.torch_copy.model_check import check_model
 
     file = read_onnx(model)
     session = ModelSession(

@@ -11,32 +11,33 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
-from onnxfp.api.references import DEFAULT_LIMITS, Models, measure_pool, open_pool
-from onnxfp.api.versions import versions
-from onnxfp.base.isolation import Limits
-from onnxfp.base.linearity import is_linear
-from onnxfp.base.onnx_file import read_onnx
-from onnxfp.base.runtime import Provider
-from onnxfp.base.session import ModelSession
-from onnxfp.bundle.checked import check_bundle
-from onnxfp.bundle.commitment import Commitment
+from onnxfp.api.references import measure_pool
+from onnxfp.api.timestamping import check_priority
+from onnxfp.bundle.check import check_bundle
 from onnxfp.bundle.fingerprint import Fingerprint
-from onnxfp.bundle.keys import Passphrase, open_signer
 from onnxfp.bundle.signing import check_pinned
-from onnxfp.bundle.trust_store import find_public_key, name_of
 from onnxfp.errors import ParameterError
-from onnxfp.evidence.attestation import ATTESTATION, Attestation, read_attestation, sign_report
-from onnxfp.evidence.checks import describe_checks, describe_untested
-from onnxfp.evidence.graded import measure_grades, rank_labels
 from onnxfp.evidence.null import estimate_null, owner_counts, prior_of
-from onnxfp.evidence.report import BundleRecord, Report, Signer, SuspectRecord
 from onnxfp.evidence.statistics import clopper_pearson, count_matches
+from onnxfp.evidence.top_k import measure_grades, rank_labels
 from onnxfp.evidence.verdict import Counts, Policy, decide
-from onnxfp.priority import check_priority
+from onnxfp.model.linearity import is_linear
+from onnxfp.model.onnx_file import read_onnx
+from onnxfp.report.attestation import ATTESTATION, Attestation, read_attestation, sign_report
+from onnxfp.report.checks import describe_checks, describe_untested
+from onnxfp.report.verification import BundleRecord, Report, Signer, SuspectRecord
+from onnxfp.runtime.isolated import Limits
+from onnxfp.runtime.local import Provider
+from onnxfp.runtime.session import ModelSession
+from onnxfp.suspects.export import export_examples
 from onnxfp.suspects.onnx_suspect import OnnxSuspect
-from onnxfp.suspects.presentation import export_examples
+from onnxfp.suspects.references import DEFAULT_LIMITS, Models, open_pool
 from onnxfp.suspects.responses import Function, collect_responses, is_model_file
+from onnxfp.trust.commitment import Commitment
+from onnxfp.trust.keys import Passphrase, open_signer
+from onnxfp.trust.trust_store import find_public_key, name_of
 from onnxfp.types import InputGrid
+from onnxfp.versions import versions
 
 if TYPE_CHECKING:
     from securesystemslib.signer import CryptoSigner

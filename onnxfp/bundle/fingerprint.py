@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxfp.bundle import npy
-from onnxfp.bundle.atomic import write_file
 from onnxfp.bundle.manifest import Manifest
-from onnxfp.bundle.packing import EXAMPLES, INDICES, LABELS, MANIFEST, SIGNATURE, pack, pack_parts
 from onnxfp.bundle.signing import member_digest, sign_members
+from onnxfp.bundle.writer import EXAMPLES, INDICES, LABELS, MANIFEST, SIGNATURE, pack, pack_parts
 from onnxfp.errors import BundleError, ParameterError, ShapeError
+from onnxfp.files import write_file
 from onnxfp.types import Labels, Levels, ModelInput
 
 if TYPE_CHECKING:

@@ -8,13 +8,13 @@ from math import prod
 
 import numpy as np
 
-from onnxfp.base.contract import spatial_axes
 from onnxfp.bundle import canonical_json
 from onnxfp.bundle.records import build, is_digest, is_key, is_time
 from onnxfp.errors import BundleFormatError, BundleVersionError, ParameterError
-from onnxfp.examples.derivation import DerivationContext
-from onnxfp.examples.recipe import Recipe
-from onnxfp.maxima import MAX_CANDIDATES, MAX_VALUES_PER_EXAMPLE
+from onnxfp.limits import MAX_CANDIDATES, MAX_VALUES_PER_EXAMPLE
+from onnxfp.model.io_contract import spatial_axes
+from onnxfp.recipe.derivation import DerivationContext
+from onnxfp.recipe.recipe import Recipe
 from onnxfp.types import InputGrid, InputSpec, OutputSpec, Spectrum
 
 SCHEMA = "onnxfp/bundle/1"

@@ -24,7 +24,7 @@ def commit(fingerprint: Path, output: Path | None, as_json: bool) -> None:
     import json
 
     import onnxfp
-    from onnxfp.bundle.commitment import opening_path
+    from onnxfp.trust.commitment import opening_path
 
     path = output or opening_path(fingerprint)
     opening = onnxfp.commit(fingerprint, output=path)

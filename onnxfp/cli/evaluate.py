@@ -92,7 +92,7 @@ def evaluate(base: Path, fingerprint: Path, output: Path | None, page: Path | No
             on_progress=on_progress,
         )
     if page is not None and loaded is not None:
-        from onnxfp.page.evaluation import render_evaluation
+        from onnxfp.report.html.evaluation_page import render_evaluation
 
         write_page(page, render_evaluation(evaluation, loaded, fingerprint.name))
     print_evaluation(evaluation, fingerprint)

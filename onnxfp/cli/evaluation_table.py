@@ -11,7 +11,8 @@ import click
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from onnxfp.evidence.evaluation import Estimate, Evaluation, Row, Usefulness
+    from onnxfp.evidence.statistics import Estimate
+    from onnxfp.report.evaluation import Evaluation, Row, Usefulness
 
 _COLOURS = {"MATCH": "red", "NO_MATCH": "green", "INCONCLUSIVE": "yellow"}
 _WIDTH = 100

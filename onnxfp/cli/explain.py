@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from onnxfp.evidence.report import Report
+    from onnxfp.report.verification import Report
 
 _WIDTH, _INDENT = 100, 15
 
@@ -29,7 +29,7 @@ def print_explanation(report: Report) -> None:
 
 
 def _print_grades(report: Report) -> None:
-    from onnxfp.evidence.graded import CAVEAT, NO_GRADES, NO_SCORES
+    from onnxfp.evidence.top_k import CAVEAT, NO_GRADES, NO_SCORES
 
     if report.median_rank is None:
         click.echo(fill(NO_SCORES, _WIDTH))

@@ -19,7 +19,7 @@ def export(fingerprint: Path, folder: Path) -> None:
     that comes back into the second column of responses.csv, and verify that file in place of a model.
     """
     import onnxfp
-    from onnxfp.suspects.presentation import RESPONSES
+    from onnxfp.suspects.export import RESPONSES
 
     names = onnxfp.export(fingerprint, folder)
     table = folder / RESPONSES

@@ -17,7 +17,7 @@ from onnxfp.cli.options import (
     limits_of,
     passphrase_options,
 )
-from onnxfp.maxima import MAX_DRAWS, MAX_EXAMPLES, MAX_SEED, MAX_STEPS
+from onnxfp.limits import MAX_DRAWS, MAX_EXAMPLES, MAX_SEED, MAX_STEPS
 
 
 @click.command()
@@ -85,12 +85,12 @@ def generate(model: Path, output: Path | None, force: bool, as_json: bool, **opt
     An interrupted run goes on where it stopped when the same command is given again.
     """
     import onnxfp
-    from onnxfp.bundle.keys import default_key_path
     from onnxfp.cli.outputs import check_outputs
     from onnxfp.cli.passphrase import ask_passphrase
     from onnxfp.cli.progress import generation_bar
     from onnxfp.cli.render import print_fingerprint
-    from onnxfp.examples.defaults import Choices
+    from onnxfp.recipe.defaults import Choices
+    from onnxfp.trust.keys import default_key_path
 
     output = output or model.with_suffix(".fp.npz")
     inputs = (model, *options["references"], *options["avoid"], options["key"] or default_key_path())

@@ -22,11 +22,11 @@ def inspect(file: Path, public_key: str | None, image: Path | None, as_json: boo
     verdict in it.
     """
     import onnxfp
-    from onnxfp.bundle.trust_store import name_of
     from onnxfp.cli.outputs import check_outputs
     from onnxfp.cli.render import print_attestation, print_fingerprint
-    from onnxfp.evidence.attestation import is_attestation
-    from onnxfp.evidence.report import Signer
+    from onnxfp.report.attestation import is_attestation
+    from onnxfp.report.verification import Signer
+    from onnxfp.trust.trust_store import name_of
 
     check_outputs({"--image": image}, (file, public_key))
     if is_attestation(file):
@@ -39,7 +39,7 @@ def inspect(file: Path, public_key: str | None, image: Path | None, as_json: boo
         return
     loaded = onnxfp.load(file, public_key=public_key)
     if image is not None:
-        from onnxfp.page.contact_sheet import write_contact_sheet
+        from onnxfp.report.html.contact_sheet import write_contact_sheet
 
         write_contact_sheet(loaded, image)
     key = loaded.manifest.public_key

@@ -19,9 +19,9 @@ def keygen(output: Path | None, encrypt: bool, force: bool, passphrase_file: Pat
     """Make an Ed25519 key pair: a private key to sign fingerprints, a public key to give away."""
     import json
 
-    from onnxfp.bundle.keys import default_key_path, generate_key_pair, public_key_path
     from onnxfp.cli.outputs import check_outputs
     from onnxfp.cli.passphrase import new_passphrase
+    from onnxfp.trust.keys import default_key_path, generate_key_pair, public_key_path
 
     path = output or default_key_path()
     check_outputs({"--output": path, "--output (its public half)": public_key_path(path)}, (passphrase_file,))

@@ -23,7 +23,7 @@ def keys() -> None:
 @click.option("--force", is_flag=True, help="Replace the key of a name that is taken.")
 def add(name: str, key: str, force: bool) -> None:
     """Trust KEY (PEM file or 64 hex digits)."""
-    from onnxfp.bundle.trust_store import add_key
+    from onnxfp.trust.trust_store import add_key
 
     added = add_key(name, key, overwrite=force)
     click.echo(f"{added.name}  {added.public_key}")
@@ -35,7 +35,7 @@ def list_(as_json: bool) -> None:
     """List the names and keys that you trust."""
     import json
 
-    from onnxfp.bundle.trust_store import trusted_keys
+    from onnxfp.trust.trust_store import trusted_keys
 
     trusted = trusted_keys()
     if as_json:
@@ -53,7 +53,7 @@ def list_(as_json: bool) -> None:
 @click.argument("name")
 def remove(name: str) -> None:
     """Forget NAME and its key."""
-    from onnxfp.bundle.trust_store import SUFFIX, remove_key
+    from onnxfp.trust.trust_store import SUFFIX, remove_key
 
     removed: Path = remove_key(name)
     click.echo(f"removed {removed.name.removesuffix(SUFFIX)}")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 if TYPE_CHECKING:
-    from onnxfp.base.isolation import Limits
+    from onnxfp.runtime.isolated import Limits
     from onnxfp.types import InputGrid
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -174,8 +174,8 @@ def limits_of(options: dict[str, Any]) -> Limits | None:
         UsageError: Limits stand beside ``--no-isolation``.
         ParameterError: A limit lies outside its range.
     """
-    from onnxfp.base.isolation import MAX_MEMORY_BYTES, MAX_SECONDS, Limits
     from onnxfp.errors import ParameterError
+    from onnxfp.runtime.isolated import MAX_MEMORY_BYTES, MAX_SECONDS, Limits
 
     memory, seconds = options["max_memory"], options["max_seconds"]
     if options["no_isolation"]:

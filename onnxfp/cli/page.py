@@ -25,6 +25,6 @@ def write_page(page: Path, text: str) -> None:
     Raises:
         FileError: It cannot be written.
     """
-    from onnxfp.bundle.atomic import write_file
+    from onnxfp.files import write_file
 
     write_file(page, text.encode())

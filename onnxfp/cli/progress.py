@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from onnxfp.evaluation.evaluate import EvaluationProgress
-    from onnxfp.examples.crafted import Progress
+    from onnxfp.api.evaluation import EvaluationProgress
+    from onnxfp.crafting.state import Progress
 
 
 @contextmanager

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, NamedTuple
 import click
 
 if TYPE_CHECKING:
-    from onnxfp.base.model_check import ModelCheck
-    from onnxfp.base.parity import Parity
     from onnxfp.bundle.fingerprint import Fingerprint
-    from onnxfp.evidence.attestation import Attestation
     from onnxfp.evidence.null import NullRate
-    from onnxfp.evidence.power import Power
-    from onnxfp.evidence.report import Report, Signer, SuspectRecord
+    from onnxfp.evidence.requirement import Power
+    from onnxfp.report.attestation import Attestation
+    from onnxfp.report.verification import Report, Signer, SuspectRecord
+    from onnxfp.torch_copy.model_check import ModelCheck
+    from onnxfp.torch_copy.parity import Parity
 
 _COLOURS = {"MATCH": "red", "NO_MATCH": "green", "INCONCLUSIVE": "yellow"}
 _WIDTH = 100
@@ -128,7 +128,7 @@ def print_fingerprint(
         signer: What the reader knows of the key; ``None`` says nothing about it.
     """
     from onnxfp.evidence.null import estimate_null, owner_counts, prior_of
-    from onnxfp.evidence.power import power_of
+    from onnxfp.evidence.requirement import power_of
     from onnxfp.evidence.verdict import Policy
 
     manifest = fingerprint.manifest

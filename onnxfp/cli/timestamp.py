@@ -32,8 +32,8 @@ def timestamp(
     import json
 
     import onnxfp
-    from onnxfp.bundle.timestamp import SUFFIX
-    from onnxfp.priority import is_opening
+    from onnxfp.api.timestamping import is_opening
+    from onnxfp.trust.timestamp import SUFFIX
 
     path = output or file.with_name(file.name + SUFFIX)
     onnxfp.timestamp(file, tsa=tsa, tsa_certificate=tsa_certificate, output=path, seconds=max_seconds)

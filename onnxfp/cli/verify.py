@@ -70,16 +70,16 @@ def verify(context: click.Context, /, suspect: Path, fingerprint: Path, as_json:
         raise click.UsageError("the suspect comes first, then the fingerprint")
     # First of all: it gets ready while this process reads and checks the bundle.
     if not (options["no_isolation"] or suspect.suffix.lower() == ".csv"):
-        from onnxfp.base.child import may_have_gpu, start_ahead
+        from onnxfp.runtime.process import may_have_gpu, start_ahead
 
         start_ahead(*([] if options["provider"] != "cpu" and may_have_gpu() else ["confined"]))
     import onnxfp
-    from onnxfp.bundle.commitment import opening_path
-    from onnxfp.bundle.keys import default_key_path
     from onnxfp.cli.attestation import attestation_writer
     from onnxfp.cli.explain import print_explanation
     from onnxfp.cli.outputs import check_outputs
     from onnxfp.cli.render import print_report
+    from onnxfp.trust.commitment import opening_path
+    from onnxfp.trust.keys import default_key_path
 
     page, attest = options["page"], options["attest"]
     names = ("public_key", "classes", "key", "passphrase_file", "commitment", "opening", "timestamp", "tsa_certificate")
@@ -110,7 +110,7 @@ def verify(context: click.Context, /, suspect: Path, fingerprint: Path, as_json:
     )
     write_attestation(report)
     if page is not None:
-        from onnxfp.page.verification import render_verification
+        from onnxfp.report.html.verification_page import render_verification
 
         # The page refuses another bundle than the one of the report.
         loaded = onnxfp.load(fingerprint)

@@ -14,10 +14,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from onnxfp.bundle import canonical_json
-from onnxfp.bundle.atomic import write_file
 from onnxfp.bundle.records import build
 from onnxfp.errors import BundleError, FileError
-from onnxfp.evaluation.observation import Observation
+from onnxfp.evaluation.task import Observation
+from onnxfp.files import write_file
 
 # Not the one of a generation, which may be going on beside the same bundle.
 SUFFIX = ".evaluation.partial"

@@ -14,22 +14,22 @@ import numpy as np
 from google.protobuf.message import EncodeError
 from numpy.typing import NDArray
 
-from onnxfp.api.references import open_like
-from onnxfp.base.isolation import Limits
-from onnxfp.base.onnx_file import read_onnx
-from onnxfp.base.runtime import Provider
-from onnxfp.base.session import ModelSession
 from onnxfp.bundle.fingerprint import Fingerprint
 from onnxfp.errors import ModelFormatError, OnnxfpError
-from onnxfp.evaluation.data import Data
-from onnxfp.evaluation.observation import Observation, Task
-from onnxfp.evaluation.scenes import synthesise
-from onnxfp.evidence.graded import count_within, rank_labels
+from onnxfp.evaluation.synthetic_inputs import synthesise
+from onnxfp.evaluation.task import Observation, Task
+from onnxfp.evaluation.user_data import Data
 from onnxfp.evidence.statistics import count_matches, match_rate
+from onnxfp.evidence.top_k import count_within, rank_labels
+from onnxfp.model.onnx_file import read_onnx
+from onnxfp.runtime.isolated import Limits
+from onnxfp.runtime.local import Provider
+from onnxfp.runtime.session import ModelSession
 from onnxfp.suspects.onnx_suspect import OnnxSuspect
+from onnxfp.suspects.references import open_like
 from onnxfp.types import Labels, Levels
+from onnxfp.variants.base_assets import N_CALIBRATION, Material
 from onnxfp.variants.catalogue import Query, Suite, list_queries, list_variants
-from onnxfp.variants.material import N_CALIBRATION, Material
 
 N_USEFULNESS: Mapping[Suite, int] = {"quick": 500, "standard": 1000, "full": 2000}
 """Most inputs on which usefulness is measured."""

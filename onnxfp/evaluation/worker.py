@@ -1,6 +1,6 @@
 """A process that makes variants and asks them: ``python -m onnxfp.evaluation.worker``.
 
-It takes tasks on stdin and answers on stdout, in the frames of :mod:`onnxfp.base.frames`, until stdin closes. What a
+It takes tasks on stdin and answers on stdout, in the frames of :mod:`onnxfp.runtime.ipc`, until stdin closes. What a
 library does to it (a crash, all memory taken) costs the task at hand; its parent starts another.
 """
 
@@ -15,12 +15,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any
 
-from onnxfp.base.frames import read_frame, write_frame
-from onnxfp.base.isolation import Limits
-from onnxfp.bundle.archive import read_bundle
-from onnxfp.evaluation.data import read_data
+from onnxfp.bundle.reader import read_bundle
 from onnxfp.evaluation.examiner import Examiner
-from onnxfp.evaluation.observation import Task
+from onnxfp.evaluation.task import Task
+from onnxfp.evaluation.user_data import read_data
+from onnxfp.runtime.ipc import read_frame, write_frame
+from onnxfp.runtime.isolated import Limits
 
 _SET_DEATH_SIGNAL, _SIGKILL = 1, 9
 

@@ -17,7 +17,7 @@ and never lower it. The verifier's pool may replace the prior, but not the last:
 examples that they do not match and others do. Beyond the measured epsilon that reached every model, and no reference
 helps. How counts predict is in :mod:`onnxfp.evidence.predictive`.
 
-The same holds of recorded labels within the top ``k`` of the scores (:mod:`onnxfp.evidence.graded`), with chance
+The same holds of recorded labels within the top ``k`` of the scores (:mod:`onnxfp.evidence.top_k`), with chance
 ``k / n_classes`` and counts of their own; matches are ``k = 1``. No attack was measured for larger ``k``.
 """
 
@@ -153,7 +153,7 @@ def find_prior(
     epsilon that it was made with; beyond, nothing is known, and an unassociated model may match everything.
 
     All models that were measured are deep networks on images. On features, signals or volumes nothing is known either,
-    and linear models (:func:`onnxfp.base.linearity.is_linear`) become one another by training.
+    and linear models (:func:`onnxfp.model.linearity.is_linear`) become one another by training.
 
     A model that was not led astray still gives one label in ``n_classes`` by luck, or ``k`` of them: counts are raised
     wherever there are fewer classes than were measured.

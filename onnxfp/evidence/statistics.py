@@ -124,3 +124,16 @@ def _upper_bound(k: int, n: int, tail: float) -> float:
 def _check_counts(k: int, n: int) -> None:
     if n < 1 or not 0 <= k <= n:
         raise ParameterError(f"a count k of n trials has 0 <= k <= n and n >= 1; found k = {k}, n = {n}")
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A statistic of the models that were measured, with its bootstrap interval over models.
+
+    Attributes:
+        value: The statistic.
+        interval: What resampling the models gives; of statistics in [-1, 1] it may be negative.
+    """
+
+    value: float
+    interval: Interval

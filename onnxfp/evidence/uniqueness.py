@@ -30,8 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxfp.errors import ParameterError
-from onnxfp.evidence.evaluation import Estimate
-from onnxfp.evidence.statistics import Interval
+from onnxfp.evidence.statistics import Estimate, Interval
 
 N_RESAMPLES = 2000
 

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from onnxfp.base.contract import channel_axis
-from onnxfp.base.session import Answers, ModelSession
 from onnxfp.errors import ContractError
+from onnxfp.model.io_contract import channel_axis
+from onnxfp.runtime.session import Answers, ModelSession
 from onnxfp.types import InputGrid, InputSpec, Levels, ModelInput
 
 

@@ -1,7 +1,7 @@
 """A suspect that somebody else asked: a service, an app, a model of another framework.
 
 The responses are a CSV file with the columns ``example`` and ``label``, a row for each example, as
-:func:`~onnxfp.suspects.presentation.export_examples` prepares it; or what a Python function answers. Either way onnxfp
+:func:`~onnxfp.suspects.export.export_examples` prepares it; or what a Python function answers. Either way onnxfp
 did not see the suspect: that these are its responses is the word of whoever recorded them.
 """
 
@@ -20,16 +20,16 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from onnxfp.base.session import Answers
-from onnxfp.bundle.archive import open_plain_file
 from onnxfp.errors import FileError, ParameterError, ResponsesError, SuspectError
-from onnxfp.suspects.presentation import present_examples
+from onnxfp.files import open_plain_file
+from onnxfp.runtime.session import Answers
+from onnxfp.suspects.export import present_examples
 
 if TYPE_CHECKING:
     from onnxfp.bundle.fingerprint import Fingerprint
 
 Function = Callable[[NDArray[Any]], ArrayLike]
-"""Takes examples as :func:`~onnxfp.suspects.presentation.present_examples` gives them; returns ``(n,)`` class indices,
+"""Takes examples as :func:`~onnxfp.suspects.export.present_examples` gives them; returns ``(n,)`` class indices,
 or ``(n, n_classes)`` scores."""
 
 MAX_FILE_BYTES = 16 * 2**20

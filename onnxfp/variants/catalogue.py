@@ -14,9 +14,18 @@ from typing import TYPE_CHECKING, Any, Literal
 import onnx
 
 from onnxfp.errors import ModelError
-from onnxfp.variants import channels, laundering, normalisation, precision, pruning, quantisation, queries, student
-from onnxfp.variants.material import Material
-from onnxfp.variants.queries import Images
+from onnxfp.variants import (
+    channels,
+    input_transforms,
+    laundering,
+    normalisation,
+    precision,
+    pruning,
+    quantisation,
+    student,
+)
+from onnxfp.variants.base_assets import Material
+from onnxfp.variants.input_transforms import Images
 
 if TYPE_CHECKING:
     from onnxfp.variants.training import Training
@@ -55,7 +64,7 @@ class Query:
         family: Family, in words.
         parameter: Strength within the family, or ``None``.
         suite: The smallest suite that has it.
-        transform: Changes images, see :mod:`onnxfp.variants.queries`.
+        transform: Changes images, see :mod:`onnxfp.variants.input_transforms`.
     """
 
     name: str
@@ -283,7 +292,7 @@ def _train(material: Material, how: dict[str, object], start: onnx.ModelProto | 
 
 @cache
 def _queries() -> tuple[Query, ...]:
-    q = queries
+    q = input_transforms
     found: list[tuple[str, str, float, Suite, Callable[[Images], Images]]] = [
         ("query-8-bits", "rounding of pixels", 8, "quick", lambda x: q.reduce_depth(x, 8)),
         ("query-5-bits", "rounding of pixels", 5, "quick", lambda x: q.reduce_depth(x, 5)),

@@ -13,8 +13,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from onnxfp.base.model_walk import taken_names
 from onnxfp.errors import ModelError
+from onnxfp.model.traversal import taken_names
 from onnxfp.variants.constants import use_counts
 from onnxfp.variants.weights import normalise, with_weights
 

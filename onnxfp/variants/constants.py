@@ -12,9 +12,9 @@ from google.protobuf.message import EncodeError
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from onnxfp.base.model_walk import subgraphs, taken_names, used_names
-from onnxfp.base.runtime import runtime_errors
 from onnxfp.errors import ModelError
+from onnxfp.model.traversal import subgraphs, taken_names, used_names
+from onnxfp.runtime.local import runtime_errors
 
 _RANDOM = {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Bernoulli", "Multinomial"}
 

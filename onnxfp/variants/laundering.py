@@ -10,8 +10,8 @@ from typing import Literal
 import numpy as np
 import onnx
 
-from onnxfp.base.model_walk import subgraphs, taken_names, used_names
 from onnxfp.errors import ModelError
+from onnxfp.model.traversal import subgraphs, taken_names, used_names
 from onnxfp.variants.constants import compute_constants, constant_nodes, store_constants
 from onnxfp.variants.weights import normalise
 

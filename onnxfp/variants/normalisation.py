@@ -20,9 +20,9 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from onnxfp.base.model_walk import used_names
-from onnxfp.base.runtime import runtime_errors
 from onnxfp.errors import ModelError
+from onnxfp.model.traversal import used_names
+from onnxfp.runtime.local import runtime_errors
 from onnxfp.variants.quantisation import Feeds
 from onnxfp.variants.weights import normalise
 

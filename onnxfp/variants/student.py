@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from onnxfp.errors import ModelError
-from onnxfp.variants.material import Material
+from onnxfp.variants.base_assets import Material
 
 _OPSET, _IR_VERSION = 17, 8
 # Output channels and stride of each convolution, once the image is no wider than this.

@@ -22,11 +22,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from onnxfp.base.device import choose_device
-from onnxfp.base.torch_copy import TorchCopy, build_torch_copy
+from onnxfp.crafting.gradients import loss_of
 from onnxfp.errors import ModelError, ParameterError
-from onnxfp.examples.gradients import loss_of
-from onnxfp.variants.material import Material
+from onnxfp.torch_copy.copy import TorchCopy, build_torch_copy
+from onnxfp.torch_copy.device import choose_device
+from onnxfp.variants.base_assets import Material
 from onnxfp.variants.weights import find_weights, with_weights
 
 Layers = Literal["last", "all"]

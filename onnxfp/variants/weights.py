@@ -17,8 +17,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from onnxfp.base.model_walk import graphs_below, weight_name
 from onnxfp.errors import ModelError
+from onnxfp.model.traversal import graphs_below, weight_name
 from onnxfp.variants.constants import compute_constants, constant_nodes, nodes_behind, store_constants
 
 Array = NDArray[np.float32]
@@ -126,7 +126,7 @@ def with_weights(model: onnx.ModelProto, values: dict[str, NDArray[Any]]) -> onn
 
     A tensor that a graph computes from constants is stored in place of its computation. Tensors of subgraphs have new
     values as well, and so have attributes, under the names of
-    :meth:`~onnxfp.base.torch_copy.TorchCopy.weights`.
+    :meth:`~onnxfp.torch_copy.copy.TorchCopy.weights`.
 
     Args:
         model: A model in the form of :func:`normalise`.

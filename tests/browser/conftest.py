@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 import onnxfp
-from onnxfp.page.evaluation import render_evaluation
-from onnxfp.page.verification import render_verification
+from onnxfp.report.html.evaluation_page import render_evaluation
+from onnxfp.report.html.verification_page import render_verification
 
 # Everything that Chromium would do beyond showing a file.
 _QUIET = (

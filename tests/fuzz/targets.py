@@ -23,26 +23,26 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from securesystemslib.dsse import Envelope
 from securesystemslib.signer import CryptoSigner
 
-from onnxfp.base.contract import choose_input, choose_output, read_answer
-from onnxfp.base.frames import FrameError, read_frame, write_frame
-from onnxfp.base.isolation import _tensors
-from onnxfp.base.onnx_file import read_onnx
-from onnxfp.base.runtime import RefusedError
 from onnxfp.bundle import canonical_json
-from onnxfp.bundle.archive import parse_bundle
-from onnxfp.bundle.checkpoint import Checkpoint
 from onnxfp.bundle.fingerprint import Fingerprint, sign_fingerprint
-from onnxfp.bundle.keys import load_public_key, signer_public_key
 from onnxfp.bundle.manifest import Manifest
-from onnxfp.bundle.packing import MANIFEST, SIGNATURE, pack
+from onnxfp.bundle.reader import parse_bundle
 from onnxfp.bundle.signing import FINGERPRINT, PAYLOAD_TYPE, verify_envelope, verify_statement
-from onnxfp.bundle.trust_store import FOLDER, add_key, find_public_key, is_name, remove_key
+from onnxfp.bundle.writer import MANIFEST, SIGNATURE, pack
+from onnxfp.crafting.checkpoint import Checkpoint
+from onnxfp.crafting.state import Crafted
 from onnxfp.errors import BundleFormatError, OnnxfpError
-from onnxfp.evidence.attestation import ATTESTATION, parse_attestation
-from onnxfp.evidence.report import Report
-from onnxfp.examples.crafted import Crafted
-from onnxfp.examples.derivation import check_derivation, derive_labels, derive_seeds
+from onnxfp.model.io_contract import choose_input, choose_output, read_answer
+from onnxfp.model.onnx_file import read_onnx
+from onnxfp.recipe.derivation import check_derivation, derive_labels, derive_seeds
+from onnxfp.report.attestation import ATTESTATION, parse_attestation
+from onnxfp.report.verification import Report
+from onnxfp.runtime.ipc import FrameError, read_frame, write_frame
+from onnxfp.runtime.isolated import _tensors
+from onnxfp.runtime.local import RefusedError
 from onnxfp.suspects.responses import read_class_names, read_responses
+from onnxfp.trust.keys import load_public_key, signer_public_key
+from onnxfp.trust.trust_store import FOLDER, add_key, find_public_key, is_name, remove_key
 
 REPOSITORY = Path(__file__).parents[2]
 GOLDEN = REPOSITORY / "tests" / "golden"

@@ -18,9 +18,9 @@ from typing import Any
 
 import onnxfp
 from onnxfp import Report, Verdict
-from onnxfp.bundle.commitment import read_opening
-from onnxfp.bundle.packing import pack
-from onnxfp.bundle.timestamp import check_token, load_authority, read_token
+from onnxfp.bundle.writer import pack
+from onnxfp.trust.commitment import read_opening
+from onnxfp.trust.timestamp import check_token, load_authority, read_token
 
 HERE = Path(__file__).parent
 

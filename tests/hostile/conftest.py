@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from onnxfp.bundle.fingerprint import Fingerprint
-from onnxfp.bundle.packing import pack
+from onnxfp.bundle.writer import pack
 
 Repack = Callable[..., bytes]
 

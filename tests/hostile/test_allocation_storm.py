@@ -11,8 +11,8 @@ import pytest
 from onnx import TensorProto, helper
 
 import onnxfp
-from onnxfp.base.isolation import Limits
 from onnxfp.errors import OnnxfpError
+from onnxfp.runtime.isolated import Limits
 
 
 def storm(path: Path, model: onnx.ModelProto, shape: list[int]) -> Path:

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from onnxfp.bundle.authority import MAX_RESPONSE_BYTES
-from onnxfp.bundle.commitment import Commitment, make_commitment
+from onnxfp.api.timestamping import timestamp
 from onnxfp.errors import AuthorityError, OnnxfpError, ParameterError, TimestampError, TimestampFormatError
-from onnxfp.priority import timestamp
+from onnxfp.trust.authority import MAX_RESPONSE_BYTES
+from onnxfp.trust.commitment import Commitment, make_commitment
 
 REPLY_TYPE = {"Content-Type": "application/timestamp-reply"}
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from onnxfp.bundle import canonical_json
-from onnxfp.bundle.checkpoint import Checkpoint
-from onnxfp.examples.crafted import Crafted
+from onnxfp.crafting.checkpoint import Checkpoint
+from onnxfp.crafting.state import Crafted
 from tests.fuzz.limits import limited_memory, limited_time
 
 MAGIC = b"onnxfp/checkpoint/1\n"

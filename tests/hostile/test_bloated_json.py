@@ -8,11 +8,11 @@ import pytest
 from securesystemslib.dsse import Envelope
 
 from onnxfp.bundle import canonical_json
-from onnxfp.bundle.archive import MAX_TEXT_BYTES
 from onnxfp.bundle.manifest import Manifest
+from onnxfp.bundle.reader import MAX_TEXT_BYTES
 from onnxfp.bundle.signing import PAYLOAD_TYPE
 from onnxfp.errors import OnnxfpError
-from onnxfp.evidence.attestation import ATTESTATION, MAX_FILE_BYTES, parse_attestation
+from onnxfp.report.attestation import ATTESTATION, MAX_FILE_BYTES, parse_attestation
 from tests.fuzz.limits import limited_memory, limited_time
 
 UNITS = ["{}", "[]", '""', "0", "1e5", '{"":0}', "[[[[]]]]", "null"]

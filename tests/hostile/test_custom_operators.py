@@ -8,8 +8,8 @@ import onnx
 import pytest
 from onnx import helper
 
-from onnxfp.base.onnx_file import read_onnx
 from onnxfp.errors import UnsafeModelError
+from onnxfp.model.onnx_file import read_onnx
 
 VALUE = helper.make_tensor_value_info
 EVIL = helper.make_node("Evil", ["x"], ["y"], domain="com.evil")

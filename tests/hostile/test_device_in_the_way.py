@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from onnxfp.bundle.atomic import write_file
 from onnxfp.errors import FileError
+from onnxfp.files import write_file
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="pipes and links are POSIX's")
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from onnxfp.bundle.archive import parse_bundle
+from onnxfp.bundle.reader import parse_bundle
 from onnxfp.errors import BundleFormatError
 
 

@@ -19,9 +19,9 @@ from securesystemslib.signer import CryptoSigner, SSlibKey
 import onnxfp
 from onnxfp import Report
 from onnxfp.bundle import canonical_json
-from onnxfp.bundle.archive import parse_bundle
-from onnxfp.bundle.packing import pack
+from onnxfp.bundle.reader import parse_bundle
 from onnxfp.bundle.signing import PAYLOAD_TYPE, Statement, sign_statement
+from onnxfp.bundle.writer import pack
 from onnxfp.errors import (
     BundleFormatError,
     DigestError,
@@ -32,7 +32,7 @@ from onnxfp.errors import (
     SignatureError,
     TrustError,
 )
-from onnxfp.evidence.attestation import ATTESTATION, MAX_FILE_BYTES, parse_attestation, read_attestation, sign_report
+from onnxfp.report.attestation import ATTESTATION, MAX_FILE_BYTES, parse_attestation, read_attestation, sign_report
 from tests.fuzz.limits import limited_time
 from tests.fuzz.mutations import put_strange_values
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from onnxfp.bundle import canonical_json, npy
-from onnxfp.bundle.checkpoint import _MAGIC, Checkpoint
-from onnxfp.examples.crafted import Crafted
-from onnxfp.examples.derivation import check_derivation, derive_labels, derive_seeds
+from onnxfp.crafting.checkpoint import _MAGIC, Checkpoint
+from onnxfp.crafting.state import Crafted
+from onnxfp.recipe.derivation import check_derivation, derive_labels, derive_seeds
 
 
 @pytest.mark.parametrize(

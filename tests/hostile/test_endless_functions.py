@@ -8,8 +8,8 @@ import onnx
 import pytest
 from onnx import helper
 
-from onnxfp.base.onnx_file import read_onnx
 from onnxfp.errors import ModelFormatError
+from onnxfp.model.onnx_file import read_onnx
 from tests.fuzz.limits import limited_time
 
 

@@ -11,8 +11,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import onnxfp
-from onnxfp.base.isolation import Limits
 from onnxfp.errors import OnnxfpError
+from onnxfp.runtime.isolated import Limits
 
 
 def endless(path: Path, model: onnx.ModelProto) -> Path:

@@ -11,10 +11,10 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from onnxfp.base.isolation import Limits
-from onnxfp.base.onnx_file import read_onnx
-from onnxfp.base.session import ModelSession
 from onnxfp.errors import FileError, ModelFormatError, OnnxfpError, UnsafeModelError
+from onnxfp.model.onnx_file import read_onnx
+from onnxfp.runtime.isolated import Limits
+from onnxfp.runtime.session import ModelSession
 
 Place = Callable[[onnx.ModelProto, TensorProto], None]
 

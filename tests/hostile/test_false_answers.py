@@ -14,15 +14,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from onnxfp.base import isolation
-from onnxfp.base.child import Child
-from onnxfp.base.contract import choose_output, read_answer
-from onnxfp.base.frames import FrameError, read_frame, write_frame
-from onnxfp.base.isolation import IsolatedRuntime, Limits
-from onnxfp.base.onnx_file import read_onnx
-from onnxfp.base.runtime import NoCudaError, RefusedError, Tensor
-from onnxfp.base.session import ModelSession
 from onnxfp.errors import ContractError, OnnxfpError
+from onnxfp.model.io_contract import choose_output, read_answer
+from onnxfp.model.onnx_file import read_onnx
+from onnxfp.model.tensor_info import Tensor
+from onnxfp.runtime import isolated
+from onnxfp.runtime.ipc import FrameError, read_frame, write_frame
+from onnxfp.runtime.isolated import IsolatedRuntime, Limits
+from onnxfp.runtime.local import NoCudaError, RefusedError
+from onnxfp.runtime.process import Child
+from onnxfp.runtime.session import ModelSession
 from onnxfp.types import OutputSpec
 from tests.fuzz.limits import limited_memory
 
@@ -123,7 +124,7 @@ def test_numbers_beyond_float32_are_no_answer_and_no_warning() -> None:
 
 CHILD = """
 import sys
-from onnxfp.base.frames import read_frame, write_frame
+from onnxfp.runtime.ipc import read_frame, write_frame
 read_frame(sys.stdin.buffer)
 SAY
 sys.stdin.buffer.read()
@@ -157,7 +158,7 @@ def test_lists_in_lists_are_no_texts(depth: int, monkeypatch: pytest.MonkeyPatch
         said = io.BytesIO(len(text).to_bytes(8, "little") + text.encode())
         process = SimpleNamespace(stdin=io.BytesIO(), stdout=said, pid=2**31 - 2, kill=str, wait=lambda timeout: 0)
         child = Child(process, SimpleNamespace(cleanup=str))  # type: ignore[arg-type]
-        monkeypatch.setattr(isolation, "take_child", lambda *words, child=child: child)
+        monkeypatch.setattr(isolated, "take_child", lambda *words, child=child: child)
         with suppress(RefusedError, NoCudaError):
             opened = IsolatedRuntime(b"", "cpu", optimise=True, n_bytes=1, limits=Limits())
             assert {opened.warning, *opened.providers} <= {"", "?"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from onnxfp.bundle.archive import parse_bundle
+from onnxfp.bundle.reader import parse_bundle
 from onnxfp.errors import BundleError, TrustError
 
 

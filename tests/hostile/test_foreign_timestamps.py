@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 import onnxfp
-from onnxfp.bundle.timestamp import check_token, load_authority
 from onnxfp.errors import TimestampError
+from onnxfp.trust.timestamp import check_token, load_authority
 
 CONTENT = b"a bundle"
 DIGESTS: Any = [("bundle", "sha256:" + hashlib.sha256(CONTENT).hexdigest())]

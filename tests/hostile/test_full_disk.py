@@ -11,7 +11,7 @@ import pytest
 WRITER = """
 import resource, signal, sys
 from pathlib import Path
-from onnxfp.bundle.atomic import write_file
+from onnxfp.files import write_file
 from onnxfp.errors import FileError
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))

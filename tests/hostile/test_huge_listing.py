@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from onnxfp.bundle.archive import parse_bundle, read_bundle
+from onnxfp.bundle.reader import parse_bundle, read_bundle
 from onnxfp.errors import BundleFormatError
 from tests.fuzz.limits import limited_time
 

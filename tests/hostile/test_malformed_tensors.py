@@ -11,8 +11,8 @@ import pytest
 from onnx import TensorProto, helper
 
 import onnxfp
-from onnxfp.base.isolation import Limits
 from onnxfp.errors import ContractError, ModelError, OnnxfpError
+from onnxfp.runtime.isolated import Limits
 
 MakeClassifier = Callable[..., onnx.ModelProto]
 LIMITS = Limits(seconds=60)

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from onnxfp.bundle.authority import MAX_RESPONSE_BYTES
-from onnxfp.bundle.timestamp import check_token, load_authority, read_token
 from onnxfp.errors import TimestampError, TimestampFormatError
+from onnxfp.trust.authority import MAX_RESPONSE_BYTES
+from onnxfp.trust.timestamp import check_token, load_authority, read_token
 from tests.fuzz.limits import limited_time
 
 COUNT = int(os.environ.get("ONNXFP_MUTATIONS", "4000"))

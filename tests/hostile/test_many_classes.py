@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from onnxfp.bundle.manifest import MAX_CANDIDATES_PER_EXAMPLE, MAX_CLASSES
-from onnxfp.examples.derivation import derive_labels
+from onnxfp.recipe.derivation import derive_labels
 from tests.fuzz.limits import limited_memory, limited_time
 
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 import onnxfp
-from onnxfp.evidence.report import Report
-from onnxfp.page.evaluation import render_evaluation
-from onnxfp.page.verification import render_verification
+from onnxfp.report.html.evaluation_page import render_evaluation
+from onnxfp.report.html.verification_page import render_verification
+from onnxfp.report.verification import Report
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 

@@ -20,10 +20,10 @@ from securesystemslib.signer import CryptoSigner
 
 import onnxfp
 from onnxfp.bundle import canonical_json
-from onnxfp.bundle.keys import signer_public_key
-from onnxfp.bundle.packing import MANIFEST, MEMBERS, SIGNATURE, pack
 from onnxfp.bundle.signing import member_digest, sign_members
+from onnxfp.bundle.writer import MANIFEST, MEMBERS, SIGNATURE, pack
 from onnxfp.errors import BundleError, TrustError
+from onnxfp.trust.keys import signer_public_key
 from tests.fuzz.limits import feed, limited_memory
 from tests.fuzz.mutations import mutate, mutate_json
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from onnxfp.bundle.archive import read_bundle
+from onnxfp.bundle.reader import read_bundle
 from onnxfp.errors import BundleFormatError, FileError
 
 

@@ -10,9 +10,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from securesystemslib.signer import CryptoSigner
 
 import onnxfp
-from onnxfp.bundle.archive import parse_bundle
-from onnxfp.bundle.packing import pack
+from onnxfp.bundle.reader import parse_bundle
 from onnxfp.bundle.signing import member_digest, sign_members
+from onnxfp.bundle.writer import pack
 from onnxfp.errors import KeyMismatchError, SignatureError
 
 OTHER = CryptoSigner(Ed25519PrivateKey.from_private_bytes(bytes(32)))

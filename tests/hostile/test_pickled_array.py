@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from onnxfp.bundle.archive import parse_bundle
-from onnxfp.bundle.packing import SIGNATURE, pack
+from onnxfp.bundle.reader import parse_bundle
 from onnxfp.bundle.signing import member_digest, sign_members
+from onnxfp.bundle.writer import SIGNATURE, pack
 from onnxfp.errors import BundleFormatError
 
 

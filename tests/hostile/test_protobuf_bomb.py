@@ -10,9 +10,9 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from onnxfp.base import wire
-from onnxfp.base.onnx_file import read_onnx
 from onnxfp.errors import ModelFormatError, OnnxfpError
+from onnxfp.model import protobuf_scan
+from onnxfp.model.onnx_file import read_onnx
 from tests.fuzz.limits import limited_memory, limited_time
 
 
@@ -117,7 +117,7 @@ def test_integers_in_the_usual_form_are_not_counted(tmp_path: Path) -> None:
     graph = helper.make_graph([node], "g", [value("x", 1, [1])], [value("y", 1, [1])], [weights])
     path = tmp_path / "large.onnx"
     path.write_bytes(helper.make_model(graph).SerializeToString())
-    assert wire.MAX_PACKED_BYTES < 2**28
+    assert protobuf_scan.MAX_PACKED_BYTES < 2**28
     read_onnx(path)
 
 

@@ -15,12 +15,12 @@ import numpy as np
 import pytest
 
 from onnxfp.bundle import canonical_json, npy
-from onnxfp.bundle.archive import parse_bundle
 from onnxfp.bundle.manifest import Manifest
-from onnxfp.bundle.packing import EXAMPLES, INDICES, LABELS, MANIFEST, SIGNATURE, pack
+from onnxfp.bundle.reader import parse_bundle
 from onnxfp.bundle.signing import member_digest, sign_members
+from onnxfp.bundle.writer import EXAMPLES, INDICES, LABELS, MANIFEST, SIGNATURE, pack
 from onnxfp.errors import BundleError, BundleFormatError, OnnxfpError
-from onnxfp.examples.derivation import check_derivation, derive_labels
+from onnxfp.recipe.derivation import check_derivation, derive_labels
 from tests.fuzz.limits import limited_time
 from tests.fuzz.mutations import put_strange_values
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from onnxfp.bundle import canonical_json
-from onnxfp.bundle.archive import parse_bundle
-from onnxfp.bundle.packing import pack
+from onnxfp.bundle.reader import parse_bundle
 from onnxfp.bundle.signing import PAYLOAD_TYPE, sign_members
+from onnxfp.bundle.writer import pack
 from onnxfp.errors import BundleFormatError, DigestError, OnnxfpError, SignatureError
 
 

@@ -10,8 +10,8 @@ import pytest
 
 import onnxfp
 from onnxfp.bundle import npy
-from onnxfp.bundle.archive import parse_bundle
-from onnxfp.bundle.packing import pack
+from onnxfp.bundle.reader import parse_bundle
+from onnxfp.bundle.writer import pack
 from onnxfp.errors import BundleFormatError, DerivationError, DigestError
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from onnxfp.bundle import canonical_json
-from onnxfp.bundle.archive import parse_bundle
 from onnxfp.bundle.manifest import Manifest
+from onnxfp.bundle.reader import parse_bundle
 from onnxfp.errors import BundleFormatError
 
 PAINT = "\x1b[2J\x1b[1;1Hverdict  MATCH"

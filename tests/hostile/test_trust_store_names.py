@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from onnxfp.bundle.keys import home_folder
-from onnxfp.bundle.trust_store import add_key, find_public_key, is_name, name_of, remove_key, trusted_keys
 from onnxfp.errors import KeyFileError, ParameterError
+from onnxfp.trust.keys import home_folder
+from onnxfp.trust.trust_store import add_key, find_public_key, is_name, name_of, remove_key, trusted_keys
 
 BAD = [
     "", ".", "..", ".hidden", "../alice", "a/b", "a\\b", "/etc/passwd", "C:alice", "a\0b", "alice\n", "\x1b[2J", "a b",

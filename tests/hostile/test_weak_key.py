@@ -12,11 +12,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from securesystemslib.signer import SSlibKey
 
 from onnxfp.bundle import canonical_json, npy
-from onnxfp.bundle.archive import parse_bundle
-from onnxfp.bundle.packing import EXAMPLES, INDICES, LABELS, MANIFEST, SIGNATURE, pack
+from onnxfp.bundle.reader import parse_bundle
 from onnxfp.bundle.signing import PAYLOAD_TYPE, PREDICATE_TYPE, STATEMENT_TYPE, is_weak_key, member_digest
+from onnxfp.bundle.writer import EXAMPLES, INDICES, LABELS, MANIFEST, SIGNATURE, pack
 from onnxfp.errors import SignatureError
-from onnxfp.examples.derivation import derive_labels, derive_seeds
+from onnxfp.recipe.derivation import derive_labels, derive_seeds
 
 FIELD = 2**255 - 19
 ORDER = 2**252 + 27742317777372353535851937790883648493

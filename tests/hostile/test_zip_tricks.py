@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
-from onnxfp.bundle.archive import parse_bundle
+from onnxfp.bundle.reader import parse_bundle
 from onnxfp.errors import BundleFormatError
 
 

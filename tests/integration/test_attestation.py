@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from onnxfp.bundle.keys import generate_key_pair
+from onnxfp.trust.keys import generate_key_pair
 
 Run = Callable[..., Any]
 

@@ -21,18 +21,18 @@ from onnx import helper, numpy_helper
 
 import onnxfp as package
 from onnxfp import Evaluation, OnnxfpError
-from onnxfp.base.isolation import Limits
+from onnxfp.api.evaluation import EvaluationProgress
 from onnxfp.bundle.fingerprint import Fingerprint
 from onnxfp.cli.outputs import check_outputs
 from onnxfp.errors import ExecutionError, ParameterError
 from onnxfp.evaluation import examiner as examiner_module
-from onnxfp.evaluation import workers
-from onnxfp.evaluation.data import Data, read_data
-from onnxfp.evaluation.evaluate import EvaluationProgress
+from onnxfp.evaluation import process_pool
 from onnxfp.evaluation.examiner import Examiner
-from onnxfp.evaluation.observation import Task
-from onnxfp.evaluation.workers import Setup, run_tasks
-from onnxfp.examples.defaults import Choices
+from onnxfp.evaluation.process_pool import Setup, run_tasks
+from onnxfp.evaluation.task import Task
+from onnxfp.evaluation.user_data import Data, read_data
+from onnxfp.recipe.defaults import Choices
+from onnxfp.runtime.isolated import Limits
 from onnxfp.types import Bounds, InputGrid
 from onnxfp.variants.catalogue import list_queries, list_variants
 
@@ -162,7 +162,7 @@ def test_a_process_that_dies_costs_one_row(
     folders: tuple[Path, Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     base, bundle, _ = folders
-    start, started = workers._Worker._start, list[Any]()
+    start, started = process_pool._Worker._start, list[Any]()
 
     def start_and_kill_the_first(self: Any) -> Any:
         child = start(self)
@@ -171,7 +171,7 @@ def test_a_process_that_dies_costs_one_row(
             child.kill()
         return child
 
-    monkeypatch.setattr(workers._Worker, "_start", start_and_kill_the_first)
+    monkeypatch.setattr(process_pool._Worker, "_start", start_and_kill_the_first)
     tasks = [Task("base", "base", "base"), Task("a", "variant", "float16"), Task("b", "query", "query-jpeg-90")]
     found = {task.key: seen for task, seen in run_tasks(Setup(base, bundle, "quick"), tasks, 1)}
     assert "was ended by signal 9" in found["base"].error

@@ -11,7 +11,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import onnxfp
-from onnxfp.examples.defaults import Choices
+from onnxfp.recipe.defaults import Choices
 from onnxfp.types import Bounds, InputGrid
 from tests.conftest import of_bytes
 

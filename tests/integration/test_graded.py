@@ -12,7 +12,7 @@ import pytest
 from onnx import TensorProto, helper
 
 import onnxfp as package
-from onnxfp.evidence.graded import CAVEAT, NO_SCORES
+from onnxfp.evidence.top_k import CAVEAT, NO_SCORES
 
 Run = Callable[..., Any]
 GOLDEN = Path(__file__).parents[1] / "golden" / "base-1.fp.npz"

@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
-from onnxfp.bundle.keys import default_key_path, generate_key_pair
+from onnxfp.api.evaluation import evaluate
+from onnxfp.api.timestamping import commit
 from onnxfp.cli import main
 from onnxfp.errors import FileError
-from onnxfp.evaluation.evaluate import evaluate
-from onnxfp.priority import commit
+from onnxfp.trust.keys import default_key_path, generate_key_pair
 
 Run = Callable[..., Any]
 GOLDEN = Path(__file__).parents[1] / "golden" / "base-1.fp.npz"

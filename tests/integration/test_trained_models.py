@@ -17,7 +17,7 @@ INDEPENDENT = ["vgg_seed2", "vgg_seed3", "resnet", "mobilenet", "wide_vgg"]
 @pytest.fixture(scope="module")
 def fingerprint(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Fingerprint:
     key = tmp_path_factory.mktemp("keys") / "key.pem"
-    from onnxfp.bundle.keys import generate_key_pair
+    from onnxfp.trust.keys import generate_key_pair
 
     generate_key_pair(key)
     return onnxfp.generate(models / "base.onnx", key=key)

@@ -16,9 +16,9 @@ import onnx
 import pytest
 import torch
 
-from onnxfp.base import operators  # noqa: F401 - fills the table
-from onnxfp.base.interpreter import Graph
-from onnxfp.base.tensors import initializer_tensor, to_tensor
+from onnxfp.torch_copy import operators  # noqa: F401 - fills the table
+from onnxfp.torch_copy.graph import Graph
+from onnxfp.torch_copy.tensors import initializer_tensor, to_tensor
 
 NAMES = [
     line

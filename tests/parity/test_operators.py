@@ -13,8 +13,8 @@ import torch
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
-from onnxfp.base.torch_copy import build_torch_copy
 from onnxfp.errors import ConversionError
+from onnxfp.torch_copy.copy import build_torch_copy
 
 RANDOM = np.random.default_rng(0)
 

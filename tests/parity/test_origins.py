@@ -20,11 +20,11 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
-from onnxfp.base.gradient import measure_gradient
-from onnxfp.base.onnx_file import read_onnx
-from onnxfp.base.parity import check_parity
-from onnxfp.base.session import ModelSession
-from onnxfp.base.torch_copy import TorchCopy, build_torch_copy
+from onnxfp.model.onnx_file import read_onnx
+from onnxfp.runtime.session import ModelSession
+from onnxfp.torch_copy.copy import TorchCopy, build_torch_copy
+from onnxfp.torch_copy.gradient_check import measure_gradient
+from onnxfp.torch_copy.parity import check_parity
 
 IMAGES: NDArray[np.float32] = np.random.default_rng(0).random((5, 3, 16, 16), np.float32)
 

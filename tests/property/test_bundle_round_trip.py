@@ -10,12 +10,12 @@ import numpy as np
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from onnxfp.base.contract import spatial_axes
 from onnxfp.bundle import npy
-from onnxfp.bundle.archive import parse_bundle
 from onnxfp.bundle.fingerprint import sign_fingerprint
 from onnxfp.bundle.manifest import CopyParity, ReferenceResult
-from onnxfp.bundle.packing import pack
+from onnxfp.bundle.reader import parse_bundle
+from onnxfp.bundle.writer import pack
+from onnxfp.model.io_contract import spatial_axes
 from onnxfp.types import Bounds, InputGrid, Layout
 
 NUMBERS = st.floats(-1e6, 1e6, allow_nan=False)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onnxfp.bundle.commitment import SCHEMA, Commitment
 from onnxfp.errors import PriorityError
+from onnxfp.trust.commitment import SCHEMA, Commitment
 
 HEX = st.binary(min_size=32, max_size=32).map(bytes.hex)
 OPENINGS = st.builds(lambda bundle, salt: Commitment(SCHEMA, f"sha256:{bundle}", salt), HEX, HEX)

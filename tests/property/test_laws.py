@@ -10,18 +10,18 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from onnxfp.bundle.archive import parse_bundle
-from onnxfp.bundle.packing import pack
+from onnxfp.bundle.reader import parse_bundle
+from onnxfp.bundle.writer import pack
+from onnxfp.crafting.descent import Descent
+from onnxfp.crafting.gradients import CopyGradient
+from onnxfp.crafting.high_pass import HighPass
+from onnxfp.crafting.loop import seal
 from onnxfp.evidence.null import Null, Prior, ReferenceCount, estimate_null
 from onnxfp.evidence.predictive import predict_matches
 from onnxfp.evidence.statistics import binomial_tails, clopper_pearson
 from onnxfp.evidence.verdict import Counts, Policy, Verdict, decide
-from onnxfp.examples.derivation import DerivationContext, check_derivation, derive_labels, derive_seeds
-from onnxfp.examples.descent import Descent
-from onnxfp.examples.generation import seal
-from onnxfp.examples.gradients import CopyGradient
-from onnxfp.examples.high_pass import HighPass
-from onnxfp.examples.recipe import Recipe
+from onnxfp.recipe.derivation import DerivationContext, check_derivation, derive_labels, derive_seeds
+from onnxfp.recipe.recipe import Recipe
 from onnxfp.types import InputGrid, Spectrum
 
 counts = st.integers(1, 300).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))

@@ -8,13 +8,13 @@ import numpy as np
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from onnxfp.bundle.timestamp import Timestamp
-from onnxfp.evidence.checks import ALWAYS, Check, CommitmentRecord
-from onnxfp.evidence.graded import LADDER, Grade, count_within
 from onnxfp.evidence.null import NullRate, Prior, ReferenceCount, estimate_null
-from onnxfp.evidence.report import BundleRecord, Report, Signer, SuspectRecord
 from onnxfp.evidence.statistics import clopper_pearson
+from onnxfp.evidence.top_k import LADDER, Grade, count_within
 from onnxfp.evidence.verdict import Counts, Policy, decide
+from onnxfp.report.checks import ALWAYS, Check, CommitmentRecord
+from onnxfp.report.verification import BundleRecord, Report, Signer, SuspectRecord
+from onnxfp.trust.timestamp import Timestamp
 
 CREATED = "2026-01-02T03:04:05Z"
 # What str.isprintable accepts; drawing and filtering would discard most of what is drawn.

@@ -17,14 +17,14 @@ from onnx import TensorProto, helper, numpy_helper
 
 import onnxfp
 from onnxfp import Policy, Verdict
-from onnxfp.base.parity import Parity, measure_parity
-from onnxfp.base.session import ModelSession
-from onnxfp.base.torch_copy import TorchCopy
-from onnxfp.bundle.atomic import write_file
+from onnxfp.crafting.state import Progress
 from onnxfp.errors import ContractError, FileError, KeyMismatchError, ParameterError
-from onnxfp.evidence.report import SCHEMA
-from onnxfp.examples.crafted import Progress
-from onnxfp.examples.defaults import Choices
+from onnxfp.files import write_file
+from onnxfp.recipe.defaults import Choices
+from onnxfp.report.verification import SCHEMA
+from onnxfp.runtime.session import ModelSession
+from onnxfp.torch_copy.copy import TorchCopy
+from onnxfp.torch_copy.parity import Parity, measure_parity
 from onnxfp.types import Bounds, InputGrid, ModelInput
 from tests.conftest import TEST_KEY
 
@@ -207,7 +207,7 @@ def test_the_copy_of_an_avoided_model_is_compared_with_onnxruntime(
         compared.append(session.model.path)
         return measure_parity(copy, session, inputs)
 
-    monkeypatch.setattr("onnxfp.examples.sources.check_parity", check)
+    monkeypatch.setattr("onnxfp.crafting.sources.check_parity", check)
     onnxfp.generate(base_path, n_examples=2, choices=replace(easy, n_steps=2, epsilon=0.9), avoid=[other_path])
     assert set(compared) == {base_path, other_path}
 
@@ -288,7 +288,7 @@ def test_a_policy_can_demand_references(crafted: tuple[Path, Path], other_path: 
 def test_an_interrupted_run_goes_on_and_ends_the_same(
     base_path: Path, tmp_path: Path, easy: Choices, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("onnxfp.base.session.ModelSession.batch_size", 8)
+    monkeypatch.setattr("onnxfp.runtime.session.ModelSession.batch_size", 8)
     whole = onnxfp.generate(base_path, n_examples=24, choices=easy)
     output = tmp_path / "a.fp.npz"
 
@@ -311,7 +311,7 @@ def test_an_interrupted_run_goes_on_and_ends_the_same(
 def test_an_existing_bundle_is_replaced_on_demand_only(
     base_path: Path, tmp_path: Path, easy: Choices, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("onnxfp.base.session.ModelSession.batch_size", 8)
+    monkeypatch.setattr("onnxfp.runtime.session.ModelSession.batch_size", 8)
     output = tmp_path / "a.fp.npz"
     seen: list[Progress] = []
 
@@ -419,8 +419,8 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
 def test_a_model_that_cannot_be_converted_is_fingerprinted_by_queries(
     tmp_path: Path, make_classifier: Callable[..., onnx.ModelProto], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from onnxfp.base.operators import registry
     from onnxfp.errors import ConversionError
+    from onnxfp.torch_copy.operators import registry
 
     path = tmp_path / "odd.onnx"
     path.write_bytes(make_classifier().SerializeToString())

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from onnxfp.bundle.archive import parse_bundle, read_bundle
 from onnxfp.bundle.fingerprint import sign_fingerprint
-from onnxfp.bundle.packing import MEMBERS, pack
+from onnxfp.bundle.reader import parse_bundle, read_bundle
+from onnxfp.bundle.writer import MEMBERS, pack
 from onnxfp.errors import FileError, ShapeError
 
 

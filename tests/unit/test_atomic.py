@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from onnxfp.bundle.atomic import write_file, write_folder
 from onnxfp.errors import FileError
+from onnxfp.files import write_file, write_folder
 
 
 def test_a_file_is_written_and_replaced(tmp_path: Path) -> None:

@@ -12,7 +12,6 @@ import pytest
 
 import onnxfp
 from onnxfp import Report
-from onnxfp.bundle.keys import generate_key_pair, public_key_path
 from onnxfp.errors import (
     FileError,
     KeyFileError,
@@ -21,13 +20,14 @@ from onnxfp.errors import (
     ReportFormatError,
     SignatureError,
 )
-from onnxfp.evidence.attestation import (
+from onnxfp.report.attestation import (
     Attestation,
     is_attestation,
     parse_attestation,
     read_attestation,
     sign_report,
 )
+from onnxfp.trust.keys import generate_key_pair, public_key_path
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "report-1.json"
 

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from onnxfp.bundle.checkpoint import Checkpoint
-from onnxfp.examples.crafted import Crafted
-from onnxfp.examples.derivation import DerivationContext, derive_labels, derive_seeds
+from onnxfp.crafting.checkpoint import Checkpoint
+from onnxfp.crafting.state import Crafted
+from onnxfp.recipe.derivation import DerivationContext, derive_labels, derive_seeds
 
 
 @pytest.fixture

@@ -11,9 +11,8 @@ import numpy as np
 import pytest
 
 import onnxfp
-from onnxfp.bundle.checked import check_bundle
+from onnxfp.bundle.check import check_bundle
 from onnxfp.bundle.fingerprint import Fingerprint
-from onnxfp.bundle.timestamp import Timestamp
 from onnxfp.errors import (
     BundleFormatError,
     DerivationError,
@@ -22,7 +21,8 @@ from onnxfp.errors import (
     OnnxfpError,
     SignatureError,
 )
-from onnxfp.evidence.checks import ALWAYS, CommitmentRecord, describe_checks, describe_untested
+from onnxfp.report.checks import ALWAYS, CommitmentRecord, describe_checks, describe_untested
+from onnxfp.trust.timestamp import Timestamp
 
 VALUE = "sha256:" + "12" * 32
 STAMP = Timestamp("bundle", VALUE, "2026-01-03T00:00:00Z", "CN=TSA", VALUE, "1.2.3", "a1")

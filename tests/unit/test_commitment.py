@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 import onnxfp
-from onnxfp.bundle.commitment import (
+from onnxfp.errors import CommitmentError, CommitmentFormatError, CommitmentVersionError, FileError, ParameterError
+from onnxfp.trust.commitment import (
     Commitment,
     is_value,
     make_commitment,
@@ -22,7 +23,6 @@ from onnxfp.bundle.commitment import (
     parse_value,
     read_opening,
 )
-from onnxfp.errors import CommitmentError, CommitmentFormatError, CommitmentVersionError, FileError, ParameterError
 
 BUNDLE, OTHER = "sha256:" + "ab" * 32, "sha256:" + "cd" * 32
 

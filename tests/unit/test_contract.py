@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from onnxfp.base.contract import _layout, channel_axis, spatial_axes
+from onnxfp.model.io_contract import _layout, channel_axis, spatial_axes
 from onnxfp.types import Layout
 
 

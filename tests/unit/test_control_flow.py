@@ -9,9 +9,9 @@ import pytest
 import torch
 from onnx import TensorProto, helper
 
-from onnxfp.base.operators import control_flow
-from onnxfp.base.torch_copy import build_torch_copy
 from onnxfp.errors import ConversionError
+from onnxfp.torch_copy.copy import build_torch_copy
+from onnxfp.torch_copy.operators import control_flow
 
 value = helper.make_tensor_value_info
 X = np.random.default_rng(0).normal(size=(3, 4)).astype(np.float32)

@@ -11,9 +11,9 @@ import pytest
 import scipy.stats
 
 from onnxfp.errors import DerivationError, ParameterError, ShapeError
-from onnxfp.examples import derivation
-from onnxfp.examples.derivation import DerivationContext, check_derivation, derive_labels, derive_seeds
-from onnxfp.examples.recipe import Recipe
+from onnxfp.recipe import derivation
+from onnxfp.recipe.derivation import DerivationContext, check_derivation, derive_labels, derive_seeds
+from onnxfp.recipe.recipe import Recipe
 from onnxfp.types import Bounds, InputGrid
 
 RECIPE = Recipe("c", "white", 8, 10, 0.01, 0.0, 1, 0, "none", "copy", 0)

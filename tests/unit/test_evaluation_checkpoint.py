@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from onnxfp.bundle.checkpoint import Checkpoint as GenerationCheckpoint
+from onnxfp.crafting.checkpoint import Checkpoint as GenerationCheckpoint
 from onnxfp.evaluation.checkpoint import Checkpoint
-from onnxfp.evaluation.observation import Observation
+from onnxfp.evaluation.task import Observation
 
 SEEN = {
     "float16": Observation("sha256:" + "ab" * 32, 190, 200, 200, 0.87, "", 1.25),

@@ -12,8 +12,8 @@ import pytest
 
 from onnxfp.bundle.manifest import BaseModel
 from onnxfp.errors import FileError, ShapeError
-from onnxfp.evaluation.data import read_data
 from onnxfp.evaluation.examiner import split_data
+from onnxfp.evaluation.user_data import read_data
 from onnxfp.types import Bounds, InputGrid, InputSpec, OutputSpec
 
 BASE = BaseModel(
@@ -119,7 +119,7 @@ def test_a_header_that_lies_takes_no_memory(path: Path, content: bytes, complain
 
 
 def test_a_member_that_declares_too_much_is_not_unpacked(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("onnxfp.evaluation.data.MAX_BYTES", 2**16)
+    monkeypatch.setattr("onnxfp.evaluation.user_data.MAX_BYTES", 2**16)
     np.savez_compressed(path, images=np.zeros((2**10, 3, 8, 6), np.uint8))
     with pytest.raises(FileError, match="at most 65536"):
         read_data(path, BASE, InputGrid())

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from onnxfp.errors import ReportFormatError, ReportVersionError
-from onnxfp.evaluation.table import summarise
-from onnxfp.evidence.evaluation import MOST_LOSS, Evaluation, Outcome, Role, Row, Usefulness
+from onnxfp.evaluation.scoring import summarise
 from onnxfp.evidence.null import NullRate, ReferenceCount
-from onnxfp.evidence.report import BundleRecord, Signer
 from onnxfp.evidence.statistics import clopper_pearson
 from onnxfp.evidence.verdict import Counts, Policy, Verdict
+from onnxfp.report.evaluation import MOST_LOSS, Evaluation, Outcome, Role, Row, Usefulness
+from onnxfp.report.verification import BundleRecord, Signer
 
 DIGEST = "sha256:" + "ab" * 32
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from onnxfp.bundle.archive import read_bundle
 from onnxfp.bundle.fingerprint import sign_fingerprint
+from onnxfp.bundle.reader import read_bundle
 from onnxfp.errors import BundleFormatError, DigestError, ParameterError, ShapeError, SignatureError
 
 

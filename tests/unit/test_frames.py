@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from onnxfp.base import frames
-from onnxfp.base.frames import FrameError, read_frame, write_frame
+from onnxfp.runtime import ipc
+from onnxfp.runtime.ipc import FrameError, read_frame, write_frame
 
 
 def through(head: dict[str, Any], *values: Any) -> tuple[dict[str, Any], list[Any]]:
@@ -73,4 +73,4 @@ def test_whatever_a_taken_over_child_writes_is_a_frame_or_refused(text: bytes) -
 
 def test_a_frame_that_announces_too_much_is_refused_before_it_is_read() -> None:
     with pytest.raises(FrameError, match="head of"):
-        read_frame(io.BytesIO((frames.MAX_HEAD_BYTES + 1).to_bytes(8, "little")))
+        read_frame(io.BytesIO((ipc.MAX_HEAD_BYTES + 1).to_bytes(8, "little")))

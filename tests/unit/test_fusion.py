@@ -11,7 +11,7 @@ import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
-from onnxfp.base.torch_copy import TorchCopy, build_torch_copy
+from onnxfp.torch_copy.copy import TorchCopy, build_torch_copy
 
 RNG = np.random.default_rng(0)
 STATISTICS = {

@@ -12,16 +12,16 @@ import onnx
 import pytest
 import torch
 
-from onnxfp.base.torch_copy import TorchCopy, build_torch_copy
+from onnxfp.crafting.descent import SETTLED_STEPS, Descent
+from onnxfp.crafting.gradients import CopyGradient, GradientSource, QueryGradient, affine_tensors
+from onnxfp.crafting.high_pass import HighPass, low_pass
+from onnxfp.crafting.input_transforms import Transformations
+from onnxfp.crafting.loop import craft_examples, seal
+from onnxfp.crafting.state import Crafted, Progress
 from onnxfp.errors import GenerationError
-from onnxfp.examples.crafted import Crafted, Progress
-from onnxfp.examples.derivation import DerivationContext, check_derivation, derive_labels, derive_seeds
-from onnxfp.examples.descent import SETTLED_STEPS, Descent
-from onnxfp.examples.generation import craft_examples, seal
-from onnxfp.examples.gradients import CopyGradient, GradientSource, QueryGradient, affine_tensors
-from onnxfp.examples.high_pass import HighPass, low_pass
-from onnxfp.examples.recipe import Recipe
-from onnxfp.examples.transformations import Transformations
+from onnxfp.recipe.derivation import DerivationContext, check_derivation, derive_labels, derive_seeds
+from onnxfp.recipe.recipe import Recipe
+from onnxfp.torch_copy.copy import TorchCopy, build_torch_copy
 from onnxfp.types import InputGrid, Labels, Levels
 
 RECIPE = Recipe("rc", "white", 128, 20, 0.05, 0.01, 1, 0, "none", "copy", 0)

@@ -11,9 +11,9 @@ from scipy.stats import betabinom
 
 from onnxfp.bundle.manifest import Manifest, ReferenceResult
 from onnxfp.errors import ShapeError
-from onnxfp.evidence.graded import count_within, measure_grades, rank_labels
 from onnxfp.evidence.null import ENOUGH_REFERENCES, Prior, ReferenceCount, estimate_null
 from onnxfp.evidence.statistics import binomial_tails
+from onnxfp.evidence.top_k import count_within, measure_grades, rank_labels
 from onnxfp.types import Labels, Ranks, Scores, Spectrum
 
 N = 100

@@ -7,8 +7,8 @@ import pytest
 import scipy.fft
 import torch
 
+from onnxfp.crafting.high_pass import HighPass
 from onnxfp.errors import ParameterError
-from onnxfp.examples.high_pass import HighPass
 
 
 @pytest.mark.parametrize(

@@ -14,12 +14,12 @@ import numpy as np
 import onnx
 import pytest
 
-from onnxfp.base import child
-from onnxfp.base.isolation import MAX_MEMORY_BYTES, MAX_SECONDS, IsolatedRuntime, Limits
-from onnxfp.base.onnx_file import read_onnx
-from onnxfp.base.runtime import NoCudaError, RefusedError
-from onnxfp.base.session import ModelSession
 from onnxfp.errors import ModelFormatError, ParameterError, ProviderError, SuspectError
+from onnxfp.model.onnx_file import read_onnx
+from onnxfp.runtime import process
+from onnxfp.runtime.isolated import MAX_MEMORY_BYTES, MAX_SECONDS, IsolatedRuntime, Limits
+from onnxfp.runtime.local import NoCudaError, RefusedError
+from onnxfp.runtime.session import ModelSession
 
 LIMITS = Limits()
 
@@ -123,7 +123,7 @@ def test_a_suspect_whose_process_crashes_is_an_error_of_the_suspect(base_path: P
 def test_the_child_sees_no_secrets_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ONNXFP_PASSPHRASE", "secret")
     monkeypatch.setenv("SOME_TOKEN", "secret")
-    assert "secret" not in child._environment("/x").values()
+    assert "secret" not in process._environment("/x").values()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no such limits")
@@ -131,7 +131,7 @@ def test_the_child_can_write_no_file(tmp_path: Path) -> None:
     code = """if True:
         import signal, sys
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        from onnxfp.base.worker import _restrict
+        from onnxfp.runtime.worker import _restrict
         _restrict({"memory_bytes": 0, "cpu_seconds": 100})
         try:
             with open(sys.argv[1], "wb") as file:

@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from onnxfp.bundle import atomic, keys
-from onnxfp.bundle.keys import generate_key_pair, load_public_key, load_signer, public_key_path
+from onnxfp import files
 from onnxfp.errors import FileError, KeyFileError, ParameterError
+from onnxfp.trust import keys
+from onnxfp.trust.keys import generate_key_pair, load_public_key, load_signer, public_key_path
 
 
 @pytest.mark.parametrize("passphrase", [b"", b"x" * 1024])
@@ -60,7 +61,7 @@ def test_a_name_that_no_system_takes_is_an_error() -> None:
 
 @pytest.mark.parametrize("failure", [FileError("full"), KeyboardInterrupt()])
 def test_half_a_pair_never_remains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failure: BaseException) -> None:
-    write = atomic.write_file
+    write = files.write_file
 
     def fail_for_the_public_half(path: Path, *rest: Any, **options: Any) -> None:
         if path.name.endswith(".pub.pem"):

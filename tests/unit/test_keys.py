@@ -11,7 +11,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
-from onnxfp.bundle.keys import (
+from onnxfp.errors import FileError, KeyFileError
+from onnxfp.trust.keys import (
     default_key_path,
     generate_key_pair,
     load_public_key,
@@ -19,7 +20,6 @@ from onnxfp.bundle.keys import (
     public_key_path,
     signer_public_key,
 )
-from onnxfp.errors import FileError, KeyFileError
 
 
 def no_question(_: Path) -> bytes:

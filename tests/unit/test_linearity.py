@@ -9,7 +9,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from onnxfp.base.linearity import is_linear
+from onnxfp.model.linearity import is_linear
 
 node = helper.make_node
 FLAT = [node("Flatten", ["x"], ["f"]), node("Gemm", ["f", "w"], ["z"])]

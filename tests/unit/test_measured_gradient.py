@@ -9,10 +9,10 @@ import numpy as np
 import onnx
 import pytest
 
-from onnxfp.base.gradient import measure_gradient
-from onnxfp.base.onnx_file import read_onnx
-from onnxfp.base.session import ModelSession
-from onnxfp.base.torch_copy import build_torch_copy
+from onnxfp.model.onnx_file import read_onnx
+from onnxfp.runtime.session import ModelSession
+from onnxfp.torch_copy.copy import build_torch_copy
+from onnxfp.torch_copy.gradient_check import measure_gradient
 from tests.conftest import of_bytes
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import onnx
 from onnx import parser
 
-from onnxfp.base.model_walk import all_nodes, all_tensors, check_functions
+from onnxfp.model.traversal import all_nodes, all_tensors, check_functions
 
 MODEL = """<ir_version: 8, opset_import: ["": 17, "own": 1]>
 g (float[N, 3] x, bool b) => (float[N, 3] y) <float[3] w = {1, 2, 3}> {

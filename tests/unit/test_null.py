@@ -10,7 +10,6 @@ import pytest
 
 from onnxfp.errors import ParameterError
 from onnxfp.evidence import null as module
-from onnxfp.evidence.graded import LADDER
 from onnxfp.evidence.null import (
     ENOUGH_REFERENCES,
     Null,
@@ -21,7 +20,8 @@ from onnxfp.evidence.null import (
 )
 from onnxfp.evidence.predictive import predict_matches
 from onnxfp.evidence.statistics import binomial_tails
-from onnxfp.examples.defaults import Choices, choose_n_examples, choose_recipe
+from onnxfp.evidence.top_k import LADDER
+from onnxfp.recipe.defaults import Choices, choose_n_examples, choose_recipe
 from onnxfp.types import InputGrid, Kind, Spectrum
 
 COUNTS = (20, 35, 28, 31, 40, 22, 18, 33)

@@ -11,8 +11,8 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from onnxfp.base.onnx_file import read_onnx
 from onnxfp.errors import FileError, ModelFormatError, UnsafeModelError
+from onnxfp.model.onnx_file import read_onnx
 
 MakeClassifier = Callable[..., onnx.ModelProto]
 
@@ -72,7 +72,7 @@ def test_paths_that_hold_no_file_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_file_larger_than_the_format_allows_is_not_read(base_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("onnxfp.base.onnx_file.MAX_FILE_BYTES", 100)
+    monkeypatch.setattr("onnxfp.model.onnx_file.MAX_FILE_BYTES", 100)
     with pytest.raises(ModelFormatError, match="at most 100"):
         read_onnx(base_path)
 
@@ -123,7 +123,7 @@ def test_missing_and_oversized_external_data_are_refused(
     with pytest.raises(FileError, match=r"gone\.bin"):
         read_onnx(path)
     save_external(make_classifier(), path, "weights.bin")
-    monkeypatch.setattr("onnxfp.base.onnx_file.MAX_EXTERNAL_BYTES", 10)
+    monkeypatch.setattr("onnxfp.model.onnx_file.MAX_EXTERNAL_BYTES", 10)
     with pytest.raises(ModelFormatError, match="limit of 10"):
         read_onnx(path)
 

@@ -10,9 +10,9 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from onnxfp.base.onnx_file import read_onnx
-from onnxfp.base.session import ModelSession
 from onnxfp.errors import ContractError
+from onnxfp.model.onnx_file import read_onnx
+from onnxfp.runtime.session import ModelSession
 from onnxfp.suspects.onnx_suspect import OnnxSuspect
 from onnxfp.types import Bounds, InputGrid, InputSpec
 

@@ -46,7 +46,7 @@ def test_what_is_no_python_is_installed_with_the_package(project: dict[str, Any]
     installed = {path for pattern in patterns for path in package.glob(pattern)}
     others = {path for path in package.rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")}
     assert others == installed
-    assert package / "page" / "templates" / "page.css" in installed
+    assert package / "report" / "html" / "templates" / "page.css" in installed
 
 
 def test_the_changelog_knows_this_version(repository: Path) -> None:

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 import onnxfp
-from onnxfp.evidence.evaluation import Evaluation
-from onnxfp.page.evaluation import render_evaluation
+from onnxfp.report.evaluation import Evaluation
+from onnxfp.report.html.evaluation_page import render_evaluation
 from tests.page_words import words_of
 
 GOLDEN = Path(__file__).parents[1] / "golden"

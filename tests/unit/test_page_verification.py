@@ -15,13 +15,13 @@ import pytest
 from PIL import Image
 
 import onnxfp
-from onnxfp.evidence.graded import CAVEAT, NO_GRADES, NO_SCORES
 from onnxfp.evidence.null import ReferenceCount
-from onnxfp.evidence.report import Report
+from onnxfp.evidence.top_k import CAVEAT, NO_GRADES, NO_SCORES
 from onnxfp.evidence.verdict import Counts, Decision, Verdict
-from onnxfp.page.contact_sheet import page_sheet
-from onnxfp.page.verification import render_verification
-from onnxfp.page.words import chance, scientific
+from onnxfp.report.html.contact_sheet import page_sheet
+from onnxfp.report.html.formatting import chance, scientific
+from onnxfp.report.html.verification_page import render_verification
+from onnxfp.report.verification import Report
 from onnxfp.types import InputSpec
 from tests.page_words import words_of
 

@@ -10,12 +10,12 @@ import onnx
 import pytest
 import torch
 
-from onnxfp.base.gradient import measure_gradient
-from onnxfp.base.onnx_file import read_onnx
-from onnxfp.base.parity import check_parity, first_divergence, measure_parity
-from onnxfp.base.session import ModelSession
-from onnxfp.base.torch_copy import build_torch_copy
 from onnxfp.errors import ParityError
+from onnxfp.model.onnx_file import read_onnx
+from onnxfp.runtime.session import ModelSession
+from onnxfp.torch_copy.copy import build_torch_copy
+from onnxfp.torch_copy.gradient_check import measure_gradient
+from onnxfp.torch_copy.parity import check_parity, first_divergence, measure_parity
 
 INPUTS = np.random.default_rng(0).random((6, 3, 8, 8), np.float32)
 

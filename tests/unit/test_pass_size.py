@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import nn
 
+from onnxfp.crafting import micro_batch
+from onnxfp.crafting.gradients import CopyGradient
+from onnxfp.crafting.micro_batch import PassSize, find_pass_size
 from onnxfp.errors import ConversionError
-from onnxfp.examples import pass_size
-from onnxfp.examples.gradients import CopyGradient
-from onnxfp.examples.pass_size import PassSize, find_pass_size
 
 NETWORK = nn.Sequential(nn.Conv2d(3, 16, 3, padding=1), nn.ReLU(), nn.Conv2d(16, 16, 3, padding=1), nn.ReLU())
 NETWORK.requires_grad_(False)
@@ -20,17 +20,17 @@ BYTES = (16 + 16 + 3) * 32 * 32 * 4
 
 def test_what_an_example_keeps_is_measured() -> None:
     found = find_pass_size(NETWORK, IMAGES, 10**9).n_examples
-    assert 0.6 < found * BYTES / pass_size._CPU_BYTES < 1.7
+    assert 0.6 < found * BYTES / micro_batch._CPU_BYTES < 1.7
 
 
 def test_no_more_examples_than_asked_and_at_least_one(monkeypatch: pytest.MonkeyPatch) -> None:
     assert find_pass_size(NETWORK, IMAGES, 5).n_examples == 5
-    monkeypatch.setattr(pass_size, "_free_bytes", lambda: 1000)
+    monkeypatch.setattr(micro_batch, "_free_bytes", lambda: 1000)
     assert find_pass_size(NETWORK, IMAGES, 5).n_examples == 1
 
 
 def test_little_free_memory_makes_small_passes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pass_size, "_free_bytes", lambda: 30 * BYTES)
+    monkeypatch.setattr(micro_batch, "_free_bytes", lambda: 30 * BYTES)
     assert 5 < find_pass_size(NETWORK, IMAGES, 10**9).n_examples < 18
 
 

@@ -13,9 +13,9 @@ import pytest
 import onnxfp
 from onnxfp.errors import ParameterError
 from onnxfp.evidence.null import Prior, ReferenceCount, estimate_null, find_prior
-from onnxfp.evidence.power import PLAUSIBLE_RATE, measure_power, power_of
+from onnxfp.evidence.requirement import PLAUSIBLE_RATE, measure_power, power_of
 from onnxfp.evidence.verdict import Counts, Policy, Verdict, decide
-from onnxfp.examples.defaults import Choices
+from onnxfp.recipe.defaults import Choices
 
 # Numbers of a measurement, written down here so that the next one does not change what is tested.
 PRIOR = Prior(tuple((k, 100) for k in (19, 22, 44, 45, 14, 13, 15)), "siblings", 0.74)

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from onnxfp.errors import ParameterError
-from onnxfp.examples.defaults import Choices, choose_recipe
-from onnxfp.examples.recipe import Recipe
+from onnxfp.recipe.defaults import Choices, choose_recipe
+from onnxfp.recipe.recipe import Recipe
 from onnxfp.types import Bounds, InputGrid
 
 GOOD = Recipe("ltrc", "white", 16, 50, 0.01, 0.05, 1, 4, "perturbation", "copy", 0)

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from onnxfp.errors import ReportFormatError, ReportVersionError
-from onnxfp.evidence.report import Report, SuspectRecord
 from onnxfp.evidence.verdict import Verdict
+from onnxfp.report.verification import Report, SuspectRecord
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "report-1.json"
 RATES = {"rate": 0.7, "upper": 0.9, "source": ""}

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import onnxfp
-from onnxfp.base.session import Answers
 from onnxfp.bundle.fingerprint import Fingerprint
 from onnxfp.errors import FileError, ParameterError, ReportFormatError, ResponsesError, SuspectError
-from onnxfp.evidence.report import Report
-from onnxfp.suspects.presentation import present_examples
+from onnxfp.report.verification import Report
+from onnxfp.runtime.session import Answers
+from onnxfp.suspects.export import present_examples
 from onnxfp.suspects.responses import ask_function, check_class_names, read_class_names, read_responses
 from onnxfp.types import Bounds, InputGrid
 from tests.conftest import Forge

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="these are Linux
 ATTEMPTS = """if True:
     import ctypes, os, socket, sys, threading
     from pathlib import Path
-    from onnxfp.base import sandbox
+    from onnxfp.runtime import sandbox
     sandbox.tie_to_parent()
     print("holds", *HOW)
     path = Path(sys.argv[1])
@@ -76,7 +76,7 @@ def test_everything_that_a_classifier_never_needs_is_refused(tmp_path: Path) -> 
 
 REACHING_OUT = """if True:
     import ctypes, fcntl, os, platform, resource, signal, sys, threading
-    from onnxfp.base import sandbox
+    from onnxfp.runtime import sandbox
     libc = ctypes.CDLL(None, use_errno=True)
     # The filter alone: newer kernels also hold some of this by Landlock.
     assert sandbox._filter_calls(libc)
@@ -172,7 +172,7 @@ def state(pid: int) -> tuple[object, ...]:
 
 THREADS = """if True:
     import os, sys
-    from onnxfp.base import sandbox
+    from onnxfp.runtime import sandbox
     if sys.argv[2] == "confined":
         assert sandbox.confine()
     import numpy as np
@@ -208,7 +208,7 @@ def test_without_a_filter_a_namespace_takes_the_network_and_leaves_the_files(tmp
 
 
 def test_a_machine_without_a_filter_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    from onnxfp.base import sandbox
+    from onnxfp.runtime import sandbox
 
     monkeypatch.setattr(platform, "machine", lambda: "vax")
     assert not sandbox._filter_calls(ctypes.CDLL(None))

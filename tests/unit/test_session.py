@@ -10,11 +10,11 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from onnxfp.base.isolation import LimitReachedError
-from onnxfp.base.onnx_file import read_onnx
-from onnxfp.base.runtime import RefusedError
-from onnxfp.base.session import ModelSession
 from onnxfp.errors import ContractError, ModelFormatError, ProviderError, SuspectError
+from onnxfp.model.onnx_file import read_onnx
+from onnxfp.runtime.isolated import LimitReachedError
+from onnxfp.runtime.local import RefusedError
+from onnxfp.runtime.session import ModelSession
 from onnxfp.types import ModelInput
 
 Axis = int | str | None
@@ -261,7 +261,7 @@ def test_inputs_of_another_shape_are_refused(open_model: Open, make_classifier: 
 
 
 def test_cuda_that_is_demanded_and_missing_is_an_error(base_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("onnxfp.base.runtime.has_gpu", lambda: False)
+    monkeypatch.setattr("onnxfp.runtime.local.has_gpu", lambda: False)
     with pytest.raises(ProviderError, match="CUDA") as raised:
         ModelSession(read_onnx(base_path), provider="cuda")
     assert "--provider auto" in raised.value.hint

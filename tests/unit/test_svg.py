@@ -9,8 +9,8 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from onnxfp.page import svg
-from onnxfp.page.svg import Drawing, draw
+from onnxfp.report.html import svg
+from onnxfp.report.html.svg import Drawing, draw
 
 
 def paint(axes: Any, is_narrow: bool) -> None:
@@ -37,7 +37,7 @@ def test_the_stylesheet_paints_every_colour() -> None:
     assert "style=" not in figure
     assert "#0" not in figure
     assert "font-family" not in figure
-    stylesheet = files("onnxfp.page").joinpath("templates", "page.css").read_text(encoding="utf-8")
+    stylesheet = files("onnxfp.report.html").joinpath("templates", "page.css").read_text(encoding="utf-8")
     used = {word for words in re.findall(r'class="(.*?)"', figure) for word in words.split()}
     assert {"fill-none", "fill-ink", "fill-band", "stroke-accent", "stroke-rule"} <= used
     for name in {f"{kind}-{role}" for kind in ("fill", "stroke") for role in svg._ROLES.values()}:

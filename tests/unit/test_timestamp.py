@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from onnxfp.bundle.timestamp import (
+from onnxfp.errors import CertificateError, FileError, TimestampError, TimestampFormatError
+from onnxfp.trust.timestamp import (
     Timestamp,
     check_reply,
     check_token,
@@ -17,7 +18,6 @@ from onnxfp.bundle.timestamp import (
     make_query,
     read_token,
 )
-from onnxfp.errors import CertificateError, FileError, TimestampError, TimestampFormatError
 
 CONTENT = b"a bundle"
 DIGEST = "sha256:" + hashlib.sha256(CONTENT).hexdigest()

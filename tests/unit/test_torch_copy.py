@@ -11,9 +11,9 @@ import pytest
 import torch
 from onnx import TensorProto, helper
 
-from onnxfp.base.torch_copy import build_torch_copy
+from onnxfp.crafting.weight_noise import WeightNoise
 from onnxfp.errors import ConversionError
-from onnxfp.examples.weight_noise import WeightNoise
+from onnxfp.torch_copy.copy import build_torch_copy
 
 value = helper.make_tensor_value_info
 
@@ -71,7 +71,7 @@ def test_unusable_attributes_are_named() -> None:
 
 
 def test_an_operator_version_of_the_future_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("onnxfp.base.interpreter.schema_version", lambda *_: 99)
+    monkeypatch.setattr("onnxfp.torch_copy.graph.schema_version", lambda *_: 99)
     with pytest.raises(ConversionError, match="version 99"):
         build_torch_copy(model_of([helper.make_node("Relu", ["x"], ["y"])]))
 
@@ -122,7 +122,7 @@ def test_a_model_without_halves_is_not_copied(
     monkeypatch: pytest.MonkeyPatch, make_classifier: Callable[..., onnx.ModelProto]
 ) -> None:
     # Twice the memory of a large model.
-    monkeypatch.delattr("onnxfp.base.torch_copy._with_wide_halves")
+    monkeypatch.delattr("onnxfp.torch_copy.copy._with_wide_halves")
     assert not build_torch_copy(make_classifier()).computes_in_float32
 
 

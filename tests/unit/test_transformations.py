@@ -9,10 +9,10 @@ import pytest
 import torch
 from PIL import Image
 
+from onnxfp.crafting import input_transforms
+from onnxfp.crafting.input_transforms import Transformations, compress, crop, resize_and_back, shift, unchanged
 from onnxfp.errors import ParameterError
-from onnxfp.examples import transformations
-from onnxfp.examples.transformations import Transformations, compress, crop, resize_and_back, shift, unchanged
-from onnxfp.variants import queries
+from onnxfp.variants import input_transforms as query_transforms
 
 
 def images(*shape: int) -> torch.Tensor:
@@ -25,10 +25,11 @@ def test_resizing_cropping_and_shifts_are_those_of_a_service() -> None:
     x = images(4, 3, 32, 32)
     for factor in (0.5, 0.75, 2.0):
         assert (
-            np.abs(resize_and_back(x, factor).numpy() - queries.resize_and_back(x.numpy(), factor)).max() < 0.51 / 255
+            np.abs(resize_and_back(x, factor).numpy() - query_transforms.resize_and_back(x.numpy(), factor)).max()
+            < 0.51 / 255
         )
-    assert np.abs(crop(x, (1, 1, 1, 1)).numpy() - queries.crop(x.numpy(), 0.95)).max() < 0.51 / 255
-    assert (shift(x, 2, 2).numpy() == queries.shift(x.numpy(), 2)).all()
+    assert np.abs(crop(x, (1, 1, 1, 1)).numpy() - query_transforms.crop(x.numpy(), 0.95)).max() < 0.51 / 255
+    assert (shift(x, 2, 2).numpy() == query_transforms.shift(x.numpy(), 2)).all()
     assert torch.equal(shift(x, -1, 0)[:, :, :-1], x[:, :, 1:])
 
 
@@ -36,7 +37,7 @@ def test_resizing_cropping_and_shifts_are_those_of_a_service() -> None:
 @pytest.mark.parametrize("quality", [40, 75, 95])
 def test_jpeg_is_nearly_the_codec(n_channels: int, quality: int) -> None:
     x = images(4, n_channels, 32, 32)
-    real = queries.compress(x.numpy(), quality)
+    real = query_transforms.compress(x.numpy(), quality)
     error, change = (np.abs(real - other.numpy()).mean() for other in (compress(x, quality), x))
     # What is left differs by how the codec interpolates chroma and rounds once more.
     assert error < 4.5 / 255
@@ -103,4 +104,4 @@ def test_the_tables_are_the_codecs() -> None:
     Image.new("RGB", (8, 8)).save(stream, "JPEG", quality=50)
     with Image.open(stream) as opened:
         tables = [tuple(opened.quantization[number]) for number in (0, 1)]  # type: ignore[attr-defined]
-    assert tables == [sum(table, ()) for table in (transformations._LUMINANCE, transformations._CHROMINANCE)]
+    assert tables == [sum(table, ()) for table in (input_transforms._LUMINANCE, input_transforms._CHROMINANCE)]

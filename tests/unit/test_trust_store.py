@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from onnxfp.bundle.keys import generate_key_pair, home_folder, load_public_key, public_key_path
-from onnxfp.bundle.trust_store import (
+from onnxfp.errors import FileError, KeyFileError, ParameterError
+from onnxfp.trust.keys import generate_key_pair, home_folder, load_public_key, public_key_path
+from onnxfp.trust.trust_store import (
     TrustedKey,
     add_key,
     find_public_key,
@@ -17,7 +18,6 @@ from onnxfp.bundle.trust_store import (
     remove_key,
     trusted_keys,
 )
-from onnxfp.errors import FileError, KeyFileError, ParameterError
 
 NEUTRAL = (1).to_bytes(32, "little").hex()
 

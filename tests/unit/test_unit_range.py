@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from onnxfp.base.unit_range import lies_within_unit
+from onnxfp.model.output_range import lies_within_unit
 
 node = helper.make_node
 SIGMOID = node("Sigmoid", ["x"], ["s"])

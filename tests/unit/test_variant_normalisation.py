@@ -15,8 +15,8 @@ from onnx import TensorProto, helper, numpy_helper
 from onnxfp.errors import ModelError
 from onnxfp.types import InputSpec, OutputSpec
 from onnxfp.variants import normalisation, precision, pruning
+from onnxfp.variants.base_assets import Material
 from onnxfp.variants.catalogue import list_variants
-from onnxfp.variants.material import Material
 from onnxfp.variants.weights import find_weights, normalise
 
 Array = NDArray[np.float32]

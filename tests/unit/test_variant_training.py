@@ -16,11 +16,11 @@ import torch
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
-from onnxfp.base.torch_copy import build_torch_copy
 from onnxfp.errors import ModelError, ParameterError
+from onnxfp.torch_copy.copy import build_torch_copy
 from onnxfp.types import InputSpec, OutputSpec
 from onnxfp.variants import training
-from onnxfp.variants.material import Material
+from onnxfp.variants.base_assets import Material
 from onnxfp.variants.pruning import prune_globally
 from onnxfp.variants.student import plain_network
 from onnxfp.variants.training import Training, train_copy

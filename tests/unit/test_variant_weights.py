@@ -11,8 +11,8 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from onnxfp.base.torch_copy import build_torch_copy
 from onnxfp.errors import ModelError
+from onnxfp.torch_copy.copy import build_torch_copy
 from onnxfp.variants import pruning
 from onnxfp.variants.weights import find_weights, normalise
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from onnxfp.examples.weight_noise import WeightNoise
+from onnxfp.crafting.weight_noise import WeightNoise
 
 
 def noisy(weights: list[torch.Tensor], noise: float, seed: int = 0) -> WeightNoise:

@@ -7,24 +7,24 @@ from pathlib import Path
 import onnx
 import pytest
 
-from onnxfp.base import wire
 from onnxfp.errors import ModelFormatError
+from onnxfp.model import protobuf_scan
 
 
 def test_every_model_of_the_repository_passes(models: Path) -> None:
     paths = sorted(models.rglob("*.onnx"))
     assert paths
     for path in paths:
-        wire.check_wire(path.read_bytes())
+        protobuf_scan.check_wire(path.read_bytes())
 
 
 def test_fields_are_counted_and_weights_are_not(base_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     content = base_path.read_bytes()
-    monkeypatch.setattr(wire, "MAX_FIELDS", 400)
-    wire.check_wire(content)
-    monkeypatch.setattr(wire, "MAX_FIELDS", 40)
+    monkeypatch.setattr(protobuf_scan, "MAX_FIELDS", 400)
+    protobuf_scan.check_wire(content)
+    monkeypatch.setattr(protobuf_scan, "MAX_FIELDS", 40)
     with pytest.raises(ModelFormatError, match="more than 40 fields"):
-        wire.check_wire(content)
+        protobuf_scan.check_wire(content)
 
 
 @pytest.mark.parametrize(("depth", "is_allowed"), [(3, False), (5, True)])
@@ -32,27 +32,27 @@ def test_depth_is_that_of_messages(
     base_path: Path, monkeypatch: pytest.MonkeyPatch, depth: int, is_allowed: bool
 ) -> None:
     # Graph, input, type, tensor, shape, axis: six below the model.
-    monkeypatch.setattr(wire, "MAX_DEPTH", depth + 1)
+    monkeypatch.setattr(protobuf_scan, "MAX_DEPTH", depth + 1)
     if is_allowed:
-        wire.check_wire(base_path.read_bytes())
+        protobuf_scan.check_wire(base_path.read_bytes())
     else:
         with pytest.raises(ModelFormatError, match="more than 4 deep"):
-            wire.check_wire(base_path.read_bytes())
+            protobuf_scan.check_wire(base_path.read_bytes())
 
 
 def test_integers_that_grow_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     model = onnx.ModelProto()
     model.graph.initializer.add(int64_data=[1] * 1000)
-    monkeypatch.setattr(wire, "MAX_PACKED_BYTES", 1000)
-    wire.check_wire(model.SerializeToString())
+    monkeypatch.setattr(protobuf_scan, "MAX_PACKED_BYTES", 1000)
+    protobuf_scan.check_wire(model.SerializeToString())
     model.graph.initializer.add(int64_data=[1])
     with pytest.raises(ModelFormatError, match="packed integers"):
-        wire.check_wire(model.SerializeToString())
+        protobuf_scan.check_wire(model.SerializeToString())
 
 
 def test_a_comment_may_be_in_any_encoding_and_a_name_may_not() -> None:
     model = onnx.ModelProto(doc_string="Hello", producer_name="World")
     content = model.SerializeToString()
-    wire.check_wire(content.replace(b"Hello", b"H\xe9llo"))
+    protobuf_scan.check_wire(content.replace(b"Hello", b"H\xe9llo"))
     with pytest.raises(ModelFormatError, match="no text"):
-        wire.check_wire(content.replace(b"World", b"W\xf6rld"))
+        protobuf_scan.check_wire(content.replace(b"World", b"W\xf6rld"))

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onnxfp.page import words
-from onnxfp.page.words import chance, printable, scientific
+from onnxfp.report.html import formatting
+from onnxfp.report.html.formatting import chance, printable, scientific
 
 
 def test_the_examples_in_the_docstrings_hold() -> None:
-    tried = doctest.testmod(words)
+    tried = doctest.testmod(formatting)
     assert tried.attempted >= 5
     assert tried.failed == 0
 

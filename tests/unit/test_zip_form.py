@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from onnxfp.bundle import zip_form
-from onnxfp.bundle.packing import MAX_FILE_BYTES, MEMBERS, pack
+from onnxfp.bundle import zip_format
+from onnxfp.bundle.writer import MAX_FILE_BYTES, MEMBERS, pack
 from onnxfp.errors import BundleFormatError, ParameterError
 
 
@@ -30,21 +30,21 @@ def test_python_reads_every_member(forge: Any) -> None:
 def test_what_is_written_is_read(forge: Any) -> None:
     members = forge.fingerprint().members()
     content = pack(members)
-    entries = zip_form.read_entries(io.BytesIO(content), len(content), dict.fromkeys(MEMBERS, len(content)))
+    entries = zip_format.read_entries(io.BytesIO(content), len(content), dict.fromkeys(MEMBERS, len(content)))
     for name in MEMBERS:
-        assert zip_form.read_member(io.BytesIO(content), entries[name]) == members[name]
-        assert zip_form.read_member(io.BytesIO(content), entries[name], 3) == members[name][:3]
-        zip_form.check_crc(entries[name], members[name])
+        assert zip_format.read_member(io.BytesIO(content), entries[name]) == members[name]
+        assert zip_format.read_member(io.BytesIO(content), entries[name], 3) == members[name][:3]
+        zip_format.check_crc(entries[name], members[name])
         with pytest.raises(BundleFormatError, match="CRC"):
-            zip_form.check_crc(entries[name], members[name] + b"\0")
+            zip_format.check_crc(entries[name], members[name] + b"\0")
 
 
 def test_a_file_that_shrinks_while_it_is_read_is_an_error(forge: Any) -> None:
     members = forge.fingerprint().members()
     content = pack(members)
-    entries = zip_form.read_entries(io.BytesIO(content), len(content), dict.fromkeys(MEMBERS, len(content)))
+    entries = zip_format.read_entries(io.BytesIO(content), len(content), dict.fromkeys(MEMBERS, len(content)))
     with pytest.raises(BundleFormatError, match="the file ends within"):
-        zip_form.read_member(io.BytesIO(content[:200]), entries["indices.npy"])
+        zip_format.read_member(io.BytesIO(content[:200]), entries["indices.npy"])
 
 
 def test_more_than_a_bundle_holds_is_refused_before_it_is_written() -> None:

@@ -1,0 +1,229 @@
+"""``onnxfp.evaluate``: makes the variants, asks them and the references, and puts the record together."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from numpy.typing import ArrayLike
+
+from onnxfp.bundle.check import check_bundle
+from onnxfp.bundle.fingerprint import Fingerprint
+from onnxfp.errors import ExecutionError, FileError, ParameterError
+from onnxfp.evaluation.checkpoint import Checkpoint
+from onnxfp.evaluation.process_pool import Setup, choose_jobs, run_tasks
+from onnxfp.evaluation.scoring import Line, Listing, make_evaluation
+from onnxfp.evaluation.task import Observation, Task
+from onnxfp.evaluation.user_data import Data, read_data
+from onnxfp.evidence.verdict import Policy
+from onnxfp.files import write_file
+from onnxfp.model.linearity import is_linear
+from onnxfp.model.onnx_file import OnnxFile, read_onnx
+from onnxfp.report.evaluation import Evaluation, Role
+from onnxfp.runtime.isolated import Limits
+from onnxfp.runtime.local import Provider
+from onnxfp.suspects.references import DEFAULT_LIMITS, Models, model_files
+from onnxfp.trust.trust_store import find_public_key
+from onnxfp.variants.catalogue import SUITES, Suite, list_queries, list_variants
+from onnxfp.versions import versions
+
+_BASE = Task("base", "base", "base")
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationProgress:
+    """How far an evaluation is.
+
+    Attributes:
+        n_done: Models that were asked, or failed.
+        n_total: Models to ask.
+        n_failed: Models that failed.
+        name: The last one; empty at the beginning.
+    """
+
+    n_done: int
+    n_total: int
+    n_failed: int
+    name: str
+
+
+def evaluate(
+    base: str | Path,
+    fingerprint: str | Path | Fingerprint,
+    *,
+    references: Models = (),
+    variants: Models = (),
+    suite: Suite = "quick",
+    data: str | Path | None = None,
+    output: str | Path | None = None,
+    public_key: str | Path | None = None,
+    policy: Policy | None = None,
+    provider: Provider = "auto",
+    fixed: Mapping[str, ArrayLike] | None = None,
+    limits: Limits | None = DEFAULT_LIMITS,
+    jobs: int | None = None,
+    on_progress: Callable[[EvaluationProgress], None] = lambda _: None,
+) -> Evaluation:
+    """Measure how a fingerprint does on modified copies of its base and on unassociated models.
+
+    Results are kept as they come, in a file beside ``output`` or the bundle: an interrupted run goes on where it
+    stopped when it is called again. A variant that cannot be made, or crashes, costs its own row.
+
+    Args:
+        base: The owner's ONNX file.
+        fingerprint: The bundle file, or what :func:`onnxfp.load` returned.
+        references: Unassociated models (files or folders); they enter the null as in :func:`onnxfp.verify`.
+        variants: Modified copies of the owner's own (files or folders).
+        suite: ``quick`` takes a minute or two on a small model; ``standard`` has more strengths and, with labelled
+            data, trains for some epochs; ``full`` trains for long.
+        data: ``.npz`` file with ``images`` and, if there are any, ``labels``: for usefulness, calibration, training.
+        output: Where to write the record as JSON; ``None`` returns it only.
+        public_key: The owner's public key that must have signed the bundle, as :func:`onnxfp.load` takes it.
+        policy: What a verdict demands.
+        provider: Where onnxruntime runs.
+        fixed: Values for the base's other graph inputs.
+        limits: What each model may take in a process of its own; ``None`` opens them in the worker's.
+        jobs: Processes at once; ``None`` takes one a core, four at most.
+        on_progress: Called after each model.
+
+    Returns:
+        The record of the evaluation.
+
+    Raises:
+        OnnxfpError: Of the class that fits; what happens to one variant or reference is no error but a row.
+    """
+    if suite not in SUITES:
+        raise ParameterError(f"there is no suite {suite!r}", hint=f"choose one of {', '.join(SUITES)}")
+    if jobs is not None and jobs < 1:
+        raise ParameterError(f"at least one process is needed; found {jobs}")
+    if output is not None and not Path(output).absolute().parent.is_dir():
+        # Said now rather than after the long work.
+        raise FileError(f"the folder of {output} does not exist", hint="make it first, or choose another")
+    if output is not None and Path(output).exists() and not Path(output).is_file():
+        raise FileError(f"{str(output)!r} is no plain file, and is not replaced", hint="give the name of a file")
+    bundle = None if isinstance(fingerprint, Fingerprint) else Path(fingerprint)
+    fingerprint = check_bundle(fingerprint, None if public_key is None else find_public_key(public_key)).fingerprint
+    manifest = fingerprint.manifest
+    base = Path(base)
+    file = read_onnx(base)
+    if file.digest != manifest.base.digest:
+        raise ParameterError(
+            f"{base} ({file.digest}) is not the model that the fingerprint was made of ({manifest.base.digest})",
+            hint="give the very file that `onnxfp generate` was given",
+        )
+    inputs = read_data(Path(data), manifest.base, manifest.grid) if data is not None else None
+    listing = _list(manifest.base.digest, suite, inputs, model_files(variants), model_files(references))
+    listing = _list_queries(listing, suite, is_image=manifest.base.input.layout in ("NCHW", "NHWC"))
+    settings = {
+        "bundle": fingerprint.digest,
+        "suite": suite,
+        "data": inputs.digest if inputs is not None else "",
+        "fixed": {name: repr(value) for name, value in (fixed or {}).items()},
+        "provider": provider,
+        "versions": dict(versions()),
+    }
+    place = Path(output) if output is not None else bundle
+    checkpoint = Checkpoint.beside(place, settings) if place is not None else None
+    with tempfile.TemporaryDirectory(prefix="onnxfp-") as folder:
+        # The very fingerprint that was checked, whatever lies at its path by the time a process starts.
+        fingerprint.save(path := Path(folder) / "bundle.npz")
+        setup = Setup(
+            base, path, suite, data=Path(data) if data is not None else None, fixed=fixed or {}, provider=provider,
+            limits=limits,
+        )  # fmt: skip
+        seen = _observe(setup, listing, jobs or choose_jobs(), checkpoint, on_progress)
+    evaluation = make_evaluation(
+        fingerprint,
+        listing,
+        seen,
+        suite=suite,
+        data=inputs,
+        policy=policy or Policy(),
+        is_pinned=public_key is not None,
+        is_linear=is_linear(file.proto),
+    )
+    if output is not None:
+        write_file(Path(output), evaluation.to_json().encode() + b"\n")
+    if checkpoint:
+        checkpoint.remove()
+    return evaluation
+
+
+def _list(base: str, suite: Suite, data: Data | None, own: list[OnnxFile], references: list[OnnxFile]) -> Listing:
+    """Return everything there is to ask, but for the changes of queries."""
+    for file in references:
+        if file.digest == base:
+            raise ParameterError(
+                f"{file.path} is the base model itself; a reference must owe nothing to it",
+                hint="remove it from the references",
+            )
+    if both := {file.digest for file in own} & {file.digest for file in references}:
+        path = next(file.path for file in references if file.digest in both)
+        raise ParameterError(f"{path} is given both as a variant and as a reference", hint="it can only be one of them")
+    is_labelled = data is not None and data.labels is not None
+    lines = [
+        Line(Task(v.name, "variant", v.name, v.needs_labels), v.name, "variant", v.family, v.parameter)
+        for v in list_variants(suite, has_labels=is_labelled and suite != "quick")
+    ]
+    given: tuple[tuple[Role, str, list[OnnxFile]], ...] = (
+        ("own_variant", "variant of your own", own),
+        ("reference", "unassociated model", references),
+    )
+    lines += [
+        Line(Task(f"{role} {f.digest}", "file", str(f.path.absolute())), f.path.stem, role, family, None)
+        for role, family, files in given
+        for f in files
+    ]
+    return tuple(lines)
+
+
+def _list_queries(listing: Listing, suite: Suite, *, is_image: bool) -> Listing:
+    """Return the listing with changes of queries, for images, before the given files."""
+    if not is_image:
+        return listing
+    made = tuple(line for line in listing if line.role == "variant")
+    queries = tuple(
+        Line(Task(q.name, "query", q.name), q.name, "query", q.family, q.parameter) for q in list_queries(suite)
+    )
+    return (*made, *queries, *listing[len(made) :])
+
+
+def _observe(
+    setup: Setup,
+    listing: Listing,
+    jobs: int,
+    checkpoint: Checkpoint | None,
+    on_progress: Callable[[EvaluationProgress], None],
+) -> dict[str, Observation]:
+    """Return an observation for each task, and keep each as it comes."""
+    tasks = [_BASE, *(line.task for line in listing)]
+    seen = checkpoint.load() if checkpoint else {}
+    seen = {task.key: seen[task.key] for task in tasks if task.key in seen}
+    # The base first and then the references, as what is wrong with them should be known early; then what takes long, so
+    # that no process is left with it at the end.
+    waiting = sorted(
+        (task for task in tasks if task.key not in seen),
+        key=lambda task: (task is not _BASE, task.kind != "file", not task.takes_labels),
+    )
+
+    def tell(name: str) -> None:
+        n_failed = sum(bool(observation.error) for observation in seen.values())
+        on_progress(EvaluationProgress(len(seen), len(tasks), n_failed, name))
+
+    tell("")
+    if waiting:
+        with closing(run_tasks(setup, waiting, jobs)) as results:
+            for task, observation in results:
+                if task is _BASE and observation.error:
+                    raise ExecutionError(
+                        f"the base could not be asked: {observation.error}",
+                        hint="try `onnxfp check` on it, or allow it more with --max-memory and --max-seconds",
+                    )
+                seen[task.key] = observation
+                if checkpoint:
+                    checkpoint.save(seen)
+                tell(Path(task.name).name)
+    return seen

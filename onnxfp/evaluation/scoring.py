@@ -1,0 +1,200 @@
+"""From observations to the record: null, verdicts, usefulness, summary."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from onnxfp.bundle.fingerprint import Fingerprint
+from onnxfp.evaluation.examiner import N_USEFULNESS, split_data
+from onnxfp.evaluation.task import Observation, Task
+from onnxfp.evaluation.user_data import Data
+from onnxfp.evidence.null import Null, ReferenceCount, estimate_null, owner_counts, prior_of
+from onnxfp.evidence.statistics import clopper_pearson
+from onnxfp.evidence.uniqueness import N_RESAMPLES, compare
+from onnxfp.evidence.verdict import Counts, Policy, Verdict, decide
+from onnxfp.report.evaluation import (
+    MOST_LOSS,
+    MOST_LOSS_ON_NOISE,
+    Evaluation,
+    Outcome,
+    Role,
+    Row,
+    Suite,
+    Summary,
+    Usefulness,
+)
+from onnxfp.report.verification import BundleRecord, Signer
+from onnxfp.trust.trust_store import name_of
+from onnxfp.versions import versions
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of the table before it is filled.
+
+    Attributes:
+        task: What is asked.
+        name: See :class:`~onnxfp.report.evaluation.Row`, as for the other fields.
+        role: What it is.
+        family: Family of variants.
+        parameter: Strength within the family.
+    """
+
+    task: Task
+    name: str
+    role: Role
+    family: str
+    parameter: float | None
+
+
+Listing = tuple[Line, ...]
+
+
+def make_evaluation(
+    fingerprint: Fingerprint,
+    listing: Listing,
+    seen: Mapping[str, Observation],
+    *,
+    suite: Suite,
+    data: Data | None,
+    policy: Policy,
+    is_pinned: bool,
+    is_linear: bool,
+) -> Evaluation:
+    """Return the record.
+
+    Args:
+        fingerprint: What was evaluated.
+        listing: What was asked, in the order of the table.
+        seen: An observation for each task, and for the base.
+        suite: Which variants were made.
+        data: The user's inputs, or ``None``.
+        policy: What a verdict demands.
+        is_pinned: Whether the signer's key was demanded.
+        is_linear: Whether the base is a linear model.
+    """
+    manifest = fingerprint.manifest
+    usefulness = _usefulness(seen["base"], suite, data)
+    owner = owner_counts(manifest)
+    pool = [
+        ReferenceCount(observation.digest, observation.n_matches, fingerprint.n_examples)
+        for line in listing
+        if line.role == "reference" and not (observation := seen[line.task.key]).error
+    ]
+    judge = _Judge(fingerprint, owner, pool, policy, is_linear=is_linear)
+    rows = tuple(_fill(line, seen[line.task.key], usefulness, judge) for line in listing)
+    least = judge.null.least_matches(policy.alpha)
+    least = least if least is not None and least <= fingerprint.n_examples else None
+    return Evaluation(
+        signer=Signer(manifest.public_key, is_pinned, name_of(manifest.public_key)),
+        bundle=BundleRecord.of(fingerprint),
+        suite=suite,
+        usefulness=usefulness,
+        rows=rows,
+        summary=summarise(rows, policy.confidence),
+        owner_references=owner,
+        null=judge.null.summarise(least if least is not None else fingerprint.n_examples),
+        least_matches=least,
+        policy=policy,
+        versions=versions(),
+    )
+
+
+def summarise(rows: Sequence[Row], confidence: float) -> Summary:
+    """Return the fingerprint in a few numbers.
+
+    Args:
+        rows: The table.
+        confidence: Coverage of the bootstrap intervals.
+    """
+    variants = [row.outcome for row in rows if row.counts_as_variant and row.outcome]
+    references = [row.outcome for row in rows if row.counts_as_reference and row.outcome]
+    found = compare([o.match_rate for o in variants], [o.match_rate for o in references], confidence=confidence)
+    return Summary(
+        n_variants=len(variants),
+        n_references=len(references),
+        n_broken=sum(row.is_broken for row in rows),
+        n_failed=sum(row.outcome is None for row in rows),
+        n_convicted=sum(o.verdict is Verdict.MATCH for o in variants),
+        n_accused=sum(o.verdict is Verdict.MATCH for o in references),
+        robustness=found.robustness,
+        worst_robustness=found.worst_robustness,
+        transferability=found.transferability,
+        worst_transferability=found.worst_transferability,
+        uniqueness_score=found.uniqueness_score,
+        worst_uniqueness_score=found.worst_uniqueness_score,
+        auc=found.auc,
+        aruc=found.aruc,
+        true_match_rate=found.true_match_rate,
+        confidence=confidence,
+        n_resamples=N_RESAMPLES,
+    )
+
+
+class _Judge:
+    """Gives the verdicts that ``verify`` would give with the same references."""
+
+    def __init__(
+        self,
+        fingerprint: Fingerprint,
+        owner: Sequence[ReferenceCount],
+        pool: Sequence[ReferenceCount],
+        policy: Policy,
+        *,
+        is_linear: bool,
+    ) -> None:
+        self.fingerprint, self.policy = fingerprint, policy
+        self._prior = prior_of(fingerprint.manifest, is_linear=is_linear)
+        self._owner, self._pool = owner, pool
+        self.null = self._estimate(pool)
+
+    def judge(self, counts: Counts, reference: str | None) -> tuple[float, Verdict]:
+        """Return p-value and verdict; a reference, given by its digest, is judged by the others."""
+        others = [r for r in self._pool if r.digest != reference] if reference is not None else self._pool
+        null = self.null if reference is None else self._estimate(others)
+        decision = decide(counts, null, len(others), self.policy)
+        return decision.p_value, decision.verdict
+
+    def _estimate(self, pool: Sequence[ReferenceCount]) -> Null:
+        manifest = self.fingerprint.manifest
+        n_classes = manifest.base.n_classes
+        return estimate_null(self._owner, pool, self._prior, n_classes=n_classes, n_candidates=manifest.n_candidates)
+
+
+def _usefulness(base: Observation, suite: Suite, data: Data | None) -> Usefulness:
+    if data is None:
+        return Usefulness("agreement", "noise", N_USEFULNESS[suite], 1.0, MOST_LOSS_ON_NOISE, None)
+    is_labelled = data.labels is not None
+    n_measured = len(split_data(len(data.levels), suite, is_trained=is_labelled and suite != "quick").measured)
+    return Usefulness(
+        "accuracy" if is_labelled else "agreement",
+        "labelled data" if is_labelled else "data",
+        n_measured,
+        base.usefulness,
+        MOST_LOSS,
+        data.digest,
+    )
+
+
+def _fill(line: Line, seen: Observation, usefulness: Usefulness, judge: _Judge) -> Row:
+    if seen.error:
+        return Row(line.name, line.role, line.family, line.parameter, None, False, seen.error, seen.seconds)
+    fingerprint, policy = judge.fingerprint, judge.policy
+    n_asked = fingerprint.n_examples
+    counts = Counts(seen.n_matches, seen.n_answered, n_asked, fingerprint.manifest.n_candidates)
+    is_reference = line.role == "reference"
+    p_value, verdict = judge.judge(counts, seen.digest if is_reference else None)
+    outcome = Outcome(
+        digest=seen.digest,
+        counts=counts,
+        match_rate=seen.n_matches / n_asked,
+        interval=clopper_pearson(seen.n_matches, n_asked, policy.confidence),
+        p_value=p_value,
+        verdict=verdict,
+        top5_match_rate=seen.n_top5 / n_asked if seen.n_top5 >= 0 else None,
+        usefulness=seen.usefulness,
+    )
+    # Rounded, so that a loss of just the limit counts as such whatever the last bit says.
+    is_broken = not is_reference and round(usefulness.base_rate - seen.usefulness, 9) > usefulness.most_loss
+    return Row(line.name, line.role, line.family, line.parameter, outcome, is_broken, "", seen.seconds)

@@ -1,0 +1,1 @@
+"""The documents that onnxfp writes: reports of verifications and evaluations, and attestations."""

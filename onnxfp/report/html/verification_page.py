@@ -1,0 +1,129 @@
+"""The page of one verification: what was asked, what came out, and how far it carries."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from onnxfp.evidence.top_k import CAVEAT, NO_GRADES, NO_SCORES
+from onnxfp.evidence.verdict import Verdict
+from onnxfp.report.html.contact_sheet import page_sheet
+from onnxfp.report.html.formatting import chance, percent, scientific
+from onnxfp.report.html.provenance import (
+    UNLIMITED,
+    Line,
+    check_same,
+    describe_fingerprint,
+    describe_isolation,
+    describe_policy,
+    describe_versions,
+)
+from onnxfp.report.html.template import TONES, Fact, render
+from onnxfp.report.html.verification_figure import draw_match_line
+
+if TYPE_CHECKING:
+    from onnxfp.bundle.fingerprint import Fingerprint
+    from onnxfp.report.verification import Report
+
+
+def render_verification(report: Report, fingerprint: Fingerprint, suspect: str, bundle: str) -> str:
+    """Return the page of a verification.
+
+    Args:
+        report: The outcome.
+        fingerprint: What the suspect was asked.
+        suspect: Name of the suspect's file, which the report does not hold; any text.
+        bundle: Name of the bundle's file; any text.
+
+    Raises:
+        ParameterError: The report is about another fingerprint.
+    """
+    check_same(report.bundle.digest, fingerprint.digest)
+    counts, decision, null = report.counts, report.decision, report.null
+    isolation = describe_isolation(report.suspect.isolation)
+    providers = ", ".join(provider.removesuffix("ExecutionProvider") for provider in report.suspect.providers)
+    ran_on, tensors = (
+        f"onnxruntime, {providers}; {isolation or UNLIMITED}",
+        (f"input {report.suspect.input}, output {report.suspect.output}"),
+    )
+    if report.suspect.is_recorded:
+        ran_on, tensors = "not here: the verifier asked", "its recorded responses"
+    references = [("verifier", reference) for reference in report.verifier_references]
+    references += [("owner", reference) for reference in report.owner_references]
+    return render(
+        "verification.html",
+        report=report,
+        counts=counts,
+        decision=decision,
+        suspect=suspect,
+        tone=TONES[report.verdict],
+        # The null is about all candidates; one that was not kept cannot have matched.
+        n_expected=round(null.rate * counts.n_candidates),
+        n_upper=min(counts.n_asked, round(null.upper * counts.n_candidates)),
+        p_value=scientific(decision.p_value),
+        chance=chance(decision.p_value),
+        alpha_chance=chance(report.policy.alpha),
+        facts=_facts(report),
+        drawing=draw_match_line(report),
+        run=f", {isolation}," if isolation else "",
+        references=references,
+        strength=_strength(report),
+        caveat=CAVEAT,
+        no_grades=NO_GRADES,
+        no_scores=NO_SCORES,
+        not_tested=_not_tested(report),
+        sheet=page_sheet(fingerprint),
+        provenance=(
+            ("Suspect", (Line(suspect), Line(report.suspect.digest, is_code=True), Line(tensors))),
+            *describe_fingerprint(fingerprint, bundle, report.signer),
+            ("Ran on", (Line(ran_on),)),
+            ("Policy", (Line(describe_policy(report.policy)),)),
+            ("Verified with", (Line(describe_versions(report.versions)),)),
+        ),
+        command=f"onnxfp verify SUSPECT FINGERPRINT --public-key {report.signer.public_key}",
+    )  # fmt: skip
+
+
+def _facts(report: Report) -> tuple[Fact, ...]:
+    counts, decision, interval = report.counts, report.decision, report.interval
+    needed = "no count suffices" if decision.least_matches is None else f"{decision.least_matches} are a match"
+    interval_words = f"{report.policy.confidence:.0%} interval"
+    return (
+        Fact("Matches", f"{counts.n_matches} of {counts.n_asked}", (needed,)),
+        Fact("Match rate", percent(report.match_rate),
+             (interval_words, f"{percent(interval.lower)} to {percent(interval.upper)}")),
+        Fact("Expected of a model that owes nothing", percent(report.null.rate),
+             (f"one in a hundred: {report.null.upper:.0%}",)),
+        Fact("Probability that such a model matches as often", scientific(decision.p_value),
+             (f"limit {scientific(report.policy.alpha)}",)),
+    )  # fmt: skip
+
+
+def _strength(report: Report) -> str:
+    decision, policy, counts = report.decision, report.policy, report.counts
+    rule = (
+        "A verdict of MATCH is given only where a model that owes the base nothing would agree as often with a "
+        f"probability of at most {scientific(policy.alpha)}, {chance(policy.alpha)}: that is the rate at which "
+        "innocent models would be accused."
+    )
+    if decision.least_matches is None:
+        found = f"With what is known of such models, no count of {counts.n_asked} examples reaches it here."
+    else:
+        found = f"Here it takes {decision.least_matches} of {counts.n_asked} matches; {counts.n_matches} were observed."
+    if counts.n_candidates > counts.n_asked:
+        found += (
+            f" The owner kept {counts.n_asked} of {counts.n_candidates} examples; all of them count, those that were "
+            "not kept as mismatches, so that choosing the lucky ones gains nothing."
+        )
+    if report.verdict is Verdict.NO_MATCH and decision.p_value <= 0.995:
+        found += f" As many matches or more are to be expected of {chance(decision.p_value)} of such models."
+    return f"{rule} {found}"
+
+
+def _not_tested(report: Report) -> tuple[str, ...]:
+    signer = report.signer
+    gaps = []
+    if not signer.is_pinned and signer.name is None:
+        gaps.append("Whose fingerprint it is: the key that signed it was neither demanded nor known to the verifier.")
+    if not report.verifier_references:
+        gaps.append("References of the verifier’s own: what independent models may match is known from others alone.")
+    return (*report.not_tested, *gaps)

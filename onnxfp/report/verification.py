@@ -1,0 +1,304 @@
+"""The record of one verification: every number a verdict rests on, versioned, as text that a program can read."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from math import isclose
+from typing import Any
+
+from onnxfp.bundle.canonical_json import Json, load_any_layout
+from onnxfp.bundle.fingerprint import Fingerprint
+from onnxfp.bundle.records import MAX_TEXT, build, is_digest, is_key, is_time
+from onnxfp.errors import BundleFormatError, ReportFormatError, ReportVersionError
+from onnxfp.evidence.null import NullRate, ReferenceCount
+from onnxfp.evidence.statistics import Interval
+from onnxfp.evidence.top_k import Grade, find_wrong_grade
+from onnxfp.evidence.verdict import Counts, Decision, Policy, Verdict
+from onnxfp.report.checks import Check, CommitmentRecord, find_contradiction
+from onnxfp.runtime.isolated import HOLDS
+from onnxfp.trust.timestamp import Timestamp
+from onnxfp.trust.trust_store import is_name
+
+SCHEMA = "onnxfp/verification/1"
+
+
+@dataclass(frozen=True, slots=True)
+class Signer:
+    """Who signed the bundle.
+
+    Attributes:
+        public_key: Raw Ed25519 public key, 64 hexadecimal digits.
+        is_pinned: Whether the verifier demanded this very key.
+        name: The name that the verifier gave this key in a trust store of their own, or ``None``. It is the verifier's
+            word, as evidence no more than ``is_pinned``.
+    """
+
+    public_key: str
+    is_pinned: bool
+    name: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class SuspectRecord:
+    """The model under test.
+
+    Attributes:
+        digest: ``sha256:<hex>`` of its file, or of its recorded responses.
+        providers: onnxruntime's execution providers as actually used, in order; empty where the verifier asked it
+            without onnxfp, and recorded its responses.
+        isolation: What it was kept from while it ran: ``process``, ``time``, ``memory``, ``network``; empty where it
+            ran in the verifier's own process.
+        input: Name of the input that was fed; empty for recorded responses.
+        output: Name of the output that was read; empty for them too. Names that cannot be printed are escaped, and long
+            ones cut: they are the suspect's, and no suspect may choose one with which its report could not be read
+            again.
+    """
+
+    digest: str
+    providers: tuple[str, ...]
+    isolation: tuple[str, ...]
+    input: str
+    output: str
+
+    @classmethod
+    def of_responses(cls, digest: str) -> SuspectRecord:
+        """Return the record of a suspect that the verifier asked.
+
+        Args:
+            digest: ``sha256:<hex>`` of what was recorded.
+        """
+        return cls(digest, (), (), "", "")
+
+    @property
+    def is_recorded(self) -> bool:
+        """Whether its responses were recorded by the verifier, and not observed by onnxfp."""
+        return not self.providers
+
+    def __post_init__(self) -> None:
+        for name in ("input", "output"):
+            text = getattr(self, name)
+            shown = text if text.isprintable() else ascii(text)
+            object.__setattr__(self, name, shown[:MAX_TEXT])
+
+
+@dataclass(frozen=True, slots=True)
+class BundleRecord:
+    """The fingerprint.
+
+    Attributes:
+        digest: ``sha256:<hex>`` of the bundle file.
+        base_digest: ``sha256:<hex>`` of the base model's file.
+        kind: Kind of its examples.
+        n_classes: Number of classes.
+        epsilon_levels: Largest distance of an example from its seed, in grid levels.
+        n_levels: Number of levels of the grid, 256 or 65536.
+        created: Time of generation that the signer claims.
+    """
+
+    digest: str
+    base_digest: str
+    kind: str
+    n_classes: int
+    epsilon_levels: int
+    n_levels: int
+    created: str
+
+    @classmethod
+    def of(cls, fingerprint: Fingerprint) -> BundleRecord:
+        """Return what a record says of a fingerprint."""
+        manifest = fingerprint.manifest
+        return cls(
+            fingerprint.digest,
+            manifest.base.digest,
+            manifest.recipe.kind,
+            manifest.base.n_classes,
+            manifest.recipe.epsilon_levels,
+            manifest.grid.n_levels,
+            manifest.created,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The outcome of one verification.
+
+    Attributes:
+        signer: Who signed the bundle.
+        bundle: The fingerprint.
+        suspect: The model under test.
+        counts: What was observed.
+        match_rate: Matches over examples asked, in [0, 1].
+        interval: Exact interval of the match rate, at the policy's confidence.
+        owner_references: The owner's pool, as the bundle records it.
+        verifier_references: The verifier's pool, measured now.
+        transferability: Mean match rate of all references, or ``None`` without any.
+        worst_transferability: Their largest match rate, or ``None`` without any.
+        margin: Match rate minus transferability, or ``None`` without references.
+        null: What an unassociated model may match, under the distribution that decided.
+        policy: What was demanded.
+        decision: Verdict, p-value and reasons.
+        graded: How often the recorded label is within the top k of the suspect's scores, by ascending k: no part of the
+            verdict. Empty where it gives labels only, or where nothing is known of unassociated models.
+        median_rank: Median rank of the recorded labels among the scores, 1 the largest, ties counting against them;
+            ``None`` where it gives labels only.
+        commitment: The commitment to the bundle that was opened, or ``None`` where none was given.
+        timestamp: The time-stamp of the bundle or of the commitment, or ``None`` where none was given.
+        checks: What was checked before; each passed, or there would be no report.
+        not_tested: What the verdict says nothing about.
+        versions: Name and version of the software that verified, by name.
+    """
+
+    signer: Signer
+    bundle: BundleRecord
+    suspect: SuspectRecord
+    counts: Counts
+    match_rate: float
+    interval: Interval
+    owner_references: tuple[ReferenceCount, ...]
+    verifier_references: tuple[ReferenceCount, ...]
+    transferability: float | None
+    worst_transferability: float | None
+    margin: float | None
+    null: NullRate
+    policy: Policy
+    decision: Decision
+    graded: tuple[Grade, ...]
+    median_rank: float | None
+    commitment: CommitmentRecord | None
+    timestamp: Timestamp | None
+    checks: tuple[Check, ...]
+    not_tested: tuple[str, ...]
+    versions: tuple[tuple[str, str], ...]
+
+    def __post_init__(self) -> None:
+        # In JSON they are an object, which has no order.
+        object.__setattr__(self, "versions", tuple(sorted(self.versions)))
+
+    @property
+    def verdict(self) -> Verdict:
+        """The answer to: is the suspect derived from the base?"""
+        return self.decision.verdict
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the record as plain values, with its schema version."""
+        record = asdict(self)
+        record["decision"]["verdict"] = self.verdict.value
+        record["versions"] = dict(self.versions)
+        return {"schema": SCHEMA, **record}
+
+    def to_json(self) -> str:
+        """Return the record as JSON, keys sorted."""
+        return json.dumps(self.to_dict(), sort_keys=True, indent=2, allow_nan=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> Report:
+        """Return the report that ``text`` holds, as :meth:`to_json` wrote it or with another layout.
+
+        A report proves nothing by itself: anybody can write one. :mod:`onnxfp.report.attestation` signs them.
+
+        Raises:
+            ReportFormatError: It is no JSON object, a field is missing, unknown or of the wrong type, or numbers
+                contradict each other; the field is named.
+            ReportVersionError: The schema is not one that this release reads.
+        """
+        try:
+            value = load_any_layout(text, "the report")
+        except BundleFormatError as error:
+            raise ReportFormatError(str(error), hint=_HINT) from error
+        return cls.from_dict(value)
+
+    @classmethod
+    def from_dict(cls, value: Json) -> Report:
+        """Return the report of which ``value`` is the parsed JSON.
+
+        Raises:
+            ReportFormatError: As :meth:`from_json`.
+            ReportVersionError: The schema is not one that this release reads.
+        """
+        if value.get("schema") != SCHEMA:
+            raise ReportVersionError(
+                f"the report has schema {str(value.get('schema'))[:100]!r}; this release reads {SCHEMA!r}",
+                hint="install a newer onnxfp",
+            )
+        record = {key: item for key, item in value.items() if key != "schema"}
+        if "versions" in record:
+            if not isinstance(record["versions"], dict):
+                raise ReportFormatError("report.versions must be an object", hint=_HINT)
+            record["versions"] = [list(pair) for pair in record["versions"].items()]
+        try:
+            report: Report = build(cls, record, "report")
+        except BundleFormatError as error:
+            raise ReportFormatError(str(error), hint=_HINT) from error
+        report._check()
+        return report
+
+    def _check(self) -> None:
+        references = (*self.owner_references, *self.verifier_references)
+        if not all(is_digest(r.digest) and 0 <= r.n_matches <= r.n_examples > 0 for r in references):
+            raise ReportFormatError("report: a reference is malformed", hint=_HINT)
+        rates = [reference.rate for reference in references]
+        mean = sum(rates) / len(rates) if rates else None
+        decision, policy, bundle = self.decision, self.policy, self.bundle
+        n_asked, least = self.counts.n_asked, decision.least_matches
+        is_significant = decision.p_value <= policy.alpha and least is not None and self.counts.n_matches >= least
+        claims = {
+            "signer.public_key is not 64 hexadecimal digits": is_key(self.signer.public_key),
+            "signer.name is no name of a key": self.signer.name is None or is_name(self.signer.name),
+            "bundle.digest is not a SHA-256 digest": is_digest(bundle.digest),
+            "bundle.base_digest is not a SHA-256 digest": is_digest(bundle.base_digest),
+            "bundle.n_classes is out of range": bundle.n_classes >= 2,
+            "bundle.epsilon_levels contradicts bundle.n_levels": (
+                bundle.n_levels in (256, 65536) and 1 <= bundle.epsilon_levels < bundle.n_levels
+            ),
+            "bundle.created is not a UTC time": is_time(bundle.created),
+            "suspect.digest is not a SHA-256 digest": is_digest(self.suspect.digest),
+            "match_rate contradicts counts": _is_same(self.match_rate, self.counts.n_matches / n_asked),
+            "interval does not contain match_rate": (
+                0 <= self.interval.lower <= self.match_rate <= self.interval.upper <= 1
+            ),
+            "transferability contradicts the references": _is_same(self.transferability, mean),
+            "worst_transferability contradicts the references": _is_same(
+                self.worst_transferability, max(rates, default=None)
+            ),
+            "margin contradicts match_rate and transferability": _is_same(
+                self.margin, None if mean is None else self.match_rate - mean
+            ),
+            "null is out of range": 0 <= self.null.rate <= 1 and 0 <= self.null.upper <= 1,
+            "suspect.isolation holds an unknown word": set(self.suspect.isolation) <= set(HOLDS),
+            "suspect was not run, and has an isolation, an input or an output": (
+                not self.suspect.is_recorded or self.suspect == SuspectRecord.of_responses(self.suspect.digest)
+            ),
+            "decision.p_value is out of range": 0 <= decision.p_value <= 1,
+            "decision.least_matches is out of range": least is None or 0 <= least <= n_asked,
+            "decision.verdict contradicts its numbers": {
+                Verdict.MATCH: is_significant,
+                Verdict.NO_MATCH: decision.p_value > policy.grey,
+                Verdict.INCONCLUSIVE: True,
+            }[self.verdict],
+        }
+        complaints = [complaint for complaint, holds in claims.items() if not holds]
+        wrong_grade = find_wrong_grade(self.graded, self.median_rank, self.counts, bundle.n_classes)
+        complaints += filter(None, [self._find_contradiction(), wrong_grade])
+        if complaints:
+            raise ReportFormatError(f"report: {complaints[0]}", hint=_HINT)
+
+    def _find_contradiction(self) -> str:
+        return find_contradiction(
+            self.checks,
+            self.commitment,
+            self.timestamp,
+            bundle=self.bundle.digest,
+            n_asked=self.counts.n_asked,
+            is_pinned=self.signer.is_pinned,
+        )
+
+
+def _is_same(found: float | None, expected: float | None) -> bool:
+    # Other machines may round a sum otherwise.
+    if found is None or expected is None:
+        return found is expected
+    return isclose(found, expected, rel_tol=1e-9, abs_tol=1e-12)
+
+
+_HINT = "the report was not written by onnxfp, or was edited since: ask for the original"

@@ -1,0 +1,1 @@
+"""Running a model in onnxruntime, in this process or confined in one of its own."""

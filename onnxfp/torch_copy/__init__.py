@@ -1,0 +1,1 @@
+"""The gradient-capable torch twin of an ONNX model."""

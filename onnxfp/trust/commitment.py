@@ -1,0 +1,179 @@
+"""Commitments: a value to publish today that proves later that a bundle existed, and gives nothing of it away.
+
+The *opening* is a small file beside the bundle, ``{"bundle":"sha256:...","salt":"...","schema":"onnxfp/commitment/1"}``
+as canonical JSON; the *value* that is published is the SHA-256 of that file. So anybody can check a commitment without
+this package: ``sha256sum`` of the opening is the value, ``sha256sum`` of the bundle stands in the opening.
+
+* Hiding: the salt is 32 bytes of the operating system's randomness. Without it the value is that of no bundle in
+  particular, even for somebody who has a copy of the bundle and wants to know whether this is its commitment.
+* Binding: one canonical form, with fields of fixed length, so that one opening has one text; opening a value as a
+  commitment to another bundle takes a collision of SHA-256.
+
+A commitment is as old as its publication, and nothing in it says when that was.
+
+References:
+    Hash commitments: Halevi and Micali, CRYPTO 1996.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import secrets
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from onnxfp.bundle import canonical_json
+from onnxfp.bundle.records import build, is_digest, is_key
+from onnxfp.errors import (
+    BundleFormatError,
+    CommitmentError,
+    CommitmentFormatError,
+    CommitmentVersionError,
+    FileError,
+    ParameterError,
+    PriorityError,
+)
+from onnxfp.files import open_plain_file, write_file
+
+SCHEMA = "onnxfp/commitment/1"
+SUFFIX = ".commitment.json"
+SALT_BYTES = 32
+
+_MAX_BYTES = 2**12
+_VALUE = re.compile(r"(?:sha256:)?([0-9a-f]{64})", re.IGNORECASE)
+_HINT = "give the opening that `onnxfp commit` wrote, unchanged to the byte"
+
+
+@dataclass(frozen=True, slots=True)
+class Commitment:
+    """The opening of a commitment: secret until the bundle is revealed.
+
+    Attributes:
+        schema: Version of the format.
+        bundle: ``sha256:<hex>`` of the bundle file.
+        salt: 64 hexadecimal digits.
+    """
+
+    schema: str
+    bundle: str
+    salt: str = field(repr=False)
+
+    @property
+    def value(self) -> str:
+        """What is published: ``sha256:<hex>`` of the opening's text."""
+        return f"sha256:{hashlib.sha256(self.to_json()).hexdigest()}"
+
+    def to_json(self) -> bytes:
+        """Return the canonical JSON text: the bytes of the opening file."""
+        return canonical_json.dump(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: bytes) -> Commitment:
+        """Return the opening that ``text`` is.
+
+        Raises:
+            CommitmentFormatError: It is not an opening in the one canonical form.
+            CommitmentVersionError: The schema is not one that this release reads.
+        """
+        try:
+            value = canonical_json.load(text, "the opening")
+            if value.get("schema") != SCHEMA:
+                raise CommitmentVersionError(
+                    f"the opening has schema {str(value.get('schema'))[:100]!a}; this release reads {SCHEMA!r}",
+                    hint="install a newer onnxfp, or give the opening that `onnxfp commit` wrote",
+                )
+            opening: Commitment = build(cls, value, "opening")
+        except BundleFormatError as error:
+            raise CommitmentFormatError(str(error), hint=_HINT) from error
+        if not is_digest(opening.bundle):
+            raise CommitmentFormatError("opening.bundle is not a SHA-256 digest", hint=_HINT)
+        # A salt and a raw key are spelled alike: 64 lower-case hexadecimal digits.
+        if not is_key(opening.salt):
+            raise CommitmentFormatError("opening.salt is not 64 hexadecimal digits", hint=_HINT)
+        return opening
+
+    def save(self, path: str | Path) -> None:
+        """Write the opening for its owner's eyes only, whole or not at all.
+
+        Raises:
+            FileError: The file exists already, and may be all that opens a published value; or it cannot be written.
+        """
+        write_file(Path(path), self.to_json(), mode=0o600, overwrite=False)
+
+    def check(self, bundle: str, published: str | None = None) -> None:
+        """Check that this opens a commitment to a bundle.
+
+        Args:
+            bundle: ``sha256:<hex>`` of the bundle file.
+            published: The value that was published, if it is known.
+
+        Raises:
+            CommitmentError: It does not.
+        """
+        if self.bundle != bundle:
+            raise CommitmentError(
+                f"the opening commits to the bundle {self.bundle[:23]}..., this one is {bundle[:23]}...",
+                hint="give the bundle that was committed to, unchanged to the byte",
+            )
+        if published is not None and self.value != published:
+            raise CommitmentError(
+                f"the opening is of the commitment {self.value[:23]}..., {published[:23]}... was published",
+                hint="what was published is no commitment to this bundle",
+            )
+
+
+def make_commitment(bundle: str) -> Commitment:
+    """Return a new commitment to a bundle, with a fresh salt.
+
+    Args:
+        bundle: ``sha256:<hex>`` of the bundle file.
+    """
+    return Commitment(SCHEMA, bundle, secrets.token_bytes(SALT_BYTES).hex())
+
+
+def opening_path(bundle: Path) -> Path:
+    """Return where the opening lies: ``model.fp.npz`` has ``model.fp.commitment.json`` beside it."""
+    return bundle.with_suffix(SUFFIX)
+
+
+def read_opening(path: str | Path) -> Commitment:
+    """Read an opening file.
+
+    Raises:
+        FileError: The file cannot be read.
+        CommitmentFormatError: It is not an opening in the one canonical form.
+        CommitmentVersionError: It was written in a schema that this release does not know.
+    """
+    path = Path(path)
+    try:
+        with open_plain_file(
+            path, "give the opening of the commitment, for example model.fp.commitment.json"
+        ) as stream:
+            text = stream.read(_MAX_BYTES + 1)
+        if len(text) > _MAX_BYTES:
+            raise CommitmentFormatError(f"the file exceeds the limit of {_MAX_BYTES} bytes", hint=_HINT)
+        return Commitment.from_json(text)
+    except PriorityError as error:
+        raise type(error)(f"{path}: {error}", hint=error.hint) from error
+    except OSError as error:
+        raise FileError(f"{path} cannot be read: {error.strerror}", hint="check the file's permissions") from error
+
+
+def is_value(text: str) -> bool:
+    """Return whether ``text`` is a published value, with or without ``sha256:``, and not the name of a file."""
+    return _VALUE.fullmatch(text) is not None
+
+
+def parse_value(text: str) -> str:
+    """Return a published value as records spell it, ``sha256:<hex>``.
+
+    Raises:
+        ParameterError: It is not 64 hexadecimal digits.
+    """
+    found = _VALUE.fullmatch(text)
+    if found is None:
+        raise ParameterError(
+            f"{text[:100]!a} is not the value of a commitment", hint="a value is sha256: and 64 hexadecimal digits"
+        )
+    return f"sha256:{found[1].lower()}"
