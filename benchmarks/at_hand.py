@@ -18,7 +18,7 @@ from onnxfp.bundle.fingerprint import Fingerprint
 from onnxfp.errors import OnnxfpError
 from onnxfp.evidence.statistics import count_matches
 from onnxfp.model.onnx_file import read_onnx
-from onnxfp.recipe.defaults import Choices, choose_recipe
+from onnxfp.recipe.defaults import RecipeOverrides, choose_recipe
 from onnxfp.runtime.session import ModelSession
 from onnxfp.trust.keys import generate_key_pair
 from onnxfp.types import Labels, Levels, ModelInput
@@ -76,7 +76,7 @@ def session(path: Path) -> ModelSession:
     return ModelSession(read_onnx(path), provider="cpu", limits=None)
 
 
-def fingerprint_of(path: Path, beside: Path, n_examples: int, choices: Choices) -> Fingerprint:
+def fingerprint_of(path: Path, beside: Path, n_examples: int, overrides: RecipeOverrides) -> Fingerprint:
     """Return a fingerprint, kept in ``beside``: an interrupted benchmark goes on with what it has.
 
     One that was made of another file, with another recipe or of another size is made again.
@@ -85,7 +85,7 @@ def fingerprint_of(path: Path, beside: Path, n_examples: int, choices: Choices) 
         path: The base.
         beside: Where the bundle is kept.
         n_examples: Number of examples.
-        choices: Kind and hyper-parameters.
+        overrides: Kind and hyper-parameters.
     """
     if beside.exists():
         try:
@@ -94,7 +94,7 @@ def fingerprint_of(path: Path, beside: Path, n_examples: int, choices: Choices) 
             kept = None
         if kept is not None:
             base, grid = kept.manifest.base, kept.manifest.grid
-            recipe = choose_recipe(choices, grid, base.input.shape, base.spatial_axes, base.n_classes)
+            recipe = choose_recipe(overrides, grid, base.input.shape, base.spatial_axes, base.n_classes)
             is_same = (base.digest, kept.manifest.recipe) == (read_onnx(path).digest, recipe)
             if is_same and kept.n_examples == n_examples:
                 return kept
@@ -104,7 +104,14 @@ def fingerprint_of(path: Path, beside: Path, n_examples: int, choices: Choices) 
         generate_key_pair(key)
     beside.parent.mkdir(parents=True, exist_ok=True)
     return onnxfp.generate(
-        path, output=beside, overwrite=True, n_examples=n_examples, choices=choices, key=key, device="cpu", limits=None
+        path,
+        output=beside,
+        overwrite=True,
+        n_examples=n_examples,
+        overrides=overrides,
+        key=key,
+        device="cpu",
+        limits=None,
     )
 
 

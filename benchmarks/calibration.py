@@ -29,7 +29,7 @@ from scipy.stats import betabinom
 
 import onnxfp
 from onnxfp.evidence import predictive
-from onnxfp.evidence.null import ENOUGH_REFERENCES, Prior, ReferenceCount, estimate_null, prior_of
+from onnxfp.evidence.null import ENOUGH_REFERENCES, Prior, ReferenceCount, estimate_null, find_bundle_prior
 from onnxfp.evidence.predictive import WIDEST_SPREAD, predict_matches
 from onnxfp.evidence.statistics import binomial_tails
 from onnxfp.evidence.verdict import Policy
@@ -91,7 +91,7 @@ one function, and verdicts on them take references.
 |---|---|---|---|---|
 {linear}
 
-## Power
+## Requirement
 
 Fewest matches that are a MATCH at the default alpha of {alpha:g}, for the default kind. *R alike*: R references of the
 verifier that match as the measured models do; *none is enough* means INCONCLUSIVE for every suspect.
@@ -263,7 +263,7 @@ def power(measured: Sequence[Measured]) -> str:
         def least(pool: Prior, n: int, n_own: int, rates: Sequence[float] = rates, n_classes: int = n_classes) -> str:
             own = [ReferenceCount(f"sha256:{i:064x}", round(n * rates[i % len(rates)]), n) for i in range(n_own)]
             null = estimate_null((), own, pool, n_classes=n_classes, n_candidates=n)
-            needed = null.least_matches(Policy().alpha)
+            needed = null.min_matches(Policy().alpha)
             return "none is enough" if needed is None else str(needed)
 
         rows = [(f"prior and {r} alike" if r else "prior", bounded, r) for r in n_references]
@@ -278,8 +278,8 @@ def power(measured: Sequence[Measured]) -> str:
                 + " | ".join(least(pool, n, n_own) for n in sizes)
                 + " |\n"
             )
-        if bounded.reach is not None:
-            floors = [int((binomial_tails(n, bounded.reach) > Policy().alpha).sum()) for n in sizes]
+        if bounded.attack_bound is not None:
+            floors = [int((binomial_tails(n, bounded.attack_bound) > Policy().alpha).sum()) for n in sizes]
             cells = " | ".join(
                 str(floor) if floor <= n else "none is enough" for floor, n in zip(floors, sizes, strict=True)
             )
@@ -302,12 +302,12 @@ def main() -> None:
     for regime in regimes:
         for kind in get_args(Kind):
             counted = prior.measure(regime, kind, regime.spectra[0])
-            judged_by = prior_of(counted.fingerprint.manifest)
+            judged_by = find_bundle_prior(counted.fingerprint.manifest)
             measured.append(Measured(regime, kind, prior.count_of_others(counted.n_matches), judged_by))
     pools, largest = simulate(arguments.pools)
     bounded = next(found.prior for found in measured if found.kind == KIND)
     null = estimate_null((), (), bounded, n_classes=10, n_candidates=N_EXAMPLES)
-    least = null.least_matches(ALPHAS[-1])
+    least = null.min_matches(ALPHAS[-1])
     numbers = {module.__name__: module.__version__ for module in (onnxfp, np, scipy, onnxruntime)}
     text = TEXT.format(
         **numbers,

@@ -33,14 +33,14 @@ from onnxfp.errors import OnnxfpError
 from onnxfp.evidence.statistics import Estimate
 from onnxfp.evidence.uniqueness import Comparison, compare
 from onnxfp.model.onnx_file import read_onnx
-from onnxfp.recipe.defaults import Choices, choose_recipe
-from onnxfp.report.evaluation import MOST_LOSS
+from onnxfp.recipe.defaults import RecipeOverrides, choose_recipe
+from onnxfp.report.evaluation import MAX_LOSS
 from onnxfp.runtime.session import ModelSession
 from onnxfp.torch_copy.copy import build_torch_copy
 from onnxfp.trust.keys import generate_key_pair
 from onnxfp.types import InputGrid, Kind, ModelInput
-from onnxfp.variants.base_assets import Material
-from onnxfp.variants.catalogue import list_queries, list_variants
+from onnxfp.variants.base_assets import BaseAssets
+from onnxfp.variants.catalogue import list_input_transforms, list_variants
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "models"))
@@ -77,7 +77,7 @@ for one example.
 """
 MARGIN = 5.0
 # Least agreement on photographs of a copy that counts.
-LEAST_AGREEMENT = 0.5
+MIN_AGREEMENT = 0.5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -106,7 +106,7 @@ class Bed:
 
     def is_useful(self, row: Mapping[str, Any]) -> bool:
         """Whether a modified copy is still worth something."""
-        return bool(row["useful"] >= (LEAST_AGREEMENT if self.truth is None else 1 - MOST_LOSS))
+        return bool(row["useful"] >= (MIN_AGREEMENT if self.truth is None else 1 - MAX_LOSS))
 
 
 def cifar_bed() -> Bed:
@@ -158,7 +158,7 @@ def arms(bed: Bed, seed: int) -> dict[str, Callable[[], Examples]]:
     base = ModelSession(file, provider="cpu")
     copy = build_torch_copy(file.load_proto())
     n_classes = base.output.n_classes or 0
-    recipe = choose_recipe(Choices(), InputGrid(), base.input.shape, (1, 2), n_classes)
+    recipe = choose_recipe(RecipeOverrides(), InputGrid(), base.input.shape, (1, 2), n_classes)
     epsilon = recipe.epsilon_levels / LEVELS
     order = torch.randperm(len(bed.images), generator=torch.Generator().manual_seed(seed))
     images, n = bed.images[order], bed.n_examples
@@ -168,7 +168,12 @@ def arms(bed: Bed, seed: int) -> dict[str, Callable[[], Examples]]:
             key = Path(folder) / "key.pem"
             generate_key_pair(key)
             made = onnxfp.generate(
-                bed.base, n_examples=n, choices=Choices(kind=kind, seed=seed), key=key, device="cpu", limits=None
+                bed.base,
+                n_examples=n,
+                overrides=RecipeOverrides(kind=kind, seed=seed),
+                key=key,
+                device="cpu",
+                limits=None,
             )
         return Examples(made.model_input(), made.labels)
 
@@ -231,7 +236,7 @@ def measure(bed: Bed, store: Store) -> dict[tuple[str, int], tuple[Examples, flo
     file = read_onnx(bed.base)
     base = ModelSession(file, provider="cpu")
     own = base.answer(held_out).labels
-    material = Material(file.load_proto(), base.input, base.output, bed.images[:256].numpy())
+    material = BaseAssets(file.load_proto(), base.input, base.output, bed.images[:256].numpy())
 
     def ask(name: str, family: str, role: str, session: ModelSession, change: Change = lambda images: images) -> None:
         matches = recorded == session.answer(change(inputs)).labels
@@ -254,7 +259,7 @@ def measure(bed: Bed, store: Store) -> dict[tuple[str, int], tuple[Examples, flo
     for path, role in ((p, r) for paths, r in ((bed.stolen, "variant"), (bed.references, "reference")) for p in paths):
         if path.stem not in store.rows:
             ask(path.stem, role, role, ModelSession(read_onnx(path), provider="cpu"))
-    for query in list_queries("standard"):
+    for query in list_input_transforms("standard"):
         if query.name not in store.rows:
             ask(query.name, query.family, "variant", base, query.transform)
     return examples
@@ -347,7 +352,7 @@ def _ordering(found: dict[str, Comparison]) -> Iterator[str]:
 def main() -> None:
     """Measure what is missing, then write the table."""
     parser = argparse.ArgumentParser(description="Compare the kinds with the literature's fingerprints.")
-    parser.add_argument("--bed", choices=("cifar10", "imagenet"), action="append", help="only this one")
+    parser.add_argument("--bed", overrides=("cifar10", "imagenet"), action="append", help="only this one")
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)

@@ -30,7 +30,7 @@ from torch import nn
 import onnxfp
 from onnxfp.errors import OnnxfpError
 from onnxfp.model.onnx_file import read_onnx
-from onnxfp.recipe.defaults import Choices
+from onnxfp.recipe.defaults import RecipeOverrides
 from onnxfp.runtime.session import ModelSession
 from onnxfp.torch_copy.copy import build_torch_copy
 from onnxfp.torch_copy.gradient_check import measure_gradient
@@ -213,9 +213,9 @@ def measure_origin(path: Path) -> dict[str, Any]:
         parity = measure_parity(copy, session, inputs)
         gradient = measure_gradient(copy, session, inputs)
         # A ball that lets random weights and features reach any label: here the way through matters, not the strength.
-        choices = Choices(kind="c", epsilon=upper / 3, n_steps=15, step_size=upper / 30)
+        choices = RecipeOverrides(kind="c", epsilon=upper / 3, n_steps=15, step_size=upper / 30)
         fingerprint = onnxfp.generate(
-            path, n_examples=N_FINGERPRINTED, choices=choices, grid=grid, device="cpu", **options
+            path, n_examples=N_FINGERPRINTED, overrides=choices, grid=grid, device="cpu", **options
         )
         report = onnxfp.verify(path, fingerprint, provider="cpu", **options)
     except OnnxfpError as error:

@@ -37,7 +37,7 @@ from onnxfp.errors import DerivationError
 from onnxfp.evidence.null import ENOUGH_REFERENCES, estimate_null, find_prior
 from onnxfp.evidence.statistics import binomial_tails
 from onnxfp.evidence.verdict import Policy
-from onnxfp.recipe.defaults import FEW_CLASSES, Choices, choose_recipe
+from onnxfp.recipe.defaults import FEW_CLASSES, RecipeOverrides, choose_recipe
 from onnxfp.recipe.derivation import derive_labels, derive_seeds
 from onnxfp.runtime.session import ModelSession
 from onnxfp.trust.keys import generate_key_pair, open_signer, signer_public_key
@@ -46,7 +46,7 @@ from onnxfp.types import Bounds, InputGrid, Labels, Levels
 FOLDER = CACHE / "false-claim"
 ATTACKS = HERE.parent / "onnxfp" / "evidence" / "attacks.json"
 TRIES = 10_000
-LEAST = Policy().least_examples
+LEAST = Policy().min_examples
 MEASURED, WHOLE_BOX = None, 1.0
 FEW, COARSE, MANY = "CIFAR-10, white seeds", "CIFAR-10, coarse seeds", "ImageNet"
 UNIT = Bounds()
@@ -124,7 +124,7 @@ class Accuser:
         choices: The recipe that the accuser claims to have followed.
     """
 
-    def __init__(self, regime: str, models: dict[str, Path], n_examples: int, choices: Choices) -> None:
+    def __init__(self, regime: str, models: dict[str, Path], n_examples: int, choices: RecipeOverrides) -> None:
         self.regime, self.models, self.n_examples, self.choices = regime, models, n_examples, choices
         self.sessions: dict[str, ModelSession] = {name: session(path) for name, path in models.items()}
         key = CACHE / "accuser-key.pem"
@@ -208,7 +208,7 @@ def accuse(accuser: Accuser, claims: Sequence[Claim]) -> list[Outcome]:
             found = report.counts.n_matches, report.counts.n_asked
             decision = report.decision
             outcome = Outcome(
-                claim, victim, *found, decision.p_value, decision.least_matches, decision.verdict.value, avoided
+                claim, victim, *found, decision.p_value, decision.min_matches, decision.verdict.value, avoided
             )
             outcomes.append(outcome)
             print(accuser.regime, outcome, file=sys.stderr, flush=True)
@@ -323,7 +323,7 @@ def grinding(accuser: Accuser, outcomes: Sequence[Outcome], n_classes: int) -> l
             manifest = accuser.manifest(outcome.claim.ensemble[0], MEASURED)
             recipe = manifest.recipe
             prior = find_prior(recipe.kind, manifest.spectrum, manifest.epsilon_share, n_classes)
-            least = estimate_null((), (), prior, n_classes=n_classes, n_candidates=n).least_matches(policy.alpha)
+            least = estimate_null((), (), prior, n_classes=n_classes, n_candidates=n).min_matches(policy.alpha)
             reached = " | ".join(str(luckiest(n, outcome.rate, tries)) for tries in (1e4, 1e9))
             needed = "none is enough" if least is None else str(least)
             rows.append(f"| {outcome.rate:.0%} ({outcome.victim}) | {n} | {reached} | {needed} |")
@@ -419,10 +419,10 @@ def reach(outcomes: Sequence[Outcome], manifest: Manifest, source: str) -> list[
         entries.append(
             {
                 "spectrum": spectrum,
-                "most_epsilon": share,
+                "max_epsilon": share,
                 "n_classes": manifest.base.n_classes,
-                "least_classes": 2 if few else FEW_CLASSES + 1,
-                "most_classes": FEW_CLASSES if few else None,
+                "min_classes": 2 if few else FEW_CLASSES + 1,
+                "max_classes": FEW_CLASSES if few else None,
                 "source": source,
                 "n_matches": worst.n_matches,
                 "n_examples": worst.n_examples,
@@ -468,10 +468,14 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     models = siblings(trains=False) | others()
-    few, coarse = (Accuser(spectrum, models, 100, Choices("ltrc", spectrum)) for spectrum in ("white", "coarse"))
+    few, coarse = (
+        Accuser(spectrum, models, 100, RecipeOverrides("ltrc", spectrum)) for spectrum in ("white", "coarse")
+    )
     accusers = {FEW: (few, list(few_claims(list(models)))), COARSE: (coarse, list(coarse_claims(list(models))))}
     if arguments.imagenet:
-        many = Accuser("many", {name: imagenet.build(name) for name in imagenet.NAMES}, 40, Choices("eot", "coarse"))
+        many = Accuser(
+            "many", {name: imagenet.build(name) for name in imagenet.NAMES}, 40, RecipeOverrides("eot", "coarse")
+        )
         accusers[MANY] = (many, list(many_claims())[: arguments.imagenet])
     freely, rates = free_choice(few)
     outcomes = {name: accuse(*accuser) for name, accuser in accusers.items()}

@@ -18,12 +18,12 @@ from torch import Tensor, nn
 import onnxfp
 from onnxfp.evidence.null import estimate_null, find_prior
 from onnxfp.evidence.verdict import Policy
-from onnxfp.recipe.defaults import Choices, choose_n_examples
+from onnxfp.recipe.defaults import RecipeOverrides, choose_n_examples
 
 FOLDER = at_hand.CACHE / "linear"
 DECAYS = (1e-3, 1e-2)
 SEEDS = (0, 1, 2)
-RECIPES = (Choices(kind="c", spectrum="white"), Choices())
+RECIPES = (RecipeOverrides(kind="c", spectrum="white"), RecipeOverrides())
 N_CLASSES, EPSILON = 10, 16 / 255
 N_EXAMPLES = choose_n_examples(N_CLASSES)
 _SIDE = 32
@@ -84,7 +84,7 @@ def rows() -> Sequence[str]:
         for choices in RECIPES:
             reports = []
             for seed in SEEDS:
-                recipe = Choices(kind=choices.kind, spectrum=choices.spectrum, seed=seed)
+                recipe = RecipeOverrides(kind=choices.kind, spectrum=choices.spectrum, seed=seed)
                 name = f"{choices.kind or 'default'}-{choices.spectrum or 'default'}"
                 beside = FOLDER / f"{decay:g}-{name}-{seed}.fp.npz"
                 fingerprint = at_hand.fingerprint_of(base, beside, N_EXAMPLES, recipe)
@@ -92,7 +92,7 @@ def rows() -> Sequence[str]:
             made = reports[0][0].recipe
             prior = find_prior(made.kind, made.spectrum, EPSILON, N_CLASSES)
             needed = [
-                estimate_null((), (), prior, n_classes=N_CLASSES, n_candidates=manifest.n_candidates).least_matches(
+                estimate_null((), (), prior, n_classes=N_CLASSES, n_candidates=manifest.n_candidates).min_matches(
                     Policy().alpha
                 )
                 for manifest, _ in reports

@@ -38,7 +38,7 @@ import onnxfp
 from onnxfp.bundle.fingerprint import Fingerprint
 from onnxfp.evidence.statistics import count_matches
 from onnxfp.evidence.top_k import LADDER, count_within, rank_labels
-from onnxfp.recipe.defaults import FEW_CLASSES, Choices
+from onnxfp.recipe.defaults import FEW_CLASSES, RecipeOverrides
 from onnxfp.types import Kind, Spectrum
 
 N_SIBLINGS, N_FEW_BASES = 10, 4
@@ -65,8 +65,8 @@ class Regime:
         name: Names the kept fingerprints.
         title: Heading and words on the models.
         models: What stands in the priors' source.
-        least_classes: Fewest classes that it speaks for.
-        most_classes: Most classes, or ``None``.
+        min_classes: Fewest classes that it speaks for.
+        max_classes: Most classes, or ``None``.
         n_examples: Examples of each fingerprint.
         bases: Models that are fingerprinted, and asked.
         suspects: Further models that are asked.
@@ -76,8 +76,8 @@ class Regime:
     name: str
     title: str
     models: str
-    least_classes: int
-    most_classes: int | None
+    min_classes: int
+    max_classes: int | None
     n_examples: int
     bases: dict[str, Path]
     suspects: dict[str, Path]
@@ -131,7 +131,7 @@ def measure(regime: Regime, kind: Kind, spectrum: Spectrum) -> Counted:
     n_matches, n_within = np.zeros(shape, np.int64), {k: np.zeros(shape, np.int64) for k in LADDER}
     for row, (name, path) in enumerate(regime.bases.items()):
         beside = CACHE / "prior" / f"{regime.name}-{kind}-{spectrum}-{name}.fp.npz"
-        fingerprint = fingerprint_of(path, beside, regime.n_examples, Choices(kind, spectrum))
+        fingerprint = fingerprint_of(path, beside, regime.n_examples, RecipeOverrides(kind, spectrum))
         for column, asked in enumerate(sessions.values()):
             answers = asked.answer(fingerprint.model_input())
             ranks = rank_labels(fingerprint.labels, answers.scores)
@@ -182,10 +182,10 @@ def report(regime: Regime, kind: Kind, counted: Counted) -> tuple[str, dict[str,
     entry = {
         "kind": kind,
         "spectrum": recipe.spectrum,
-        "most_epsilon": manifest.epsilon_share,
+        "max_epsilon": manifest.epsilon_share,
         "n_classes": manifest.base.n_classes,
-        "least_classes": regime.least_classes,
-        "most_classes": regime.most_classes,
+        "min_classes": regime.min_classes,
+        "max_classes": regime.max_classes,
         "source": f"{regime.models}, each at its worst (benchmarks/PRIOR.md)",
         "n_matches": n_matches,
         "n_within": {str(k): [c for c in counts if c is not None] for k, counts in worst_within.items()},
@@ -200,7 +200,7 @@ def main() -> None:
     parser.add_argument("--siblings", type=int, default=N_SIBLINGS, help="siblings, trained where they are missing")
     parser.add_argument("--at-hand", action="store_true", help="all siblings that need no training instead")
     parser.add_argument("--bases", type=int, help="so many ImageNet bases only; 0 keeps their part")
-    parser.add_argument("--many-kinds", nargs="*", choices=get_args(Kind), default=get_args(Kind), help="of ImageNet")
+    parser.add_argument("--many-kinds", nargs="*", overrides=get_args(Kind), default=get_args(Kind), help="of ImageNet")
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
@@ -211,7 +211,7 @@ def main() -> None:
         _, found, kept = PRIOR_TABLE.read_text(encoding="utf-8").partition(f"## More than {FEW_CLASSES}")
         text += found + kept
         entries = json.loads(PRIORS.read_text(encoding="utf-8"))["priors"]
-        priors += [entry for entry in entries if entry["least_classes"] > FEW_CLASSES]
+        priors += [entry for entry in entries if entry["min_classes"] > FEW_CLASSES]
     else:
         section, entries = write_up(many_classes(arguments.bases), arguments.many_kinds)
         text, priors = text + section, priors + entries

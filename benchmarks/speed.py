@@ -41,9 +41,9 @@ from onnxfp.crafting import descent  # noqa: E402
 from onnxfp.crafting.loop import craft_examples  # noqa: E402
 from onnxfp.crafting.sources import CopySource  # noqa: E402
 from onnxfp.model.onnx_file import read_onnx  # noqa: E402
-from onnxfp.recipe.defaults import Choices, choose_n_examples, choose_recipe  # noqa: E402
+from onnxfp.recipe.defaults import RecipeOverrides, choose_n_examples, choose_recipe  # noqa: E402
 from onnxfp.recipe.derivation import DerivationContext, derive_labels, derive_seeds  # noqa: E402
-from onnxfp.runtime.session import ModelSession, as_written  # noqa: E402
+from onnxfp.runtime.session import ModelSession, open_unoptimised  # noqa: E402
 from onnxfp.types import InputGrid, Kind, Labels, Levels  # noqa: E402
 
 CACHE = HERE.parent / ".cache" / "speed"
@@ -119,11 +119,11 @@ class Bench:
     def __init__(self, path: Path, device: torch.device, kind: str, *, n: int, n_steps: int, n_draws: int = 1) -> None:
         self.session = ModelSession(read_onnx(path), provider="cpu")
         shape, n_classes = self.session.input.shape, self.session.output.n_classes or 2
-        choices = Choices(kind=kind, n_steps=n_steps, n_draws=n_draws)  # type: ignore[arg-type]
+        choices = RecipeOverrides(kind=kind, n_steps=n_steps, n_draws=n_draws)  # type: ignore[arg-type]
         recipe = choose_recipe(choices, InputGrid(), shape, (1, 2), n_classes)
         self.context = DerivationContext("00" * 32, "sha256:x", shape, (1, 2), n_classes, InputGrid(), recipe)
         probes = InputGrid().to_model_input(derive_seeds(self.context, range(3)))
-        self.source = CopySource(self.session, as_written(self.session), probes, device)
+        self.source = CopySource(self.session, open_unoptimised(self.session), probes, device)
         self.n, self.n_steps, self.n_draws, self.device = n, n_steps, n_draws, device
         self.x = torch.rand(n, *shape, device=device)
         self.y = torch.randint(0, n_classes, (n,), device=device)
@@ -301,8 +301,8 @@ def write(measured: dict[str, list[Row]], device: str) -> None:
 def main() -> None:
     """Measure, and write the table."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--only", choices=SECTIONS, action="append", help="Measure this section. Repeatable.")
-    parser.add_argument("--device", default="cpu", choices=DEVICES)
+    parser.add_argument("--only", overrides=SECTIONS, action="append", help="Measure this section. Repeatable.")
+    parser.add_argument("--device", default="cpu", overrides=DEVICES)
     # Two threads that wait for each other measure the neighbours of a shared machine.
     parser.add_argument("--threads", type=int, default=1, help="Threads of torch [default: 1].")
     arguments = parser.parse_args()

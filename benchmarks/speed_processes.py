@@ -176,7 +176,7 @@ def _unfinished_bundle(model: Path, n: int) -> Path:
     from onnxfp.bundle.fingerprint import sign_fingerprint
     from onnxfp.bundle.manifest import SCHEMA, CopyParity, Manifest
     from onnxfp.model.onnx_file import read_onnx
-    from onnxfp.recipe.defaults import Choices, choose_recipe
+    from onnxfp.recipe.defaults import RecipeOverrides, choose_recipe
     from onnxfp.recipe.derivation import DerivationContext, derive_labels, derive_seeds
     from onnxfp.runtime.session import ModelSession
     from onnxfp.trust.keys import generate_key_pair, open_signer, signer_public_key
@@ -184,7 +184,7 @@ def _unfinished_bundle(model: Path, n: int) -> Path:
 
     file, grid = read_onnx(model), InputGrid()
     base = base_model(ModelSession(file, provider="cpu"))
-    recipe = choose_recipe(Choices(), grid, base.input.shape, base.spatial_axes, base.n_classes)
+    recipe = choose_recipe(RecipeOverrides(), grid, base.input.shape, base.spatial_axes, base.n_classes)
     # Other defaults, another bundle.
     path = CACHE / f"{model.stem}-{recipe.kind}-{recipe.spectrum}-{n}.fp.npz"
     if path.exists():

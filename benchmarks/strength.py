@@ -47,7 +47,7 @@ import onnxfp
 from onnxfp.evidence.null import Prior, estimate_null
 from onnxfp.evidence.uniqueness import Comparison, compare
 from onnxfp.evidence.verdict import Policy
-from onnxfp.variants.catalogue import list_queries, list_variants
+from onnxfp.variants.catalogue import list_input_transforms, list_variants
 
 # What every arm is compared with: the defaults before there were others.
 BEFORE = ("ltrc white", "ltrc pink")
@@ -87,7 +87,7 @@ def describe(title: str, beds: Sequence[Bed]) -> Iterator[str]:
     arms = {arm.name: arm for arm in beds[0].arms}
     is_labelled = beds[0].truth is not None
     order = [variant.name for variant in list_variants("standard", has_labels=True)]
-    order += [query.name for query in list_queries("standard")]
+    order += [query.name for query in list_input_transforms("standard")]
     names = sorted({name for kept in answers.values() for name in kept.useful if name in order}, key=order.index)
 
     yield f"## {title}"
@@ -142,7 +142,7 @@ def _summary(beds: Sequence[Bed], answers: Mapping[str, Answers], arms: Mapping[
             pool = Prior(tuple((count, n) for count in counts), "the table's unassociated models", None)
             n_classes = bed.base.output.n_classes or 2
             null = estimate_null((), (), pool, n_classes=n_classes, n_candidates=bed.n_asked)
-            least = null.least_matches(Policy().alpha)
+            least = null.min_matches(Policy().alpha)
             needed.append("none" if least is None else f"{least}/{bed.n_asked}")
             mine = [rate for (where, _), rate in zip(thefts, rates["variants", name], strict=True) if where is bed]
             shares.append(np.mean([least is not None and rate * bed.n_asked >= least - 1e-9 for rate in mine]))
@@ -169,7 +169,7 @@ def _gain(variants: NDArray[np.float64], references: NDArray[np.float64]) -> str
 def main() -> None:
     """Measure what is missing, then write the table."""
     parser = argparse.ArgumentParser(description="Measure which examples survive theft.")
-    parser.add_argument("--part", choices=PARTS, action="append", help="measure only this, and keep the others")
+    parser.add_argument("--part", overrides=PARTS, action="append", help="measure only this, and keep the others")
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)

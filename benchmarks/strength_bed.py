@@ -24,18 +24,18 @@ from numpy.typing import NDArray
 
 import onnxfp
 from onnxfp.crafting import sources
-from onnxfp.crafting.gradients import loss_of
+from onnxfp.crafting.gradients import compute_loss
 from onnxfp.crafting.sources import CopySource
 from onnxfp.errors import OnnxfpError
 from onnxfp.evidence.statistics import count_matches
 from onnxfp.model.onnx_file import read_onnx
-from onnxfp.recipe.defaults import Choices
-from onnxfp.report.evaluation import MOST_LOSS
+from onnxfp.recipe.defaults import RecipeOverrides
+from onnxfp.report.evaluation import MAX_LOSS
 from onnxfp.runtime.session import ModelSession
 from onnxfp.trust.keys import generate_key_pair
 from onnxfp.types import Labels, ModelInput
-from onnxfp.variants.base_assets import Material
-from onnxfp.variants.catalogue import list_queries, list_variants
+from onnxfp.variants.base_assets import BaseAssets
+from onnxfp.variants.catalogue import list_input_transforms, list_variants
 
 FOLDER = CACHE / "strength"
 N_TRAINING, N_MEASURED = 20_000, 1000
@@ -44,7 +44,7 @@ N_OWNED, SIMULATION_SEED = 10_000, 7
 # What a fingerprint with the default number of examples would need.
 N_FEW, N_MANY = 200, 100
 # Without training a small ImageNet network does not live through these.
-LEAST_LEFT = 0.3
+MIN_LEFT = 0.3
 # Thefts that take longest, not made of every base. Of an ImageNet model those are not made that learn a last layer or
 # more anew: few photographs without labels do not teach a thousand classes.
 UNLABELLED = ("rtll", "rtal", "adversarial", "distil", "extract")
@@ -61,14 +61,14 @@ class Arm:
 
     Attributes:
         name: Stable name.
-        choices: What differs from the defaults.
+        overrides: What differs from the defaults.
         n_seeds: Number of seeds.
         avoided: Models that the examples are kept from matching; the base itself is left out.
         survived: Thefts of the owner's own making that the examples are crafted to be matched by as well.
     """
 
     name: str
-    choices: Choices
+    overrides: RecipeOverrides
     n_seeds: int = 3
     avoided: tuple[str, ...] = ()
     survived: tuple[str, ...] = ()
@@ -77,35 +77,40 @@ class Arm:
 AVOIDED = ("base", "vgg_seed2", "resnet")
 SIMULATED = ("prune-finetune-0.8", "distil-10", "extract-10")
 FEW_ARMS = (
-    Arm("c white", Choices(kind="c", spectrum="white")),
-    Arm("ltrc white", Choices(kind="ltrc", spectrum="white")),
-    Arm("ltrc", Choices(kind="ltrc")),
-    Arm("ltrc pink", Choices(kind="ltrc", spectrum="pink")),
-    Arm("eot white", Choices(kind="eot", n_draws=2, spectrum="white")),
-    Arm("eot", Choices(kind="eot", n_draws=2)),
-    Arm("eot pink", Choices(kind="eot", n_draws=2, spectrum="pink")),
-    Arm("eot epsilon 12", Choices(kind="eot", n_draws=2, epsilon=12 / 255)),
-    Arm("eot epsilon 20", Choices(kind="eot", n_draws=2, epsilon=20 / 255)),
-    Arm("eot q 1", Choices(kind="eot", n_draws=1)),
-    Arm("eot q 4", Choices(kind="eot", n_draws=4)),
-    Arm("eot cutoff 0", Choices(kind="eot", n_draws=2, cutoff=0)),
-    Arm("eot cutoff 8", Choices(kind="eot", n_draws=2, cutoff=8)),
-    Arm("eot noise .1", Choices(kind="eot", n_draws=2, noise=0.1)),
-    Arm("eot avoiding", Choices(kind="eot", n_draws=2), avoided=AVOIDED),
-    Arm("ltrc avoiding", Choices(kind="ltrc"), avoided=AVOIDED),
-    Arm("ltrc surviving", Choices(kind="ltrc"), survived=SIMULATED),
-    Arm("ltrc avoiding and surviving", Choices(kind="ltrc"), avoided=AVOIDED, survived=SIMULATED),
-    Arm("ltrc pink avoiding and surviving", Choices(kind="ltrc", spectrum="pink"), avoided=AVOIDED, survived=SIMULATED),
+    Arm("c white", RecipeOverrides(kind="c", spectrum="white")),
+    Arm("ltrc white", RecipeOverrides(kind="ltrc", spectrum="white")),
+    Arm("ltrc", RecipeOverrides(kind="ltrc")),
+    Arm("ltrc pink", RecipeOverrides(kind="ltrc", spectrum="pink")),
+    Arm("eot white", RecipeOverrides(kind="eot", n_draws=2, spectrum="white")),
+    Arm("eot", RecipeOverrides(kind="eot", n_draws=2)),
+    Arm("eot pink", RecipeOverrides(kind="eot", n_draws=2, spectrum="pink")),
+    Arm("eot epsilon 12", RecipeOverrides(kind="eot", n_draws=2, epsilon=12 / 255)),
+    Arm("eot epsilon 20", RecipeOverrides(kind="eot", n_draws=2, epsilon=20 / 255)),
+    Arm("eot q 1", RecipeOverrides(kind="eot", n_draws=1)),
+    Arm("eot q 4", RecipeOverrides(kind="eot", n_draws=4)),
+    Arm("eot cutoff 0", RecipeOverrides(kind="eot", n_draws=2, cutoff=0)),
+    Arm("eot cutoff 8", RecipeOverrides(kind="eot", n_draws=2, cutoff=8)),
+    Arm("eot noise .1", RecipeOverrides(kind="eot", n_draws=2, noise=0.1)),
+    Arm("eot avoiding", RecipeOverrides(kind="eot", n_draws=2), avoided=AVOIDED),
+    Arm("ltrc avoiding", RecipeOverrides(kind="ltrc"), avoided=AVOIDED),
+    Arm("ltrc surviving", RecipeOverrides(kind="ltrc"), survived=SIMULATED),
+    Arm("ltrc avoiding and surviving", RecipeOverrides(kind="ltrc"), avoided=AVOIDED, survived=SIMULATED),
+    Arm(
+        "ltrc pink avoiding and surviving",
+        RecipeOverrides(kind="ltrc", spectrum="pink"),
+        avoided=AVOIDED,
+        survived=SIMULATED,
+    ),
 )
 HELD_OUT_ARMS = ("c white", "ltrc white", "ltrc", "eot white", "eot", "eot epsilon 12", "eot avoiding", "ltrc avoiding")
 HELD_OUT_MANY = ("ltrc pink", "eot pink", "eot", "eot cutoff 0")
 MANY_ARMS = (
-    Arm("ltrc pink", Choices(kind="ltrc", spectrum="pink")),
-    Arm("eot pink", Choices(kind="eot", spectrum="pink")),
-    Arm("eot pink q 1", Choices(kind="eot", spectrum="pink", n_draws=1)),
-    Arm("eot pink cutoff 0", Choices(kind="eot", spectrum="pink", cutoff=0), 1),
-    Arm("eot", Choices(kind="eot")),
-    Arm("eot cutoff 0", Choices(kind="eot", cutoff=0)),
+    Arm("ltrc pink", RecipeOverrides(kind="ltrc", spectrum="pink")),
+    Arm("eot pink", RecipeOverrides(kind="eot", spectrum="pink")),
+    Arm("eot pink q 1", RecipeOverrides(kind="eot", spectrum="pink", n_draws=1)),
+    Arm("eot pink cutoff 0", RecipeOverrides(kind="eot", spectrum="pink", cutoff=0), 1),
+    Arm("eot", RecipeOverrides(kind="eot")),
+    Arm("eot cutoff 0", RecipeOverrides(kind="eot", cutoff=0)),
 )
 
 
@@ -184,7 +189,7 @@ def steal(bed: Bed, *, simulated: bool = False) -> Iterator[tuple[str, Path]]:
     folder.mkdir(parents=True, exist_ok=True)
     images, labels = bed.owned if simulated and bed.owned else bed.training
     seed = SIMULATION_SEED if simulated else 0
-    material = Material(read_onnx(bed.path).load_proto(), bed.base.input, bed.base.output, images, labels, seed=seed)
+    material = BaseAssets(read_onnx(bed.path).load_proto(), bed.base.input, bed.base.output, images, labels, seed=seed)
     untrained = material if bed.truth is not None else replace(material, inputs=bed.images[:256], labels=None)
     for variant in list_variants("standard", has_labels=True):
         if variant.name not in SIMULATED if simulated else variant.name.startswith(skipped):
@@ -214,7 +219,9 @@ def surviving(thefts: Sequence[Path]) -> Iterator[None]:
         ) -> None:
             super().__init__(session, plain, probes, device, *more)
             tried = torch.from_numpy(probes).to(device)
-            self._penalties += [sources.penalty_of(at_hand.session(path), tried, probes, loss_of) for path in thefts]
+            self._penalties += [
+                sources.compute_penalty(at_hand.session(path), tried, probes, compute_loss) for path in thefts
+            ]
 
     with patch.object(sources, "CopySource", Surviving if thefts else CopySource):
         yield
@@ -228,14 +235,14 @@ def examples(bed: Bed, arm: Arm, seed: int) -> tuple[ModelInput, Labels, float]:
         key = FOLDER / "key.pem"
         if not key.exists():
             generate_key_pair(key)
-        choices = Choices(**{**_fields(arm.choices), "seed": seed})
+        overrides = RecipeOverrides(**{**_fields(arm.overrides), "seed": seed})
         simulated = [path for name, path in steal(bed, simulated=True) if name in arm.survived] if arm.survived else []
         began = time.monotonic()
         with surviving(simulated):
             made = onnxfp.generate(
                 bed.path,
                 n_examples=bed.n_examples,
-                choices=choices,
+                overrides=overrides,
                 avoid=[bed.references[name] for name in arm.avoided if name != bed.name],
                 key=key,
                 device="cpu",
@@ -251,8 +258,8 @@ def examples(bed: Bed, arm: Arm, seed: int) -> tuple[ModelInput, Labels, float]:
         return stored["inputs"], stored["labels"], float(stored["seconds"])
 
 
-def _fields(choices: Choices) -> dict[str, Any]:
-    return {name: getattr(choices, name) for name in choices.__dataclass_fields__}
+def _fields(overrides: RecipeOverrides) -> dict[str, Any]:
+    return {name: getattr(overrides, name) for name in overrides.__dataclass_fields__}
 
 
 class Answers:
@@ -282,7 +289,7 @@ class Answers:
             missing = [key for key in made if (name, *key) not in self.counts]
             if missing or name not in self.useful:
                 self._ask(name, at_hand.session(path), made, missing, lambda images: images)
-        for query in list_queries("standard"):
+        for query in list_input_transforms("standard"):
             missing = [key for key in made if (query.name, *key) not in self.counts]
             if missing or query.name not in self.useful:
                 self._ask(query.name, bed.base, made, missing, query.transform)
@@ -295,7 +302,7 @@ class Answers:
             lost = 1 - left if bed.truth is None else float((own == bed.truth).mean() - (found == bed.truth).mean())
             self.useful[name] = (left, lost)
             self._write({"name": name, "left": left, "lost": lost})
-        if bed.truth is None and self.useful[name][0] < LEAST_LEFT and name not in bed.references:
+        if bed.truth is None and self.useful[name][0] < MIN_LEFT and name not in bed.references:
             return
         for arm, seed in missing:
             inputs, labels, _ = made[arm, seed]
@@ -316,4 +323,4 @@ class Answers:
 def is_useful(bed: Bed, answers: Answers, name: str) -> bool:
     """Whether a theft is still worth something."""
     left, lost = answers.useful[name]
-    return left >= comparison.LEAST_AGREEMENT if bed.truth is None else lost <= MOST_LOSS
+    return left >= comparison.MIN_AGREEMENT if bed.truth is None else lost <= MAX_LOSS

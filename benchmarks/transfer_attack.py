@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from onnxfp.crafting.gradients import affine_tensors, agreement_of
+from onnxfp.crafting.gradients import affine_tensors, measure_agreement
 from onnxfp.crafting.loop import seal
 from onnxfp.recipe.derivation import DerivationContext, derive_labels, derive_seeds
 from onnxfp.runtime.session import ModelSession
@@ -99,7 +99,7 @@ def _ascend(attack: Attack, start: Tensor, labels: Tensor, epsilon: float, gener
         ]
         # Bounded from below, so that fooling a reference more than enough is worth nothing.
         losses += [
-            agreement_of(score(_vary(point, generator)), labels, gives_probabilities=False).sum()
+            measure_agreement(score(_vary(point, generator)), labels, gives_probabilities=False).sum()
             for score in attack.repelled
         ]
         (gradient,) = torch.autograd.grad(torch.stack(losses).sum(), point)

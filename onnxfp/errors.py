@@ -96,21 +96,21 @@ class ResponsesError(OnnxfpError):
     exit_code = 4
 
 
-class PriorityError(OnnxfpError):
+class TimestampingError(OnnxfpError):
     """What shall show when a fingerprint existed cannot be read."""
 
     exit_code = 4
 
 
-class CommitmentFormatError(PriorityError):
+class CommitmentFormatError(TimestampingError):
     """The file is not the opening of a commitment in its one canonical form."""
 
 
-class CommitmentVersionError(PriorityError):
+class CommitmentVersionError(TimestampingError):
     """The opening was written in a schema version that this release does not know."""
 
 
-class TimestampFormatError(PriorityError):
+class TimestampFormatError(TimestampingError):
     """The bytes are no granted RFC 3161 time-stamp."""
 
 

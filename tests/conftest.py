@@ -28,10 +28,10 @@ from onnxfp.evidence.statistics import clopper_pearson
 from onnxfp.evidence.uniqueness import N_RESAMPLES, compare
 from onnxfp.evidence.verdict import Counts, Policy, Verdict
 from onnxfp.files import write_file
-from onnxfp.recipe.defaults import Choices
+from onnxfp.recipe.defaults import RecipeOverrides
 from onnxfp.recipe.derivation import derive_labels, derive_seeds
 from onnxfp.recipe.recipe import Recipe
-from onnxfp.report.evaluation import MOST_LOSS, Evaluation, Outcome, Role, Row, Summary, Usefulness
+from onnxfp.report.evaluation import MAX_LOSS, Evaluation, Outcome, Role, Row, Summary, Usefulness
 from onnxfp.report.verification import BundleRecord, Signer
 from onnxfp.trust.keys import default_key_path, public_key_path, signer_public_key
 from onnxfp.types import InputGrid, InputSpec, OutputSpec
@@ -153,11 +153,11 @@ def other_path(tmp_path: Path) -> Path:
 
 
 # The largest ball for which there is a prior; small steps lead the small classifiers to any label.
-EASY = Choices(kind="rc", spectrum="white", epsilon=16 / 255, n_steps=40, step_size=1 / 255, noise=0.01)
+EASY = RecipeOverrides(kind="rc", spectrum="white", epsilon=16 / 255, n_steps=40, step_size=1 / 255, noise=0.01)
 
 
 @pytest.fixture(scope="session")
-def easy() -> Choices:
+def easy() -> RecipeOverrides:
     """Hyper-parameters with which the small classifiers take any label."""
     return EASY
 
@@ -176,7 +176,7 @@ def crafted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     write_file(default_key_path(), private, mode=0o600)
     public = TEST_KEY.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     write_file(public_key_path(default_key_path()), public)
-    onnxfp.generate(base, output=folder / "base.fp.npz", choices=replace(EASY, seed=2))
+    onnxfp.generate(base, output=folder / "base.fp.npz", overrides=replace(EASY, seed=2))
     if before is None:
         del os.environ["ONNXFP_HOME"]
     else:
@@ -253,7 +253,7 @@ EVALUATED: tuple[ModelLine, ...] = (
 
 
 def evaluation_of(
-    fingerprint: Fingerprint, lines: tuple[ModelLine, ...] = EVALUATED, least_matches: int | None = 150
+    fingerprint: Fingerprint, lines: tuple[ModelLine, ...] = EVALUATED, min_matches: int | None = 150
 ) -> Evaluation:
     """Return the record of an evaluation with these outcomes, whose numbers fit each other."""
     n, base_rate = fingerprint.n_examples, 0.86
@@ -263,13 +263,13 @@ def evaluation_of(
         outcome = None
         if rate is not None:
             k = round(rate * n)
-            verdict = Verdict.MATCH if least_matches is not None and k >= least_matches else Verdict.NO_MATCH
+            verdict = Verdict.MATCH if min_matches is not None and k >= min_matches else Verdict.NO_MATCH
             p_value, top5 = 1e-9 if verdict is Verdict.MATCH else 0.4, min(1.0, k / n + 0.2)
             interval = clopper_pearson(k, n, 0.95)
             outcome = Outcome(
                 "sha256:" + "cd" * 32, Counts(k, n, n, n), k / n, interval, p_value, verdict, top5, useful
             )
-        is_broken = role != "reference" and outcome is not None and base_rate - useful > MOST_LOSS
+        is_broken = role != "reference" and outcome is not None and base_rate - useful > MAX_LOSS
         rows.append(Row(name, role, family, parameter, outcome, is_broken, "" if outcome else "it failed", 1.0))
     variants = [row.outcome for row in rows if row.counts_as_variant and row.outcome]
     references = [row.outcome for row in rows if row.counts_as_reference and row.outcome]
@@ -278,7 +278,7 @@ def evaluation_of(
         signer=Signer(manifest.public_key, False, None),
         bundle=BundleRecord.of(fingerprint),
         suite="quick",
-        usefulness=Usefulness("accuracy", "labelled data", 2000, base_rate, MOST_LOSS, "sha256:" + "ef" * 32),
+        usefulness=Usefulness("accuracy", "labelled data", 2000, base_rate, MAX_LOSS, "sha256:" + "ef" * 32),
         rows=tuple(rows),
         summary=Summary(
             n_variants=len(variants),
@@ -293,7 +293,7 @@ def evaluation_of(
         ),
         owner_references=(),
         null=NullRate(0.257, 0.66, "7 CIFAR-10 siblings, each at its worst (benchmarks/PRIOR.md)"),
-        least_matches=least_matches,
+        min_matches=min_matches,
         policy=Policy(),
         versions=(("onnxfp", onnxfp.__version__),),
     )

@@ -32,7 +32,7 @@ def base_model(session: ModelSession) -> BaseModel:
     return BaseModel(session.model.digest, n_classes, session.input, session.output, spatial_axes(session.input.layout))
 
 
-def grid_of(session: ModelSession, grid: InputGrid | None) -> InputGrid:
+def choose_grid(session: ModelSession, grid: InputGrid | None) -> InputGrid:
     """Return the owner's grid, along the axis where this model has its channels, or the default.
 
     Raises:

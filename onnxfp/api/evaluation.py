@@ -27,7 +27,7 @@ from onnxfp.runtime.isolated import Limits
 from onnxfp.runtime.local import Provider
 from onnxfp.suspects.references import DEFAULT_LIMITS, Models, model_files
 from onnxfp.trust.trust_store import find_public_key
-from onnxfp.variants.catalogue import SUITES, Suite, list_queries, list_variants
+from onnxfp.variants.catalogue import SUITES, Suite, list_input_transforms, list_variants
 from onnxfp.versions import versions
 
 _BASE = Task("base", "base", "base")
@@ -186,7 +186,8 @@ def _list_queries(listing: Listing, suite: Suite, *, is_image: bool) -> Listing:
         return listing
     made = tuple(line for line in listing if line.role == "variant")
     queries = tuple(
-        Line(Task(q.name, "query", q.name), q.name, "query", q.family, q.parameter) for q in list_queries(suite)
+        Line(Task(q.name, "query", q.name), q.name, "query", q.family, q.parameter)
+        for q in list_input_transforms(suite)
     )
     return (*made, *queries, *listing[len(made) :])
 

@@ -14,28 +14,28 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
-from onnxfp.api.base_model import base_model, grid_of
+from onnxfp.api.base_model import base_model, choose_grid
 from onnxfp.api.references import measure_pool
 from onnxfp.bundle.fingerprint import Fingerprint, sign_fingerprint
 from onnxfp.bundle.manifest import SCHEMA, BaseModel, CopyParity, Manifest, ReferenceResult
 from onnxfp.crafting.checkpoint import Checkpoint
 from onnxfp.errors import FileError, ParameterError
 from onnxfp.evidence.null import Prior, find_prior
-from onnxfp.evidence.requirement import Power, measure_power, power_of
+from onnxfp.evidence.requirement import Requirement, compute_requirement, find_requirement
 from onnxfp.evidence.verdict import Policy
 from onnxfp.limits import MAX_EXAMPLES
 from onnxfp.model.linearity import is_linear
 from onnxfp.model.onnx_file import read_onnx
-from onnxfp.recipe.defaults import Choices, choose_n_examples, choose_recipe
+from onnxfp.recipe.defaults import RecipeOverrides, choose_n_examples, choose_recipe
 from onnxfp.recipe.derivation import DerivationContext, derive_seeds
 from onnxfp.recipe.recipe import Gradient
 from onnxfp.runtime.isolated import Limits
 from onnxfp.runtime.local import Provider
-from onnxfp.runtime.session import ModelSession, as_written
+from onnxfp.runtime.session import ModelSession, open_unoptimised
 from onnxfp.suspects.references import DEFAULT_LIMITS, Models, open_pool
 from onnxfp.torch_copy.device import Device, choose_device
 from onnxfp.trust.keys import Passphrase, open_signer
-from onnxfp.trust.keys import signer_public_key as public_key_of
+from onnxfp.trust.keys import signer_public_key as signer_public_key
 from onnxfp.types import InputGrid, Labels, Levels
 from onnxfp.versions import versions
 
@@ -51,7 +51,7 @@ N_PROBES = 32
 # Candidates at once where the graph itself fixes how many go through it.
 _FIXED_BATCH = 32
 # Fewer large images than this leave a GPU idle.
-_LEAST_ON_A_GPU = 64
+_MIN_ON_A_GPU = 64
 
 _log = logging.getLogger(__name__)
 
@@ -62,7 +62,7 @@ def generate(
     output: str | Path | None = None,
     overwrite: bool = False,
     n_examples: int | None = None,
-    choices: Choices | None = None,
+    overrides: RecipeOverrides | None = None,
     grid: InputGrid | None = None,
     input_name: str | None = None,
     input_shape: Sequence[int] | None = None,
@@ -85,7 +85,7 @@ def generate(
         overwrite: Whether a bundle that is there may be replaced. It cannot be made again to the byte, and a commitment
             to it, or its time-stamp, would be lost with it.
         n_examples: Number of examples n, at least 1; ``None`` leaves it to the number of classes.
-        choices: Kind and hyper-parameters; what is left out suits the model.
+        overrides: Kind and hyper-parameters; what is left out suits the model.
         grid: Bounds and normalisation of the input; by default an image in [0, 1], or [0, 255] for byte inputs.
         input_name: Graph input that examples go to, if there are several.
         input_shape: Shape of one example, where the graph leaves axes open.
@@ -126,12 +126,12 @@ def generate(
         limits=limits,
     )
     base = base_model(session)
-    grid = grid_of(session, grid)
+    grid = choose_grid(session, grid)
     n_examples = n_examples or choose_n_examples(base.n_classes)
-    recipe = choose_recipe(choices or Choices(), grid, base.input.shape, base.spatial_axes, base.n_classes)
+    recipe = choose_recipe(overrides or RecipeOverrides(), grid, base.input.shape, base.spatial_axes, base.n_classes)
     signer = open_signer(key, passphrase)
     context = DerivationContext(
-        public_key_of(signer), file.digest, base.input.shape, base.spatial_axes, base.n_classes, grid, recipe
+        signer_public_key(signer), file.digest, base.input.shape, base.spatial_axes, base.n_classes, grid, recipe
     )
     pool = open_pool(references, base, provider, limits, fixed)
     avoided = open_pool(avoid, base, provider, limits, fixed)
@@ -139,17 +139,21 @@ def generate(
 
     # As Manifest.spectrum and Manifest.epsilon_share will say it.
     spectrum = recipe.spectrum if base.spatial_axes else "white"
-    epsilon, is_flat = recipe.epsilon_levels / (grid.n_levels - 1), is_linear(file.proto)
-    prior = find_prior(recipe.kind, spectrum, epsilon, base.n_classes, is_image=base.takes_images, is_linear=is_flat)
-    expected = measure_power(
+    epsilon, base_is_linear = recipe.epsilon_levels / (grid.n_levels - 1), is_linear(file.proto)
+    prior = find_prior(
+        recipe.kind, spectrum, epsilon, base.n_classes, is_image=base.takes_images, is_linear=base_is_linear
+    )
+    expected = compute_requirement(
         (), prior, Policy(), n_classes=base.n_classes, n_examples=n_examples, n_candidates=n_examples
     )
-    _warn_of_power(expected, prior)
+    _warn_of_requirement(expected, prior)
 
     probes = grid.to_model_input(derive_seeds(context, range(N_PROBES)))
     from_copy = recipe.gradient == "copy"
     source = (
-        CopySource(session, as_written(session), probes, torch_device, avoided) if from_copy else QuerySource(session)
+        CopySource(session, open_unoptimised(session), probes, torch_device, avoided)
+        if from_copy
+        else QuerySource(session)
     )
 
     if isinstance(source, CopySource) and recipe.noise and not source.has_weights:
@@ -202,10 +206,10 @@ def generate(
         with checkpoint:
             fingerprint.save(output, overwrite=overwrite)
         checkpoint.remove()
-    found = power_of(manifest, Policy(), is_linear=is_flat)
+    found = find_requirement(manifest, Policy(), is_linear=base_is_linear)
     if found.obstacle and (not expected.obstacle or found.remedies != expected.remedies):
         # Candidates that were lost and references that match often cost what was enough before.
-        _warn_of_power(found, prior)
+        _warn_of_requirement(found, prior)
     return fingerprint
 
 
@@ -247,10 +251,10 @@ def check(
         limits=limits,
     )
     base_model(session)
-    grid = grid_of(session, grid)
+    grid = choose_grid(session, grid)
     draw = np.random.default_rng(0).integers(0, grid.n_levels, (8, *session.input.shape))
     levels = draw.astype(np.uint8) if grid.n_levels == 256 else draw.astype(np.uint16)
-    return check_model(file, as_written(session), grid.to_model_input(levels))
+    return check_model(file, open_unoptimised(session), grid.to_model_input(levels))
 
 
 def _check_place(output: Path, *, overwrite: bool) -> None:
@@ -292,7 +296,7 @@ def _check_avoided(
             )
 
 
-def _warn_of_power(power: Power, prior: Prior) -> None:
+def _warn_of_requirement(power: Requirement, prior: Prior) -> None:
     if power.obstacle:
         why = "" if prior.counts else f"{prior.source[0].upper()}{prior.source[1:]}."
         _log.warning("%s", " ".join(filter(None, (power.obstacle, why, *power.remedies))))
@@ -302,7 +306,7 @@ def _candidates_at_once(session: ModelSession, device: torch.device) -> int:
     """Return how many candidates share their draws of weight noise, in passes of whatever size memory holds."""
     if session.input.batch is not None:
         return _FIXED_BATCH
-    return session.batch_size if device.type == "cpu" else max(session.batch_size, _LEAST_ON_A_GPU)
+    return session.batch_size if device.type == "cpu" else max(session.batch_size, _MIN_ON_A_GPU)
 
 
 def _batches(levels: Levels, size: int) -> Iterable[Levels]:

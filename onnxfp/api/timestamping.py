@@ -119,7 +119,7 @@ def is_opening(path: str | Path) -> bool:
         return False
 
 
-def check_priority(
+def check_timestamping(
     bundle: str,
     path: Path | None,
     *,

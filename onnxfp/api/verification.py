@@ -12,14 +12,14 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from onnxfp.api.references import measure_pool
-from onnxfp.api.timestamping import check_priority
+from onnxfp.api.timestamping import check_timestamping
 from onnxfp.bundle.check import check_bundle
 from onnxfp.bundle.fingerprint import Fingerprint
 from onnxfp.bundle.signing import check_pinned
 from onnxfp.errors import ParameterError
-from onnxfp.evidence.null import estimate_null, owner_counts, prior_of
+from onnxfp.evidence.null import estimate_null, find_bundle_prior, owner_counts
 from onnxfp.evidence.statistics import clopper_pearson, count_matches
-from onnxfp.evidence.top_k import measure_grades, rank_labels
+from onnxfp.evidence.top_k import measure_top_k, rank_labels
 from onnxfp.evidence.verdict import Counts, Policy, decide
 from onnxfp.model.linearity import is_linear
 from onnxfp.model.onnx_file import read_onnx
@@ -35,7 +35,7 @@ from onnxfp.suspects.references import DEFAULT_LIMITS, Models, open_pool
 from onnxfp.suspects.responses import Function, collect_responses, is_model_file
 from onnxfp.trust.commitment import Commitment
 from onnxfp.trust.keys import Passphrase, open_signer
-from onnxfp.trust.trust_store import find_public_key, name_of
+from onnxfp.trust.trust_store import find_key_name, find_public_key
 from onnxfp.types import InputGrid
 from onnxfp.versions import versions
 
@@ -127,7 +127,7 @@ def verify(
     checked = check_bundle(fingerprint, None if public_key is None else find_public_key(public_key))
     path = None if isinstance(fingerprint, Fingerprint) else Path(fingerprint)
     fingerprint, manifest = checked.fingerprint, checked.fingerprint.manifest
-    committed, stamped = check_priority(
+    committed, stamped = check_timestamping(
         fingerprint.digest,
         path,
         commitment=commitment,
@@ -135,13 +135,13 @@ def verify(
         timestamp=timestamp,
         tsa_certificate=tsa_certificate,
     )
-    base, is_flat = manifest.base, False
+    base, suspect_is_linear = manifest.base, False
     with ThreadPoolExecutor(1) as beside:
         # It imports SciPy, which takes as long as a small suspect to answer in its own process.
-        looked_up = beside.submit(prior_of, manifest)
+        looked_up = beside.submit(find_bundle_prior, manifest)
         if is_model_file(suspect):
             file = read_onnx(suspect)
-            is_flat = is_linear(file.proto)
+            suspect_is_linear = is_linear(file.proto)
             session = ModelSession(
                 file,
                 provider=provider,
@@ -160,7 +160,7 @@ def verify(
         else:
             responses = collect_responses(suspect, fingerprint, class_names)
             answers, record = responses.answers, SuspectRecord.of_responses(responses.digest)
-    prior = prior_of(manifest, is_linear=True) if is_flat else looked_up.result()
+    prior = find_bundle_prior(manifest, is_linear=True) if suspect_is_linear else looked_up.result()
     counts = Counts(
         n_matches=count_matches(fingerprint.labels, answers.labels),
         n_answered=int((answers.labels >= 0).sum()),
@@ -181,7 +181,7 @@ def verify(
     match_rate = counts.n_matches / counts.n_asked
     transferability = sum(rates) / len(rates) if rates else None
     return Report(
-        signer=Signer(manifest.public_key, public_key is not None, name_of(manifest.public_key)),
+        signer=Signer(manifest.public_key, public_key is not None, find_key_name(manifest.public_key)),
         bundle=BundleRecord.of(fingerprint),
         suspect=record,
         counts=counts,
@@ -195,7 +195,7 @@ def verify(
         null=null.summarise(counts.n_matches),
         policy=policy,
         decision=decide(counts, null, len(own), policy),
-        graded=() if ranks is None else measure_grades(ranks, ranked, manifest, is_linear=is_flat),
+        top_k=() if ranks is None else measure_top_k(ranks, ranked, manifest, is_linear=suspect_is_linear),
         median_rank=None if ranks is None else float(np.median(ranks)),
         commitment=committed,
         timestamp=stamped,

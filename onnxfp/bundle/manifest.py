@@ -24,7 +24,7 @@ MAX_AXES = 8
 MAX_CLASSES = 2**18
 MAX_CANDIDATES_PER_EXAMPLE = 100
 
-_IMAGE_AXES, _LEAST_SIDE = 2, 8
+_IMAGE_AXES, _MIN_SIDE = 2, 8
 
 _NUMBERS = re.compile(r"float(16|32|64)|u?int(8|16|32|64)")
 
@@ -51,7 +51,7 @@ class BaseModel:
     def takes_images(self) -> bool:
         """Whether examples are images of at least 8 by 8 pixels, rather than features, signals or volumes."""
         sides = [self.input.shape[axis] for axis in self.spatial_axes]
-        return len(sides) == _IMAGE_AXES and min(sides) >= _LEAST_SIDE
+        return len(sides) == _IMAGE_AXES and min(sides) >= _MIN_SIDE
 
 
 @dataclass(frozen=True, slots=True)

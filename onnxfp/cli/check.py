@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from onnxfp.cli.options import FILE, grid_of, input_options, json_option, limit_options, limits_of
+from onnxfp.cli.options import FILE, choose_grid, input_options, json_option, limit_options, read_limits
 
 
 @click.command()
@@ -27,12 +27,12 @@ def check(context: click.Context, /, model: Path, as_json: bool, **options: Any)
 
     found = onnxfp.check(
         model,
-        grid=grid_of(options),
+        grid=choose_grid(options),
         input_name=options["input_name"],
         input_shape=options["input_shape"],
         output_name=options["output_name"],
         fixed=dict(options["fixed"]),
-        limits=limits_of(options),
+        limits=read_limits(options),
     )
     print_check(found, model, as_json=as_json)
     context.exit(ModelError.exit_code if found.problem else 0)

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from onnxfp.cli.options import FILE, FILE_OR_FOLDER, Fixed, limit_options, limits_of, public_key_option
+from onnxfp.cli.options import FILE, FILE_OR_FOLDER, Fixed, limit_options, public_key_option, read_limits
 from onnxfp.cli.page import report_option, write_page
 
 
@@ -84,10 +84,10 @@ def evaluate(base: Path, fingerprint: Path, output: Path | None, page: Path | No
             data=options["data"],
             output=output,
             public_key=options["public_key"],
-            policy=onnxfp.Policy(alpha=alpha, grey=max(alpha, default.grey)),
+            policy=onnxfp.Policy(alpha=alpha, no_match_above=max(alpha, default.no_match_above)),
             provider=options["provider"],
             fixed=dict(options["fixed"]),
-            limits=limits_of(options),
+            limits=read_limits(options),
             jobs=options["jobs"],
             on_progress=on_progress,
         )

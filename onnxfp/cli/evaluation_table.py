@@ -37,7 +37,7 @@ def print_evaluation(evaluation: Evaluation, path: Path) -> None:
     console = console if console.is_terminal else Console(highlight=False, markup=False, width=_WIDTH)
     tables = [_rows(f"{path}: {evaluation.suite} suite", evaluation.variants, evaluation.usefulness)]
     tables += [_rows("unassociated models", evaluation.references, evaluation.usefulness)] * bool(evaluation.references)
-    most = f"{100 * evaluation.usefulness.most_loss:.0f}"
+    most = f"{100 * evaluation.usefulness.max_loss:.0f}"
     title = f"broken: lost more than {most} points of {evaluation.usefulness.measure}, and do not count"
     tables += [_rows(title, evaluation.broken, evaluation.usefulness)] * bool(evaluation.broken)
     tables += [_failures(evaluation.failed)] * bool(evaluation.failed)
@@ -104,7 +104,7 @@ def _summary(evaluation: Evaluation) -> Table:
     table.add_row("AUC", _describe(summary.auc, summary.confidence, as_share=False))
     table.add_row("ARUC", _describe(summary.aruc, summary.confidence, as_share=False))
     table.add_row("true matches", _describe(summary.true_match_rate, summary.confidence, note=" at zero false matches"))
-    least = "no count" if evaluation.least_matches is None else f"{evaluation.least_matches} matches or more"
+    least = "no count" if evaluation.min_matches is None else f"{evaluation.min_matches} matches or more"
     n_asked = next((row.outcome.counts.n_asked for row in evaluation.rows if row.outcome), 0)
     table.add_row(
         "verdicts",

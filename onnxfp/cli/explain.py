@@ -1,4 +1,4 @@
-"""What ``onnxfp verify --explain`` adds: checks and grades in words, for readers who do not know the method."""
+"""What ``onnxfp verify --explain`` adds: checks and top-k evidence in words, for readers who do not know the method."""
 
 from __future__ import annotations
 
@@ -14,32 +14,32 @@ _WIDTH, _INDENT = 100, 15
 
 
 def print_explanation(report: Report) -> None:
-    """Print every check that was made, what graded evidence says, and what a verdict says nothing about."""
+    """Print every check that was made, the top-k evidence, and what a verdict says nothing about."""
     click.echo("\nChecked before the suspect was asked:")
     for number, check in enumerate(report.checks, 1):
         click.echo()
         _print_beside(f"{number}. {check.name}", check.found)
         _print_beside("   rules out", check.rules_out)
-    click.echo("\nGraded evidence:")
+    click.echo("\nTop-k evidence:")
     click.echo()
-    _print_grades(report)
+    _print_top_k(report)
     click.echo("\nNot tested:\n")
     for sentence in report.not_tested:
         click.echo(fill(sentence, _WIDTH, initial_indent="- ", subsequent_indent="  ", break_on_hyphens=False))
 
 
-def _print_grades(report: Report) -> None:
-    from onnxfp.evidence.top_k import CAVEAT, NO_GRADES, NO_SCORES
+def _print_top_k(report: Report) -> None:
+    from onnxfp.evidence.top_k import CAVEAT, NO_SCORES, NO_TOP_K
 
     if report.median_rank is None:
         click.echo(fill(NO_SCORES, _WIDTH))
         return
     click.echo(fill(CAVEAT, _WIDTH))
     click.echo()
-    if not report.graded:
-        click.echo(fill(NO_GRADES, _WIDTH))
+    if not report.top_k:
+        click.echo(fill(NO_TOP_K, _WIDTH))
     n_asked, n_classes = report.counts.n_asked, report.bundle.n_classes
-    for grade in report.graded:
+    for grade in report.top_k:
         _print_beside(
             f"top {grade.k}",
             f"{grade.n_within} of {n_asked} recorded labels, {grade.rate:.1%}, are within the {grade.k} largest of the "

@@ -10,12 +10,12 @@ import click
 from onnxfp.cli.options import (
     FILE,
     FILE_OR_FOLDER,
-    grid_of,
+    choose_grid,
     input_options,
     json_option,
     limit_options,
-    limits_of,
     passphrase_options,
+    read_limits,
 )
 from onnxfp.limits import MAX_DRAWS, MAX_EXAMPLES, MAX_SEED, MAX_STEPS
 
@@ -89,7 +89,7 @@ def generate(model: Path, output: Path | None, force: bool, as_json: bool, **opt
     from onnxfp.cli.passphrase import ask_passphrase
     from onnxfp.cli.progress import generation_bar
     from onnxfp.cli.render import print_fingerprint
-    from onnxfp.recipe.defaults import Choices
+    from onnxfp.recipe.defaults import RecipeOverrides
     from onnxfp.trust.keys import default_key_path
 
     output = output or model.with_suffix(".fp.npz")
@@ -102,8 +102,8 @@ def generate(model: Path, output: Path | None, force: bool, as_json: bool, **opt
             output=output,
             overwrite=force,
             n_examples=options["n_examples"],
-            choices=Choices(**{field: options[field] for field in fields}),
-            grid=grid_of(options),
+            overrides=RecipeOverrides(**{field: options[field] for field in fields}),
+            grid=choose_grid(options),
             input_name=options["input_name"],
             input_shape=options["input_shape"],
             output_name=options["output_name"],
@@ -112,7 +112,7 @@ def generate(model: Path, output: Path | None, force: bool, as_json: bool, **opt
             avoid=options["avoid"],
             device=options["device"],
             key=options["key"],
-            limits=limits_of(options),
+            limits=read_limits(options),
             passphrase=ask_passphrase(options["passphrase_file"]),
             on_progress=on_progress,
         )

@@ -26,15 +26,15 @@ def inspect(file: Path, public_key: str | None, image: Path | None, as_json: boo
     from onnxfp.cli.render import print_attestation, print_fingerprint
     from onnxfp.report.attestation import is_attestation
     from onnxfp.report.verification import Signer
-    from onnxfp.trust.trust_store import name_of
+    from onnxfp.trust.trust_store import find_key_name
 
     check_outputs({"--image": image}, (file, public_key))
     if is_attestation(file):
         if image is not None:
             raise click.UsageError("--image shows the examples of a fingerprint; an attestation holds none")
         attestation = onnxfp.load_attestation(file, public_key=public_key)
-        auditor = Signer(attestation.public_key, public_key is not None, name_of(attestation.public_key))
-        owner_name = name_of(attestation.report.signer.public_key)
+        auditor = Signer(attestation.public_key, public_key is not None, find_key_name(attestation.public_key))
+        owner_name = find_key_name(attestation.report.signer.public_key)
         print_attestation(attestation, auditor, owner_name, as_json=as_json)
         return
     loaded = onnxfp.load(file, public_key=public_key)
@@ -43,5 +43,5 @@ def inspect(file: Path, public_key: str | None, image: Path | None, as_json: boo
 
         write_contact_sheet(loaded, image)
     key = loaded.manifest.public_key
-    signer = Signer(key, public_key is not None, name_of(key))
+    signer = Signer(key, public_key is not None, find_key_name(key))
     print_fingerprint(loaded, file, as_json=as_json, image=image, signer=signer)

@@ -131,7 +131,7 @@ PREPROCESSING = {
 }
 
 
-def grid_of(options: dict[str, Any]) -> InputGrid | None:
+def choose_grid(options: dict[str, Any]) -> InputGrid | None:
     """Return the grid that the input options describe, or ``None`` where they say nothing.
 
     Raises:
@@ -167,7 +167,7 @@ def limit_options(command: Command) -> Command:
     return command
 
 
-def limits_of(options: dict[str, Any]) -> Limits | None:
+def read_limits(options: dict[str, Any]) -> Limits | None:
     """Return the limits that the options describe, or ``None`` for none.
 
     Raises:

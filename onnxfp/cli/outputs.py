@@ -16,7 +16,7 @@ _OWN = {
     "--json": ("an evaluation", re.compile(rb'"schema": ?"onnxfp/evaluation/')),
     "--image": ("a PNG image", re.compile(rb"\A\x89PNG\r\n\x1a\n")),
 }
-_MOST_READ = 2**24
+_MAX_READ = 2**24
 
 
 def check_outputs(outputs: Mapping[str, Path | None], inputs: Iterable[Path | str | None]) -> None:
@@ -57,7 +57,7 @@ def _check_place(path: Path, what: str, pattern: re.Pattern[bytes]) -> None:
         return
     try:
         with path.open("rb") as stream:
-            content = stream.read(_MOST_READ)
+            content = stream.read(_MAX_READ)
     except OSError as error:
         raise FileError(f"{path} cannot be read: {error.strerror}", hint="give the name of a new file") from error
     if content.strip() and not pattern.search(content):

@@ -13,7 +13,7 @@ import click
 if TYPE_CHECKING:
     from onnxfp.bundle.fingerprint import Fingerprint
     from onnxfp.evidence.null import NullRate
-    from onnxfp.evidence.requirement import Power
+    from onnxfp.evidence.requirement import Requirement
     from onnxfp.report.attestation import Attestation
     from onnxfp.report.verification import Report, Signer, SuspectRecord
     from onnxfp.torch_copy.model_check import ModelCheck
@@ -58,7 +58,7 @@ def print_report(report: Report, suspect: Path, *, as_json: bool, attested: Atte
             f"; match rate {report.transferability:.1%} on average, {report.worst_transferability:.1%} at worst"
         )
     selected = "" if counts.n_candidates == counts.n_asked else f" (of {counts.n_candidates} candidates)"
-    needed = "no count suffices" if decision.least_matches is None else f"{decision.least_matches} needed for MATCH"
+    needed = "no count suffices" if decision.min_matches is None else f"{decision.min_matches} needed for MATCH"
     _print_table(
         f"{suspect.name}: {decision.verdict.value}",
         (
@@ -81,8 +81,8 @@ def print_report(report: Report, suspect: Path, *, as_json: bool, attested: Atte
             ("margin", "unknown without references" if report.margin is None else f"{report.margin:+.1%}"),
             ("null", _describe_null(null)),
             ("p-value", f"{decision.p_value:.2g}, significance {report.policy.alpha:g}"),
-            ("graded", _describe_grades(report)),
-            *_describe_priority(report),
+            ("top k", _describe_top_k(report)),
+            *_describe_timestamping(report),
         ),
     )
     click.secho(decision.verdict.value, fg=_COLOURS[decision.verdict.value], bold=True)
@@ -127,12 +127,12 @@ def print_fingerprint(
         image: The contact sheet that was written, if any.
         signer: What the reader knows of the key; ``None`` says nothing about it.
     """
-    from onnxfp.evidence.null import estimate_null, owner_counts, prior_of
-    from onnxfp.evidence.requirement import power_of
+    from onnxfp.evidence.null import estimate_null, find_bundle_prior, owner_counts
+    from onnxfp.evidence.requirement import find_requirement
     from onnxfp.evidence.verdict import Policy
 
     manifest = fingerprint.manifest
-    power = power_of(manifest, Policy())
+    power = find_requirement(manifest, Policy())
     if as_json:
         record = {"digest": fingerprint.digest, "manifest": asdict(manifest), "power": asdict(power)}
         if signer is not None:
@@ -141,7 +141,7 @@ def print_fingerprint(
         return
     base, recipe, grid = manifest.base, manifest.recipe, manifest.grid
     owner = owner_counts(manifest)
-    prior = prior_of(manifest)
+    prior = find_bundle_prior(manifest)
     null = estimate_null(owner, [], prior, n_classes=base.n_classes, n_candidates=manifest.n_candidates)
     step = (grid.bounds.upper - grid.bounds.lower) / (grid.n_levels - 1)
     noise = f", weight noise {recipe.noise:g} x {recipe.n_draws}" if recipe.noise else ""
@@ -165,7 +165,7 @@ def print_fingerprint(
         ("gradients", gradients),
         ("references", ", ".join(f"{r.n_matches / manifest.n_examples:.0%}" for r in manifest.references) or "none"),
         ("null", _describe_null(null.summarise(manifest.n_examples))),
-        ("power", _describe_power(power)),
+        ("power", _describe_requirement(power)),
     ]  # fmt: skip
     if image is not None:
         rows.append(("image", str(image)))
@@ -214,7 +214,7 @@ def print_check(found: ModelCheck, path: Path, *, as_json: bool) -> None:
     _print_table(f"{path.name}: {'cannot be fingerprinted' if found.problem else 'can be fingerprinted'}", rows)
 
 
-def _describe_priority(report: Report) -> list[tuple[str, str]]:
+def _describe_timestamping(report: Report) -> list[tuple[str, str]]:
     rows, commitment, timestamp = [], report.commitment, report.timestamp
     if commitment is not None:
         is_dated = timestamp is not None and timestamp.subject == "commitment"
@@ -254,21 +254,21 @@ def _describe_null(null: NullRate) -> str:
     return f"an unassociated model matches {null.rate:.1%}, one in a hundred {null.upper:.0%}\n{null.source}"
 
 
-def _describe_grades(report: Report) -> str:
+def _describe_top_k(report: Report) -> str:
     if report.median_rank is None:
         return "none: the suspect gives labels only"
-    grades = [f"top {grade.k}: {grade.rate:.1%}, p {grade.p_value:.2g}" for grade in report.graded]
+    grades = [f"top {grade.k}: {grade.rate:.1%}, p {grade.p_value:.2g}" for grade in report.top_k]
     ranks = f"median rank {report.median_rank:g} of {report.bundle.n_classes}"
     return f"{'; '.join([*grades, ranks])}\nno part of the verdict"
 
 
-def _describe_power(power: Power) -> str:
-    if power.least_matches is None or power.least_rate is None:
+def _describe_requirement(power: Requirement) -> str:
+    if power.min_matches is None or power.min_rate is None:
         needed = f"no match rate is a MATCH at {power.alpha:g}"
     else:
         needed = (
-            f"a variant needs a match rate of {power.least_rate:.1%} for MATCH at {power.alpha:g}: "
-            f"{power.least_matches} of {power.n_examples}"
+            f"a variant needs a match rate of {power.min_rate:.1%} for MATCH at {power.alpha:g}: "
+            f"{power.min_matches} of {power.n_examples}"
         )
     return "\n".join(filter(None, (needed, power.obstacle, *power.remedies)))
 

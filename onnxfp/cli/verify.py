@@ -10,13 +10,13 @@ import click
 from onnxfp.cli.options import (
     FILE,
     FILE_OR_FOLDER,
-    grid_of,
+    choose_grid,
     input_options,
     json_option,
     limit_options,
-    limits_of,
     passphrase_options,
     public_key_option,
+    read_limits,
 )
 from onnxfp.cli.page import report_option, write_page
 
@@ -95,9 +95,11 @@ def verify(context: click.Context, /, suspect: Path, fingerprint: Path, as_json:
         public_key=options["public_key"],
         class_names=options["classes"],
         references=options["references"],
-        policy=onnxfp.Policy(alpha=alpha, grey=max(alpha, default.grey), needs_references=options["need_references"]),
+        policy=onnxfp.Policy(
+            alpha=alpha, no_match_above=max(alpha, default.no_match_above), needs_references=options["need_references"]
+        ),
         provider=options["provider"],
-        grid=grid_of(options),
+        grid=choose_grid(options),
         input_name=options["input_name"],
         input_shape=options["input_shape"],
         output_name=options["output_name"],
@@ -106,7 +108,7 @@ def verify(context: click.Context, /, suspect: Path, fingerprint: Path, as_json:
         opening=options["opening"],
         timestamp=options["timestamp"],
         tsa_certificate=options["tsa_certificate"],
-        limits=limits_of(options),
+        limits=read_limits(options),
     )
     write_attestation(report)
     if page is not None:

@@ -36,14 +36,14 @@ class Descent:
         epsilon: Half-width of the ball around a seed, in unit values.
         step_size: Length of one sign step, in unit values.
         high_pass: The filter; changes nothing when the recipe's cutoff is 0.
-        settles: Whether examples that have settled take no more steps.
+        stops_early: Whether examples that have reached a low loss take no more steps.
     """
 
     def __init__(
         self, gradient: GradientSource, *, recipe: Recipe, epsilon: float, step_size: float, high_pass: HighPass,
-        settles: bool = False,
+        stops_early: bool = False,
     ) -> None:  # fmt: skip
-        self._gradient, self._recipe, self._high_pass, self._settles = gradient, recipe, high_pass, settles
+        self._gradient, self._recipe, self._high_pass, self._stops_early = gradient, recipe, high_pass, stops_early
         self._epsilon, self._step_size = epsilon, step_size
 
     def run(
@@ -63,7 +63,7 @@ class Descent:
         """
         examples = seeds.clone()
         active = torch.arange(len(seeds), device=seeds.device)
-        calm = torch.zeros(len(seeds), dtype=torch.int64, device=seeds.device)
+        low_loss_steps = torch.zeros(len(seeds), dtype=torch.int64, device=seeds.device)
         for step in range(self._recipe.n_steps):
             if len(active) == len(seeds):
                 part, goal, start = examples, labels, seeds
@@ -76,10 +76,10 @@ class Descent:
             else:
                 examples[active] = moved
             on_step(step + 1, float(losses.mean()))
-            if not self._settles:
+            if not self._stops_early:
                 continue
-            calm[active] = torch.where(losses < SETTLED_LOSS, calm[active] + 1, 0)
-            active = torch.nonzero(calm < SETTLED_STEPS).flatten()
+            low_loss_steps[active] = torch.where(losses < SETTLED_LOSS, low_loss_steps[active] + 1, 0)
+            active = torch.nonzero(low_loss_steps < SETTLED_STEPS).flatten()
             if not len(active):
                 break
         return examples

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from onnxfp.crafting.high_pass import low_pass
 from onnxfp.crafting.input_transforms import Transformations, unchanged
-from onnxfp.crafting.micro_batch import PassSize
+from onnxfp.crafting.micro_batch import MicroBatch
 from onnxfp.crafting.weight_noise import WeightNoise
 from onnxfp.recipe.derivation import DerivationContext
 
@@ -20,18 +20,18 @@ Score = Callable[[Tensor], Tensor]
 """``(n, *shape)`` model input to ``(n, n_classes)`` scores."""
 
 Penalty = Callable[[Tensor, Tensor], Tensor]
-"""``(n, *shape)`` model input and ``(n,)`` labels to ``(n,)`` penalties; see :func:`agreement_of`."""
+"""``(n, *shape)`` model input and ``(n,)`` labels to ``(n,)`` penalties; see :func:`measure_agreement`."""
 
 
 class OfScores(Protocol):
-    """A loss or penalty of scores; see :func:`loss_of` and :func:`agreement_of`."""
+    """A loss or penalty of scores; see :func:`compute_loss` and :func:`measure_agreement`."""
 
     def __call__(self, scores: Tensor, labels: Tensor, *, gives_probabilities: bool) -> Tensor:
         """Return one number for each example, ``(n,)``."""
         ...
 
 
-def loss_of(scores: Tensor, labels: Tensor, *, gives_probabilities: bool) -> Tensor:
+def compute_loss(scores: Tensor, labels: Tensor, *, gives_probabilities: bool) -> Tensor:
     """Return the cross-entropy of each example, ``(n,)``, in nats.
 
     Args:
@@ -44,7 +44,7 @@ def loss_of(scores: Tensor, labels: Tensor, *, gives_probabilities: bool) -> Ten
     return F.cross_entropy(scores, labels, reduction="none")
 
 
-def agreement_of(scores: Tensor, labels: Tensor, *, gives_probabilities: bool) -> Tensor:
+def measure_agreement(scores: Tensor, labels: Tensor, *, gives_probabilities: bool) -> Tensor:
     """Return the penalty of each example that a model gives its label, ``(n,)``: minus the logarithm of the rest.
 
     Zero where the model does not give the label at all, so that it pulls at no example more than it must.
@@ -98,13 +98,13 @@ class CopyGradient:
 
     def __init__(
         self, score: Score, weights: Sequence[Tensor], scale: Tensor, offset: Tensor, *, n_draws: int,
-        gives_probabilities: bool, passes: PassSize | None = None, transformations: Transformations | None = None,
+        gives_probabilities: bool, passes: MicroBatch | None = None, transformations: Transformations | None = None,
         penalties: Sequence[Penalty] = (),
     ) -> None:  # fmt: skip
         self._score, self._weights, self._scale, self._offset = score, weights, scale, offset
         self._transformations, self._penalties = transformations, penalties
         self._n_draws, self._gives_probabilities = n_draws, gives_probabilities
-        self._passes = passes or PassSize(sys.maxsize)
+        self._passes = passes or MicroBatch(sys.maxsize)
         self._noise: tuple[float, torch.Generator, WeightNoise] | None = None
 
     def __call__(
@@ -115,9 +115,9 @@ class CopyGradient:
         weight_noise = self._weight_noise(noise, generator)
 
         def own_loss(x: Tensor, labels: Tensor) -> Tensor:
-            return loss_of(self._score(x), labels, gives_probabilities=self._gives_probabilities)
+            return compute_loss(self._score(x), labels, gives_probabilities=self._gives_probabilities)
 
-        def gradient_of(loss_on: Penalty, point: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        def compute_gradient(loss_on: Penalty, point: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
             loss = loss_on(transform(point) * self._scale + self._offset, labels)
             # Summed, so that an example's gradient does not depend on its batch.
             (gradient,) = torch.autograd.grad(loss.sum(), point)
@@ -125,11 +125,11 @@ class CopyGradient:
 
         def one_pass(part: slice) -> None:
             point = examples[part].detach().requires_grad_(True)
-            gradient, loss = gradient_of(own_loss, point, labels[part])
+            gradient, loss = compute_gradient(own_loss, point, labels[part])
             # One model after the other: memory for one is enough. Added at the end, since a pass that memory does not
             # hold is taken again.
             for penalty in self._penalties:
-                more, beside = gradient_of(penalty, point, labels[part])
+                more, beside = compute_gradient(penalty, point, labels[part])
                 gradient, loss = gradient + more, loss + beside
             total[part] += gradient
             losses[part] += loss
@@ -197,4 +197,4 @@ class QueryGradient:
     def _loss(self, units: Tensor, labels: Tensor) -> Tensor:
         with torch.no_grad():
             scores = self._score(units * self._scale + self._offset)
-        return loss_of(scores, labels, gives_probabilities=self._gives_probabilities)
+        return compute_loss(scores, labels, gives_probabilities=self._gives_probabilities)

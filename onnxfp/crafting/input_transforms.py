@@ -27,10 +27,10 @@ Transformation = Callable[[Tensor], Tensor]
 """``(n, channels, height, width)`` unit values to the same shape."""
 
 _QUALITIES = (60, 95)
-_MOST_SHIFT = 2
-_MOST_CROP = 0.07
+_MAX_SHIFT = 2
+_MAX_CROP = 0.07
 _FACTORS = (0.5, 0.6, 0.75, 0.9, 1.5, 2.0)
-_MOST_NOISE = 0.04
+_MAX_NOISE = 0.04
 
 _BLOCK = 8
 _LUMINANCE = (
@@ -98,9 +98,9 @@ class Transformations:
         if choice == 1 and self._n_channels in (1, 3):
             change: Transformation = partial(compress, quality=whole(*_QUALITIES))
         elif choice == 2:
-            change = partial(shift, down=whole(-_MOST_SHIFT, _MOST_SHIFT), right=whole(-_MOST_SHIFT, _MOST_SHIFT))
+            change = partial(shift, down=whole(-_MAX_SHIFT, _MAX_SHIFT), right=whole(-_MAX_SHIFT, _MAX_SHIFT))
         elif choice == 3:
-            vertical, horizontal = (max(1, round(_MOST_CROP * side)) for side in (self._height, self._width))
+            vertical, horizontal = (max(1, round(_MAX_CROP * side)) for side in (self._height, self._width))
             edges = (whole(0, vertical), whole(0, vertical), whole(0, horizontal), whole(0, horizontal))
             change = partial(crop, edges=edges)
         elif choice == 4:
@@ -108,7 +108,7 @@ class Transformations:
         else:
             # One pattern for the whole batch: the next step draws another.
             size = (self._n_channels, self._height, self._width)
-            pattern = torch.randn(size, generator=generator, device=device) * (_MOST_NOISE * share())
+            pattern = torch.randn(size, generator=generator, device=device) * (_MAX_NOISE * share())
             change = partial(_add, pattern=pattern)
         return partial(self._apply, change)
 

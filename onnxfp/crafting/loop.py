@@ -28,7 +28,7 @@ from onnxfp.types import Labels, Levels
 # More candidates than this for each wanted example, and the base model does not suit the recipe.
 _MAX_CANDIDATES_PER_EXAMPLE = 4
 # Weight noise is halved after a batch in which fewer than this share of the candidates was kept.
-_LEAST_KEPT_SHARE = 0.8
+_MIN_KEPT_SHARE = 0.8
 _NOISE_BACKOFF = 0.5
 
 Rescore = Callable[[Levels], Labels]
@@ -75,7 +75,7 @@ def craft_examples(
         high_pass=HighPass(context.shape, context.spatial_axes, recipe.cutoff, device),
         # Where there are many classes, survival is what is scarce: nobody is spared a step. Nor where the next step may
         # draw a transformation that was not yet seen.
-        settles=context.n_classes <= FEW_CLASSES and recipe.kind != "eot",
+        stops_early=context.n_classes <= FEW_CLASSES and recipe.kind != "eot",
     )
     state = Crafted.none_yet(context)
     if start is not None and (rescore(start.levels) == start.labels).all():
@@ -110,7 +110,7 @@ def craft_examples(
         levels = seal(units.cpu().numpy(), seeds, context)
         confirmed = rescore(levels) == labels
         state = _extend(state, levels, labels, indices, np.flatnonzero(confirmed), n_examples)
-        if confirmed.mean() < _LEAST_KEPT_SHARE and state.noise > 0:
+        if confirmed.mean() < _MIN_KEPT_SHARE and state.noise > 0:
             state = replace(state, noise=state.noise * _NOISE_BACKOFF)
             _log.info("only %d of %d candidates held: weight noise is now %g", confirmed.sum(), size, state.noise)
         yield state

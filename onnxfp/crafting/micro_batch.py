@@ -21,7 +21,7 @@ _NO_MEMORY = ("can't allocate memory", "out of memory", "not enough memory")
 _log = logging.getLogger(__name__)
 
 
-class PassSize:
+class MicroBatch:
     """Splits batches into passes, and into smaller ones where memory runs out.
 
     Args:
@@ -59,7 +59,7 @@ class PassSize:
                 torch.cuda.empty_cache()
 
 
-def find_pass_size(score: Callable[[Tensor], Tensor], examples: Tensor, most: int) -> PassSize:
+def find_micro_batch(score: Callable[[Tensor], Tensor], examples: Tensor, most: int) -> MicroBatch:
     """Return how many examples to pass at once.
 
     Args:
@@ -76,7 +76,7 @@ def find_pass_size(score: Callable[[Tensor], Tensor], examples: Tensor, most: in
         allowed = min(_CPU_BYTES, _free_bytes() // _SHARE_OF_FREE)
     n_examples = int(max(1, min(most, allowed // n_bytes)))
     _log.info("%d examples at once, %.1f MB each", n_examples, n_bytes / 2**20)
-    return PassSize(n_examples)
+    return MicroBatch(n_examples)
 
 
 def _kept_bytes(score: Callable[[Tensor], Tensor], examples: Tensor) -> int:

@@ -8,17 +8,17 @@ from math import isinf
 
 import torch
 
-from onnxfp.crafting.gradients import CopyGradient, OfScores, Penalty, QueryGradient, affine_tensors, agreement_of
+from onnxfp.crafting.gradients import CopyGradient, OfScores, Penalty, QueryGradient, affine_tensors, measure_agreement
 from onnxfp.crafting.input_transforms import Transformations
-from onnxfp.crafting.micro_batch import find_pass_size
+from onnxfp.crafting.micro_batch import find_micro_batch
 from onnxfp.recipe.derivation import DerivationContext
-from onnxfp.runtime.session import ModelSession, as_written
+from onnxfp.runtime.session import ModelSession, open_unoptimised
 from onnxfp.torch_copy.copy import TorchCopy, build_torch_copy
 from onnxfp.torch_copy.gradient_check import measure_gradient
 from onnxfp.torch_copy.parity import Parity, check_parity, measure_parity
 from onnxfp.types import ModelInput
 
-MOST_AT_ONCE = 256
+MAX_AT_ONCE = 256
 """Examples in one pass; more gain nothing."""
 N_GRADIENT_PROBES = 8
 """Probes on which the copy's gradient is compared with finite differences."""
@@ -55,9 +55,9 @@ class CopySource:
     ) -> None:
         self.device, self._plain = device, plain
         tried = torch.from_numpy(probes).to(device)
-        self._copy = _copy_of(session, tried)
-        self._penalties = [penalty_of(model, tried, probes) for model in avoided]
-        self.passes = find_pass_size(self._copy.score, tried, MOST_AT_ONCE)
+        self._copy = _make_copy(session, tried)
+        self._penalties = [compute_penalty(model, tried, probes) for model in avoided]
+        self.passes = find_micro_batch(self._copy.score, tried, MAX_AT_ONCE)
         self._before = check_parity(self._copy, plain, probes)
         error = measure_gradient(self._copy, plain, probes[:N_GRADIENT_PROBES])
         if error is not None and isinf(error):
@@ -108,7 +108,7 @@ class CopySource:
         return found
 
 
-def _copy_of(session: ModelSession, probes: torch.Tensor) -> TorchCopy:
+def _make_copy(session: ModelSession, probes: torch.Tensor) -> TorchCopy:
     """Return a model's torch copy, on the probes' device."""
     copy = build_torch_copy(
         session.model.load_proto(),
@@ -121,8 +121,8 @@ def _copy_of(session: ModelSession, probes: torch.Tensor) -> TorchCopy:
     return copy
 
 
-def penalty_of(
-    session: ModelSession, tried: torch.Tensor, probes: ModelInput, of_scores: OfScores = agreement_of
+def compute_penalty(
+    session: ModelSession, tried: torch.Tensor, probes: ModelInput, of_scores: OfScores = measure_agreement
 ) -> Penalty:
     """Return what a model's scores add to the loss, by its torch copy.
 
@@ -136,8 +136,8 @@ def penalty_of(
         ConversionError: Some operators are not supported.
         ParityError: The copy disagrees with onnxruntime.
     """
-    copy, gives_probabilities = _copy_of(session, tried), session.gives_probabilities(probes)
-    check_parity(copy, as_written(session), probes)
+    copy, gives_probabilities = _make_copy(session, tried), session.gives_probabilities(probes)
+    check_parity(copy, open_unoptimised(session), probes)
 
     def penalty(x: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         return of_scores(copy.score(x), labels, gives_probabilities=gives_probabilities)

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 # Numbers in the pool: 16 times the weights, so that draws hardly overlap, within what stays in a cache.
-_POOL_SHARE, _LEAST_POOL, _MOST_POOL = 16, 2**16, 2**22
+_POOL_SHARE, _MIN_POOL, _MAX_POOL = 16, 2**16, 2**22
 # A longer tensor takes its numbers in pieces, each from a place of its own.
 _PIECE = 2**20
 
@@ -44,7 +44,7 @@ class WeightNoise:
         ]
         n_weights = sum(original.numel() for original in self._originals)
         longest = max((len(clean) for clean, _, _ in self._pieces), default=0)
-        self._n_places = max(_LEAST_POOL, min(_POOL_SHARE * n_weights, _MOST_POOL) - longest)
+        self._n_places = max(_MIN_POOL, min(_POOL_SHARE * n_weights, _MAX_POOL) - longest)
         if self._pieces:
             dtype, device = self._originals[0].dtype, self._originals[0].device
             self._pool = torch.empty(self._n_places + longest, dtype=dtype, device=device)

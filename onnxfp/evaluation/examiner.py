@@ -28,8 +28,8 @@ from onnxfp.runtime.session import ModelSession
 from onnxfp.suspects.onnx_suspect import OnnxSuspect
 from onnxfp.suspects.references import open_like
 from onnxfp.types import Labels, Levels
-from onnxfp.variants.base_assets import N_CALIBRATION, Material
-from onnxfp.variants.catalogue import Query, Suite, list_queries, list_variants
+from onnxfp.variants.base_assets import N_CALIBRATION, BaseAssets
+from onnxfp.variants.catalogue import InputTransform, Suite, list_input_transforms, list_variants
 
 N_USEFULNESS: Mapping[Suite, int] = {"quick": 500, "standard": 1000, "full": 2000}
 """Most inputs on which usefulness is measured."""
@@ -96,7 +96,7 @@ class Examiner:
         self._levels = synthesise(self._manifest, N_USEFULNESS[suite]) if data is None else data.levels
         self._split = split_data(len(self._levels), suite, is_trained=is_trained)
         self._variants = {v.name: v for v in list_variants(suite, has_labels=is_trained)}
-        self._queries = {query.name: query for query in list_queries(suite)}
+        self._input_transforms = {query.name: query for query in list_input_transforms(suite)}
 
     def observe(self, task: Task) -> Observation:
         """Return how the task went; whatever goes wrong with it is part of the answer."""
@@ -114,7 +114,7 @@ class Examiner:
         if task.kind == "base":
             return self._question(self._base)
         if task.kind == "query":
-            return self._question(self._base, self._queries[task.name])
+            return self._question(self._base, self._input_transforms[task.name])
         if task.kind == "file":
             return self._question(self._open(Path(task.name)))
         model = self._variants[task.name].make(self._material)
@@ -126,7 +126,7 @@ class Examiner:
                 raise ModelFormatError(f"the variant is larger than an ONNX file can be: {error}") from error
             return self._question(self._open(path))
 
-    def _question(self, session: ModelSession, query: Query | None = None) -> Observation:
+    def _question(self, session: ModelSession, query: InputTransform | None = None) -> Observation:
         suspect = OnnxSuspect(session, self._spec.input, self._manifest.grid)
         recorded = self._fingerprint.labels
         answers = suspect.answer(self._changed(self._fingerprint.levels, query))
@@ -141,7 +141,7 @@ class Examiner:
             usefulness=match_rate(self._truth, useful),
         )
 
-    def _changed(self, levels: Levels, query: Query | None) -> Levels:
+    def _changed(self, levels: Levels, query: InputTransform | None) -> Levels:
         """Return the levels after what a service does to images."""
         if query is None:
             return levels
@@ -170,11 +170,11 @@ class Examiner:
         return suspect.answer(self._levels[self._split.measured]).labels
 
     @cached_property
-    def _material(self) -> Material:
+    def _material(self) -> BaseAssets:
         learned = self._split.learned if self._is_trained else self._split.learned[:N_CALIBRATION]
         labels = self._data.labels if self._data is not None else None
         inputs = self._manifest.grid.to_model_input(self._levels[learned])
-        return Material(
+        return BaseAssets(
             base=self._file.load_proto(),
             input=self._base.input,
             output=self._base.output,

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from onnxfp.evaluation.task import Observation, Task
-from onnxfp.runtime.ipc import FrameError, read_frame, write_frame
+from onnxfp.runtime.ipc import MessageError, read_message, write_message
 from onnxfp.runtime.isolated import Limits
 from onnxfp.runtime.local import Provider
 from onnxfp.variants.catalogue import Suite
@@ -107,11 +107,13 @@ class _Worker:
     def observe(self, task: Task) -> Observation:
         try:
             requests, answers = self._pipes()
-            write_frame(requests, asdict(task))
-            seen, _ = read_frame(answers)
+            write_message(requests, asdict(task))
+            seen, _ = read_message(answers)
             return Observation(**seen)
-        except (EOFError, OSError, FrameError) as error:
-            return Observation(error=f"its process {self._bury()}" if not isinstance(error, FrameError) else str(error))
+        except (EOFError, OSError, MessageError) as error:
+            return Observation(
+                error=f"its process {self._bury()}" if not isinstance(error, MessageError) else str(error)
+            )
 
     def end(self) -> None:
         with self._lock:
@@ -149,7 +151,7 @@ class _Worker:
             "limits": limits,
             "n_threads": self._n_threads,
         }
-        write_frame(child.stdin, head, [np.asarray(value) for value in setup.fixed.values()])  # type: ignore[arg-type]
+        write_message(child.stdin, head, [np.asarray(value) for value in setup.fixed.values()])  # type: ignore[arg-type]
         return child
 
     def _bury(self, *, is_wanted: bool = True) -> str:

@@ -9,13 +9,13 @@ from onnxfp.bundle.fingerprint import Fingerprint
 from onnxfp.evaluation.examiner import N_USEFULNESS, split_data
 from onnxfp.evaluation.task import Observation, Task
 from onnxfp.evaluation.user_data import Data
-from onnxfp.evidence.null import Null, ReferenceCount, estimate_null, owner_counts, prior_of
+from onnxfp.evidence.null import Null, ReferenceCount, estimate_null, find_bundle_prior, owner_counts
 from onnxfp.evidence.statistics import clopper_pearson
 from onnxfp.evidence.uniqueness import N_RESAMPLES, compare
 from onnxfp.evidence.verdict import Counts, Policy, Verdict, decide
 from onnxfp.report.evaluation import (
-    MOST_LOSS,
-    MOST_LOSS_ON_NOISE,
+    MAX_LOSS,
+    MAX_LOSS_ON_NOISE,
     Evaluation,
     Outcome,
     Role,
@@ -25,7 +25,7 @@ from onnxfp.report.evaluation import (
     Usefulness,
 )
 from onnxfp.report.verification import BundleRecord, Signer
-from onnxfp.trust.trust_store import name_of
+from onnxfp.trust.trust_store import find_key_name
 from onnxfp.versions import versions
 
 
@@ -84,10 +84,10 @@ def make_evaluation(
     ]
     judge = _Judge(fingerprint, owner, pool, policy, is_linear=is_linear)
     rows = tuple(_fill(line, seen[line.task.key], usefulness, judge) for line in listing)
-    least = judge.null.least_matches(policy.alpha)
+    least = judge.null.min_matches(policy.alpha)
     least = least if least is not None and least <= fingerprint.n_examples else None
     return Evaluation(
-        signer=Signer(manifest.public_key, is_pinned, name_of(manifest.public_key)),
+        signer=Signer(manifest.public_key, is_pinned, find_key_name(manifest.public_key)),
         bundle=BundleRecord.of(fingerprint),
         suite=suite,
         usefulness=usefulness,
@@ -95,7 +95,7 @@ def make_evaluation(
         summary=summarise(rows, policy.confidence),
         owner_references=owner,
         null=judge.null.summarise(least if least is not None else fingerprint.n_examples),
-        least_matches=least,
+        min_matches=least,
         policy=policy,
         versions=versions(),
     )
@@ -145,7 +145,7 @@ class _Judge:
         is_linear: bool,
     ) -> None:
         self.fingerprint, self.policy = fingerprint, policy
-        self._prior = prior_of(fingerprint.manifest, is_linear=is_linear)
+        self._prior = find_bundle_prior(fingerprint.manifest, is_linear=is_linear)
         self._owner, self._pool = owner, pool
         self.null = self._estimate(pool)
 
@@ -164,7 +164,7 @@ class _Judge:
 
 def _usefulness(base: Observation, suite: Suite, data: Data | None) -> Usefulness:
     if data is None:
-        return Usefulness("agreement", "noise", N_USEFULNESS[suite], 1.0, MOST_LOSS_ON_NOISE, None)
+        return Usefulness("agreement", "noise", N_USEFULNESS[suite], 1.0, MAX_LOSS_ON_NOISE, None)
     is_labelled = data.labels is not None
     n_measured = len(split_data(len(data.levels), suite, is_trained=is_labelled and suite != "quick").measured)
     return Usefulness(
@@ -172,7 +172,7 @@ def _usefulness(base: Observation, suite: Suite, data: Data | None) -> Usefulnes
         "labelled data" if is_labelled else "data",
         n_measured,
         base.usefulness,
-        MOST_LOSS,
+        MAX_LOSS,
         data.digest,
     )
 
@@ -196,5 +196,5 @@ def _fill(line: Line, seen: Observation, usefulness: Usefulness, judge: _Judge) 
         usefulness=seen.usefulness,
     )
     # Rounded, so that a loss of just the limit counts as such whatever the last bit says.
-    is_broken = not is_reference and round(usefulness.base_rate - seen.usefulness, 9) > usefulness.most_loss
+    is_broken = not is_reference and round(usefulness.base_rate - seen.usefulness, 9) > usefulness.max_loss
     return Row(line.name, line.role, line.family, line.parameter, outcome, is_broken, "", seen.seconds)

@@ -20,7 +20,7 @@ from onnxfp.recipe.derivation import derive_seeds
 from onnxfp.types import Levels
 
 _LEAVES = (3, 25)
-_LEAST_RADIUS, _MOST_RADIUS, _DECAY = 0.04, 0.6, 0.7
+_MIN_RADIUS, _MAX_RADIUS, _DECAY = 0.04, 0.6, 0.7
 _TEXTURE = 0.35
 
 
@@ -54,7 +54,7 @@ def _scene(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.float
     rows, columns = np.mgrid[:height, :width] / max(height, width)
     scene = np.broadcast_to(np.clip(rng.normal(0.5, 0.25, (n_channels, 1, 1)), 0, 1), shape).copy()
     for _ in range(rng.integers(*_LEAVES)):
-        radius = min(_LEAST_RADIUS * (1.0 - rng.random()) ** -_DECAY, _MOST_RADIUS)
+        radius = min(_MIN_RADIUS * (1.0 - rng.random()) ** -_DECAY, _MAX_RADIUS)
         y, x = rng.random(2)
         stretch, angle = rng.uniform(0.4, 2.5), rng.uniform(0, np.pi)
         along = (columns - x) * np.cos(angle) + (rows - y) * np.sin(angle)

@@ -27,7 +27,7 @@ MAX_BYTES = 2**33
 
 _CHUNK = 1024
 # Values of features may lie outside their usual range here and there; a wrong normalisation puts most of them there.
-_SLACK, _MOST_OUTSIDE = 0.01, 0.05
+_SLACK, _MAX_OUTSIDE = 0.01, 0.05
 
 _IMAGES, _LABELS = "images.npy", "labels.npy"
 _HINT = "write it with numpy.savez(path, images=..., labels=...)"
@@ -134,7 +134,7 @@ def _to_levels(path: Path, images: NDArray[Any], base: BaseModel, grid: InputGri
         unit = (images[first : first + _CHUNK].astype(np.float64) - offset) / scale
         n_outside += int((~((unit > -_SLACK) & (unit < 1 + _SLACK))).sum())
         levels[first : first + _CHUNK] = np.rint(np.clip(np.nan_to_num(unit), 0.0, 1.0) * most).astype(grid.dtype)
-    if n_outside > _MOST_OUTSIDE * images.size:
+    if n_outside > _MAX_OUTSIDE * images.size:
         raise ShapeError(
             f"{path}: {n_outside / images.size:.0%} of the values lie outside the range of the model's input",
             hint="floating-point images must be what the model is fed: scaled and normalised as the base needs them",

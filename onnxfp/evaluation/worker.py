@@ -19,7 +19,7 @@ from onnxfp.bundle.reader import read_bundle
 from onnxfp.evaluation.examiner import Examiner
 from onnxfp.evaluation.task import Task
 from onnxfp.evaluation.user_data import read_data
-from onnxfp.runtime.ipc import read_frame, write_frame
+from onnxfp.runtime.ipc import read_message, write_message
 from onnxfp.runtime.isolated import Limits
 
 _SET_DEATH_SIGNAL, _SIGKILL = 1, 9
@@ -32,15 +32,15 @@ def main() -> None:
         ctypes.CDLL(None).prctl(_SET_DEATH_SIGNAL, _SIGKILL, 0, 0, 0)
     # They would be about the insides of libraries, and nobody reads them here.
     warnings.simplefilter("ignore")
-    head, arrays = read_frame(requests)
+    head, arrays = read_message(requests)
     examiner = open_examiner(head, arrays)
     _limit_threads(head["n_threads"])
     while True:
         try:
-            task, _ = read_frame(requests)
+            task, _ = read_message(requests)
         except EOFError:
             return
-        write_frame(answers, asdict(examiner.observe(Task(**task))))
+        write_message(answers, asdict(examiner.observe(Task(**task))))
 
 
 def open_examiner(head: dict[str, Any], fixed: list[Any]) -> Examiner:

@@ -45,7 +45,7 @@ ENOUGH_REFERENCES = 8
 
 _ONE_IN = 100
 # Two-sided: the bound lies above the true rate in 95 of 100 measurements.
-_REACH_CONFIDENCE = 0.9
+_ATTACK_CONFIDENCE = 0.9
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +75,13 @@ class Prior:
     Attributes:
         counts: ``(matches, asked)`` of each unassociated model that was measured; empty where none was.
         source: The measurement in words.
-        reach: Match rate in [0, 1] that a false accuser may reach on a model never seen, 1 within the top ``k > 1``;
-            ``None`` where no attack was measured.
+        attack_bound: Match rate in [0, 1] that a false accuser may reach on a model never seen, 1 within the top
+            ``k > 1``; ``None`` where no attack was measured.
     """
 
     counts: tuple[tuple[int, int], ...]
     source: str
-    reach: float | None = None
+    attack_bound: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,25 +107,25 @@ class Null:
         tail: ``(n + 1,)`` float64; entry ``k`` is the largest probability, of all that compete, of ``k`` or more
             matches.
         candidates: The distributions that compete, each with its source in words.
-        reach: ``(n + 1,)`` float64, the same tail for a model that a false accuser aimed at; ``None`` where no attack
-            was measured.
+        attack_tail: ``(n + 1,)`` float64, the same tail for a model that a false accuser aimed at; ``None`` where no
+            attack was measured.
     """
 
     tail: NDArray[np.float64]
     candidates: tuple[tuple[Prediction, str], ...]
-    reach: NDArray[np.float64] | None = None
+    attack_tail: NDArray[np.float64] | None = None
 
     def p_value(self, n_matches: int) -> float:
         """Return the probability that an unassociated model matches at least so often."""
         return float(self.tail[n_matches])
 
-    def least_matches(self, alpha: float) -> int | None:
+    def min_matches(self, alpha: float) -> int | None:
         """Return the smallest count whose tails are at most ``alpha``, or ``None`` if not even all matches are.
 
         Args:
             alpha: Significance, in ``(0, 1)``.
         """
-        tail = self.tail if self.reach is None else np.maximum(self.tail, self.reach)
+        tail = self.tail if self.attack_tail is None else np.maximum(self.tail, self.attack_tail)
         reached = np.flatnonzero(tail <= alpha)
         return int(reached[0]) if len(reached) else None
 
@@ -170,25 +170,25 @@ def find_prior(
         is_image: Whether examples are images.
         is_linear: Whether the suspect, or the base, is a linear model.
     """
-    reach = _find_reach(spectrum, epsilon, n_classes)
-    if k > 1 and reach is not None:
-        reach = 1.0
+    attack_bound = _find_attack_bound(spectrum, epsilon, n_classes)
+    if k > 1 and attack_bound is not None:
+        attack_bound = 1.0
     if not is_image:
-        return Prior((), "unassociated models were never measured on inputs that are no images", reach)
+        return Prior((), "unassociated models were never measured on inputs that are no images", attack_bound)
     if is_linear:
-        return Prior((), "linear models of the same task become one another, and were never measured", reach)
+        return Prior((), "linear models of the same task become one another, and were never measured", attack_bound)
     for entry in _entries("priors"):
         if entry["kind"] == kind and _speaks_for(entry, spectrum, epsilon, n_classes):
             n, luck = entry["n_examples"], _Luck(entry["n_classes"], n_classes, k)
             measured = entry["n_matches"] if k == 1 else entry["n_within"].get(str(k), [])
             if measured:
                 counts = tuple((ceil(n * luck.add(matches / n) - 1e-9), n) for matches in measured)
-                return Prior(counts, entry["source"], reach)
+                return Prior(counts, entry["source"], attack_bound)
     where = f"{'' if k == 1 else f'within the top {k} '}at epsilon {epsilon:.3g} with {spectrum} seeds of kind {kind}"
-    return Prior((), f"unassociated models were never measured {where}", reach)
+    return Prior((), f"unassociated models were never measured {where}", attack_bound)
 
 
-def prior_of(manifest: Manifest, k: int = 1, *, is_linear: bool = False) -> Prior:
+def find_bundle_prior(manifest: Manifest, k: int = 1, *, is_linear: bool = False) -> Prior:
     """Return the prior for a bundle, by what its seeds and its ball really are; the rest as in :func:`find_prior`."""
     return find_prior(
         manifest.recipe.kind,
@@ -206,13 +206,13 @@ def owner_counts(manifest: Manifest) -> tuple[ReferenceCount, ...]:
     return tuple(ReferenceCount(r.digest, r.n_matches, manifest.n_examples) for r in manifest.references)
 
 
-def take_place_of(prior: Prior, verifier: Sequence[ReferenceCount]) -> bool:
+def replaces_prior(prior: Prior, verifier: Sequence[ReferenceCount]) -> bool:
     """Return whether the verifier's pool takes the place of the prior's counts.
 
     It does from :data:`ENOUGH_REFERENCES` references on, unless nobody measured what an accuser who avoids them
     reaches.
     """
-    return len(verifier) >= ENOUGH_REFERENCES and prior.reach is not None
+    return len(verifier) >= ENOUGH_REFERENCES and prior.attack_bound is not None
 
 
 def estimate_null(
@@ -229,7 +229,7 @@ def estimate_null(
     Args:
         owner: The owner's pool, as the bundle records it.
         verifier: The verifier's pool, measured just now.
-        prior: Its counts fall away where :func:`take_place_of` says so.
+        prior: Its counts fall away where :func:`replaces_prior` says so.
         n_classes: Number of classes K, at least 2.
         n_candidates: Number m of candidates from which the owner selected; counts are out of all of them.
         k: Number of largest scores within which a recorded label counts as a match, in ``[1, K)``, for pools and prior
@@ -255,7 +255,7 @@ def estimate_null(
             candidates.append((Prediction(np.ones(n_candidates + 1), 1.0), unknown.source))
 
     own = Prior(tuple((r.n_matches, r.n_examples) for r in verifier), f"your {_references(len(verifier))}")
-    if take_place_of(prior, verifier):
+    if replaces_prior(prior, verifier):
         basis: tuple[Prior, ...] = (own,)
     else:
         compete(prior)
@@ -266,14 +266,18 @@ def estimate_null(
         counts = tuple((r.n_matches, r.n_examples) for r in owner)
         compete(*basis, Prior(counts, f"the owner's {_references(len(owner))}"))
     tail = np.max([prediction.tail for prediction, _ in candidates], axis=0)
-    return Null(tail, tuple(candidates), None if prior.reach is None else binomial_tails(n_candidates, prior.reach))
+    return Null(
+        tail,
+        tuple(candidates),
+        None if prior.attack_bound is None else binomial_tails(n_candidates, prior.attack_bound),
+    )
 
 
 def _references(n: int) -> str:
     return "one reference" if n == 1 else f"{n} references"
 
 
-def _find_reach(spectrum: Spectrum, epsilon: float, n_classes: int) -> float | None:
+def _find_attack_bound(spectrum: Spectrum, epsilon: float, n_classes: int) -> float | None:
     """Return the upper bound of the largest rate that an attack reached within this epsilon.
 
     The kind does not matter: how examples were crafted is the owner's claim, which the derivation does not show.
@@ -282,14 +286,14 @@ def _find_reach(spectrum: Spectrum, epsilon: float, n_classes: int) -> float | N
     if not speaking:
         return None
     # Several do where a wider ball was attacked as well: the nearest tells what this one allows.
-    nearest = min(speaking, key=lambda entry: float(entry["most_epsilon"]))
-    upper = clopper_pearson(nearest["n_matches"], nearest["n_examples"], _REACH_CONFIDENCE).upper
+    nearest = min(speaking, key=lambda entry: float(entry["max_epsilon"]))
+    upper = clopper_pearson(nearest["n_matches"], nearest["n_examples"], _ATTACK_CONFIDENCE).upper
     return _Luck(nearest["n_classes"], n_classes).add(upper)
 
 
 def _speaks_for(entry: dict[str, Any], spectrum: Spectrum, epsilon: float, n_classes: int) -> bool:
-    is_in_range = entry["least_classes"] <= n_classes <= (entry["most_classes"] or n_classes)
-    return is_in_range and entry["spectrum"] in (None, spectrum) and epsilon <= entry["most_epsilon"] + 1e-9
+    is_in_range = entry["min_classes"] <= n_classes <= (entry["max_classes"] or n_classes)
+    return is_in_range and entry["spectrum"] in (None, spectrum) and epsilon <= entry["max_epsilon"] + 1e-9
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,7 +40,7 @@ EDGE = WIDEST_SPREAD * 4 / 3
 
 # Prior probability of a wider spread: a pool that plainly shows one is believed.
 _SURPRISE = 1e-6
-_LEAST_SPREAD, _MOST_SPREAD = 1e-3, 0.7
+_MIN_SPREAD, _MAX_SPREAD = 1e-3, 0.7
 _N_RATES, _N_SPREADS, _N_WIDE = 256, 24, 12
 _NEGLIGIBLE = 1e-14
 _CHUNK = 2**21
@@ -135,8 +135,8 @@ def _grid() -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float6
     angle = np.pi * (np.arange(_N_RATES) + 0.5) / _N_RATES
     rate, rate_weight = (1 - np.cos(angle)) / 2, np.sin(angle)
     point, weight_within = np.polynomial.legendre.leggauss(_N_SPREADS)
-    within = _LEAST_SPREAD + (EDGE - _LEAST_SPREAD) * (point + 1) / 2
-    beyond = np.geomspace(EDGE, _MOST_SPREAD, _N_WIDE + 1)[1:]
+    within = _MIN_SPREAD + (EDGE - _MIN_SPREAD) * (point + 1) / 2
+    beyond = np.geomspace(EDGE, _MAX_SPREAD, _N_WIDE + 1)[1:]
     spread = np.concatenate([within, beyond])
     weight_within = weight_within * within
     spread_weight = np.concatenate([weight_within / weight_within.sum(), _SURPRISE * beyond / beyond.sum()])

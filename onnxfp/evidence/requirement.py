@@ -1,4 +1,4 @@
-"""Power: which match rate a variant needs for a MATCH, and what would make it less.
+"""Requirement: which match rate a variant needs for a MATCH, and what would make it less.
 
 It is known before any suspect is asked: the null and the policy fix the number of matches. A fingerprint that could not
 convict even a faithful copy is better found out by its owner than in court.
@@ -11,7 +11,15 @@ from dataclasses import dataclass
 
 from onnxfp.bundle.manifest import Manifest
 from onnxfp.errors import ParameterError
-from onnxfp.evidence.null import ENOUGH_REFERENCES, Null, Prior, ReferenceCount, estimate_null, owner_counts, prior_of
+from onnxfp.evidence.null import (
+    ENOUGH_REFERENCES,
+    Null,
+    Prior,
+    ReferenceCount,
+    estimate_null,
+    find_bundle_prior,
+    owner_counts,
+)
 from onnxfp.evidence.verdict import Policy
 
 PLAUSIBLE_RATE = 0.98
@@ -19,20 +27,20 @@ PLAUSIBLE_RATE = 0.98
 copies matched 96 to 100 of 100 (benchmarks/STRENGTH.md). What demands more convicts little but a plain copy."""
 
 # More candidates than this are not tried for a remedy: a null costs time with each.
-_MOST_TRIED = 4000
+_MAX_TRIED = 4000
 _STEPS = (20, 30, 40, 50, 75, 100, 150, 200, 300, 400, 600, 800, 1000)
 
 
 @dataclass(frozen=True, slots=True)
-class Power:
+class Requirement:
     """What it takes to convict.
 
     Attributes:
         n_examples: Number n of examples.
         n_candidates: Number m of candidates from which they were selected.
         alpha: The policy's significance.
-        least_matches: Fewest matches that are a MATCH; ``None`` if no count is one.
-        least_rate: The same as a match rate, in [0, 1].
+        min_matches: Fewest matches that are a MATCH; ``None`` if no count is one.
+        min_rate: The same as a match rate, in [0, 1].
         obstacle: Why no count is a MATCH, or why this one is hardly reached; empty where nothing is in the way.
         remedies: What would make a MATCH easier, one sentence each.
     """
@@ -40,13 +48,13 @@ class Power:
     n_examples: int
     n_candidates: int
     alpha: float
-    least_matches: int | None
-    least_rate: float | None
+    min_matches: int | None
+    min_rate: float | None
     obstacle: str
     remedies: tuple[str, ...]
 
 
-def power_of(manifest: Manifest, policy: Policy, *, is_linear: bool = False) -> Power:
+def find_requirement(manifest: Manifest, policy: Policy, *, is_linear: bool = False) -> Requirement:
     """Return what it takes to convict with a fingerprint, where the verifier brings no references.
 
     Args:
@@ -55,9 +63,9 @@ def power_of(manifest: Manifest, policy: Policy, *, is_linear: bool = False) -> 
         is_linear: Whether its base is a linear model.
     """
     n_classes = manifest.base.n_classes
-    return measure_power(
+    return compute_requirement(
         owner_counts(manifest),
-        prior_of(manifest, is_linear=is_linear),
+        find_bundle_prior(manifest, is_linear=is_linear),
         policy,
         n_classes=n_classes,
         n_examples=manifest.n_examples,
@@ -65,7 +73,7 @@ def power_of(manifest: Manifest, policy: Policy, *, is_linear: bool = False) -> 
     )
 
 
-def measure_power(
+def compute_requirement(
     owner: Sequence[ReferenceCount],
     prior: Prior,
     policy: Policy,
@@ -73,7 +81,7 @@ def measure_power(
     n_classes: int,
     n_examples: int,
     n_candidates: int,
-) -> Power:
+) -> Requirement:
     """Return what it takes to convict with a fingerprint, where the verifier brings no references.
 
     Args:
@@ -95,14 +103,14 @@ def measure_power(
         scaled = [ReferenceCount(r.digest, round(r.rate * n), n) for r in owner] if n != n_examples else owner
         m = n_candidates if n == n_examples else round(n * ratio)
         null = estimate_null(scaled, verifier, prior, n_classes=n_classes, n_candidates=m)
-        return least_matches(null, policy, n)
+        return min_matches(null, policy, n)
 
     least = find_least(n_examples)
     rate = None if least is None else least / n_examples
     obstacle = _find_obstacle(least, n_examples, n_candidates, policy)
     remedies: list[str] = []
     if obstacle:
-        for n in (n for n in _STEPS if n > n_examples and n * ratio <= _MOST_TRIED):
+        for n in (n for n in _STEPS if n > n_examples and n * ratio <= _MAX_TRIED):
             better = find_least(n)
             if better is not None and better / n <= PLAUSIBLE_RATE:
                 remedies.append(f"{n} examples (-n {n}) would take {better} matches, {better / n:.1%}.")
@@ -116,21 +124,21 @@ def measure_power(
                 f"{better} matches, {better / n_examples:.1%}."
             )
         remedies = remedies or ["Neither more examples nor references of the verifier's own would be enough."]
-    return Power(n_examples, n_candidates, policy.alpha, least, rate, obstacle, tuple(remedies))
+    return Requirement(n_examples, n_candidates, policy.alpha, least, rate, obstacle, tuple(remedies))
 
 
-def least_matches(null: Null, policy: Policy, n_examples: int) -> int | None:
+def min_matches(null: Null, policy: Policy, n_examples: int) -> int | None:
     """Return the fewest matches of ``n_examples`` that are a MATCH, or ``None`` if no count is one."""
-    least = null.least_matches(policy.alpha)
-    return least if least is not None and least <= n_examples >= policy.least_examples else None
+    least = null.min_matches(policy.alpha)
+    return least if least is not None and least <= n_examples >= policy.min_examples else None
 
 
 def _find_obstacle(least: int | None, n_examples: int, n_candidates: int, policy: Policy) -> str:
     lost = n_candidates - n_examples
     counted = f", with {lost} lost candidates that count as mismatches" if lost > 1 else ""
     counted = ", with one lost candidate that counts as a mismatch" if lost == 1 else counted
-    if n_examples < policy.least_examples:
-        return f"{n_examples} examples are fewer than the {policy.least_examples} that the policy demands{counted}."
+    if n_examples < policy.min_examples:
+        return f"{n_examples} examples are fewer than the {policy.min_examples} that the policy demands{counted}."
     if least is None:
         return f"Not even {n_examples} matches of {n_examples} are a MATCH at {policy.alpha:g}{counted}."
     if least / n_examples > PLAUSIBLE_RATE:

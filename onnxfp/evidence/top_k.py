@@ -1,4 +1,4 @@
-"""Graded evidence: how near the suspect's scores come to the recorded labels, where it gives scores.
+"""Top-k evidence: how near the suspect's scores come to the recorded labels, where it gives scores.
 
 A copy that was changed until its labels no longer match may still score the recorded ones high. For a few ``k`` the
 examples are counted whose recorded label is within the top ``k``, and judged as matches are
@@ -7,7 +7,7 @@ the verifier's references. The owner's pool takes no part, since the signed mani
 does a reference that returns labels only, for it has no ranks. References are ranked by the same rule as the suspect,
 ties included: only so is an unassociated suspect one more like them.
 
-Graded evidence has no part in the verdict. What a false accuser reaches within the top ``k`` was never
+Top-k evidence has no part in the verdict. What a false accuser reaches within the top ``k`` was never
 attacked, so it protects nobody against a hostile accuser; it tells an auditor whether an INCONCLUSIVE suspect leans
 towards the base.
 """
@@ -22,7 +22,7 @@ import numpy as np
 
 from onnxfp.bundle.manifest import Manifest
 from onnxfp.errors import ShapeError
-from onnxfp.evidence.null import NullRate, ReferenceCount, estimate_null, prior_of, take_place_of
+from onnxfp.evidence.null import NullRate, ReferenceCount, estimate_null, find_bundle_prior, replaces_prior
 from onnxfp.evidence.verdict import Counts
 from onnxfp.types import Labels, Ranks, Scores
 
@@ -30,19 +30,19 @@ LADDER = (5, 10, 50, 100)
 """Every ``k`` that is counted, where there are more classes."""
 
 CAVEAT = (
-    "Graded evidence has no part in the verdict. It tells whether an inconclusive suspect leans towards the base. What "
+    "Top-k evidence has no part in the verdict. It tells whether an inconclusive suspect leans towards the base. What "
     "a false accuser can reach within the top k was never attacked, so it protects nobody against a hostile accuser."
 )
-"""What a reader of grades must know."""
+"""The limit of top-k evidence, for its readers."""
 
 NO_SCORES = "None: the suspect gives labels only, and no scores by which to rank others."
-NO_GRADES = (
+NO_TOP_K = (
     "No match rate within the top k is reported: there are too few classes, or none of unassociated models is known."
 )
 
 
 @dataclass(frozen=True, slots=True)
-class Grade:
+class TopKEvidence:
     """How often the suspect scores the recorded label within its top ``k``.
 
     Attributes:
@@ -95,10 +95,10 @@ def count_within(ranks: Ranks, k: int) -> int:
     return int(np.count_nonzero(ranks <= k))
 
 
-def measure_grades(
+def measure_top_k(
     ranks: Ranks, references: Mapping[str, Ranks], manifest: Manifest, *, is_linear: bool = False
-) -> tuple[Grade, ...]:
-    """Return the grades of one suspect, by ascending ``k``.
+) -> tuple[TopKEvidence, ...]:
+    """Return the top-k evidence on one suspect, by ascending ``k``.
 
     One is left out where nothing is known of unassociated models: the prior was not measured for that ``k``, and the
     references are too few to take its place.
@@ -110,49 +110,53 @@ def measure_grades(
         is_linear: Whether the suspect is a linear model.
     """
     n_classes = manifest.base.n_classes
-    grades = []
+    evidence = []
     for k in (k for k in LADDER if k < n_classes):
         pool = [ReferenceCount(digest, count_within(own, k), len(own)) for digest, own in references.items()]
-        prior = prior_of(manifest, k, is_linear=is_linear)
-        if not prior.counts and not take_place_of(prior, pool):
+        prior = find_bundle_prior(manifest, k, is_linear=is_linear)
+        if not prior.counts and not replaces_prior(prior, pool):
             continue
         null = estimate_null((), pool, prior, n_classes=n_classes, n_candidates=manifest.n_candidates, k=k)
         n_within = count_within(ranks, k)
-        grades.append(Grade(k, n_within, n_within / len(ranks), null.summarise(n_within), null.p_value(n_within)))
-    return tuple(grades)
+        evidence.append(
+            TopKEvidence(k, n_within, n_within / len(ranks), null.summarise(n_within), null.p_value(n_within))
+        )
+    return tuple(evidence)
 
 
-def find_wrong_grade(grades: Sequence[Grade], median_rank: float | None, counts: Counts, n_classes: int) -> str:
-    """Return what is wrong with the grades of a report that was read, or nothing.
+def find_top_k_contradiction(
+    evidence: Sequence[TopKEvidence], median_rank: float | None, counts: Counts, n_classes: int
+) -> str:
+    """Return a contradiction in the top-k evidence of a report that was read, or an empty string.
 
     Nothing follows from the number of matches: of classes with equal scores the first is the suspect's label, but each
     ranks last among them.
 
     Args:
-        grades: The report's grades.
+        evidence: The report's top-k evidence.
         median_rank: Its median rank.
         counts: Its counts.
         n_classes: Number of classes.
     """
-    n_asked, n_within = counts.n_asked, [grade.n_within for grade in grades]
-    steps = [grade.k for grade in grades]
+    n_asked, n_within = counts.n_asked, [entry.n_within for entry in evidence]
+    steps = [entry.k for entry in evidence]
     claims = {
-        "graded is not by ascending k of the ladder": steps == [k for k in LADDER if k in steps and k < n_classes],
-        "graded counts contradict each other, or counts": n_within == sorted(n_within)
+        "top_k is not by ascending k of the ladder": steps == [k for k in LADDER if k in steps and k < n_classes],
+        "top_k counts contradict each other, or counts": n_within == sorted(n_within)
         and all(0 <= n <= counts.n_answered for n in n_within),
-        "a graded rate contradicts its count": all(
-            isclose(grade.rate, grade.n_within / n_asked, rel_tol=1e-9) for grade in grades
+        "a top_k rate contradicts its count": all(
+            isclose(entry.rate, entry.n_within / n_asked, rel_tol=1e-9) for entry in evidence
         ),
-        "a graded null or p_value is out of range": all(
-            0 <= number <= 1 for grade in grades for number in (grade.null.rate, grade.null.upper, grade.p_value)
+        "a top_k null or p_value is out of range": all(
+            0 <= number <= 1 for entry in evidence for number in (entry.null.rate, entry.null.upper, entry.p_value)
         ),
-        "median_rank is missing beside graded": median_rank is not None or not grades,
+        "median_rank is missing beside top_k": median_rank is not None or not evidence,
         "median_rank is no median of ranks": median_rank is None
         or (1 <= median_rank <= n_classes and (2 * median_rank).is_integer()),
-        "median_rank contradicts graded": median_rank is None
+        "median_rank contradicts top_k": median_rank is None
         or all(
-            2 * grade.n_within == n_asked or (2 * grade.n_within > n_asked) == (median_rank <= grade.k)
-            for grade in grades
+            2 * entry.n_within == n_asked or (2 * entry.n_within > n_asked) == (median_rank <= entry.k)
+            for entry in evidence
         ),
     }
     return next((complaint for complaint, holds in claims.items() if not holds), "")

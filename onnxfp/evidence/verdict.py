@@ -23,9 +23,9 @@ class Policy:
 
     Attributes:
         alpha: Largest p-value that is a MATCH: the rate at which unassociated models would be accused.
-        grey: Largest p-value that is not yet a NO_MATCH; between the two the verdict is INCONCLUSIVE.
-        least_examples: Fewest answered examples that any verdict is built on.
-        least_answered: Smallest share of the examples that the suspect must have answered.
+        no_match_above: Largest p-value that is not yet a NO_MATCH; between the two the verdict is INCONCLUSIVE.
+        min_examples: Fewest answered examples that any verdict is built on.
+        min_answered: Smallest share of the examples that the suspect must have answered.
         needs_references: Whether a verdict without the verifier's own references is INCONCLUSIVE.
         confidence: Coverage of the interval on the match rate.
 
@@ -34,19 +34,22 @@ class Policy:
     """
 
     alpha: float = 1e-6
-    grey: float = 1e-2
-    least_examples: int = 20
-    least_answered: float = 0.9
+    no_match_above: float = 1e-2
+    min_examples: int = 20
+    min_answered: float = 0.9
     needs_references: bool = False
     confidence: float = 0.95
 
     def __post_init__(self) -> None:
-        if not 0.0 < self.alpha <= self.grey < 1.0:
-            raise ParameterError(f"0 < alpha <= grey < 1 must hold; found alpha {self.alpha}, grey {self.grey}")
-        if self.least_examples < 1 or not 0.0 < self.least_answered <= 1.0 or not 0.0 < self.confidence < 1.0:
+        if not 0.0 < self.alpha <= self.no_match_above < 1.0:
             raise ParameterError(
-                "least_examples must be at least 1, least_answered in (0, 1] and confidence in (0, 1); found "
-                f"{self.least_examples}, {self.least_answered}, {self.confidence}"
+                f"0 < alpha <= no_match_above < 1 must hold; found alpha {self.alpha}, no_match_above "
+                f"{self.no_match_above}"
+            )
+        if self.min_examples < 1 or not 0.0 < self.min_answered <= 1.0 or not 0.0 < self.confidence < 1.0:
+            raise ParameterError(
+                "min_examples must be at least 1, min_answered in (0, 1] and confidence in (0, 1); found "
+                f"{self.min_examples}, {self.min_answered}, {self.confidence}"
             )
 
 
@@ -78,13 +81,13 @@ class Decision:
     Attributes:
         verdict: The answer.
         p_value: Probability that an unassociated model matches at least as often, under the null.
-        least_matches: Fewest matches that would have been a MATCH; ``None`` if no count would.
+        min_matches: Fewest matches that would have been a MATCH; ``None`` if no count would.
         reasons: The grounds, one sentence each.
     """
 
     verdict: Verdict
     p_value: float
-    least_matches: int | None
+    min_matches: int | None
     reasons: tuple[str, ...]
 
 
@@ -107,15 +110,15 @@ def decide(counts: Counts, null: Null, n_verifier_references: int, policy: Polic
     if len(null.tail) != counts.n_candidates + 1:
         raise ParameterError(f"the null is for {len(null.tail) - 1} candidates; there are {counts.n_candidates}")
     p_value = null.p_value(counts.n_matches)
-    least = null.least_matches(policy.alpha)
+    least = null.min_matches(policy.alpha)
     least = least if least is not None and least <= counts.n_asked else None
     obstacles = []
-    if counts.n_asked < policy.least_examples:
-        obstacles.append(f"The fingerprint has {counts.n_asked} examples; the policy demands {policy.least_examples}.")
-    if counts.n_answered < policy.least_answered * counts.n_asked:
+    if counts.n_asked < policy.min_examples:
+        obstacles.append(f"The fingerprint has {counts.n_asked} examples; the policy demands {policy.min_examples}.")
+    if counts.n_answered < policy.min_answered * counts.n_asked:
         obstacles.append(
             f"The suspect answered {counts.n_answered} of {counts.n_asked} examples; the policy demands "
-            f"{policy.least_answered:.0%}."
+            f"{policy.min_answered:.0%}."
         )
     if policy.needs_references and not n_verifier_references:
         obstacles.append("The policy demands references of the verifier's own, and none were given.")
@@ -138,7 +141,7 @@ def decide(counts: Counts, null: Null, n_verifier_references: int, policy: Polic
             f"takes {policy.alpha:g} or less as proof of derivation."
         )
         return Decision(Verdict.MATCH, p_value, least, (reason,))
-    if p_value <= policy.grey:
+    if p_value <= policy.no_match_above:
         reason = (
             f"An unassociated model would match this often with a probability of {p_value:.2g}: remarkable, but "
             f"the policy demands {policy.alpha:g} or less, which takes {least} matches."

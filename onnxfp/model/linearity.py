@@ -28,7 +28,7 @@ _READING = {
 }
 
 # A linear map takes few; a graph of more is not looked through.
-_MOST_NODES = 10_000
+_MAX_NODES = 10_000
 
 
 def is_linear(model: onnx.ModelProto) -> bool:
@@ -42,7 +42,7 @@ def is_linear(model: onnx.ModelProto) -> bool:
     """
     bends = False
     functions = {(function.domain, function.name): function for function in model.functions}
-    nodes = list(islice(_unfolded(model.graph.node, functions), _MOST_NODES + 1))
+    nodes = list(islice(_unfolded(model.graph.node, functions), _MAX_NODES + 1))
     for node in nodes:
         if node.op_type in _LAYERS:
             if bends:
@@ -51,7 +51,7 @@ def is_linear(model: onnx.ModelProto) -> bool:
             bends = True
         elif node.op_type not in _LINEAR:
             return False
-    return len(nodes) <= _MOST_NODES
+    return len(nodes) <= _MAX_NODES
 
 
 def _unfolded(

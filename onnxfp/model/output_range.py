@@ -30,8 +30,8 @@ _KEEPING = {
 # What lies there when all of its inputs do.
 _JOINING = {"Concat", "Max", "Mean", "Min", "Mul"}
 # Far more values than lie between a last activation and an output.
-_MOST_VALUES = 1000
-_MOST_CONSTANTS = 2**12
+_MAX_VALUES = 1000
+_MAX_CONSTANTS = 2**12
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,7 +54,7 @@ class _Scope:
         return name in self.nodes or name in self.constants
 
 
-def lies_within_unit(model: onnx.ModelProto, output: str) -> bool:
+def is_within_unit_range(model: onnx.ModelProto, output: str) -> bool:
     """Whether the operators that make a graph output leave it nothing but values in ``[0, 1]``.
 
     Args:
@@ -67,7 +67,7 @@ def lies_within_unit(model: onnx.ModelProto, output: str) -> bool:
     functions = {(function.domain, function.name): function for function in model.functions}
     graph = model.graph
     pending = [(_Scope(_by_output(graph.node), {tensor.name: tensor for tensor in graph.initializer}), output)]
-    for _ in range(_MOST_VALUES):
+    for _ in range(_MAX_VALUES):
         if not pending:
             return True
         scope, name = pending.pop()
@@ -183,7 +183,7 @@ def _is_within(tensor: onnx.TensorProto) -> bool:
 
 def _values(tensor: onnx.TensorProto | None) -> NDArray[Any] | None:
     """Return the numbers of a small stored tensor, or ``None``."""
-    if tensor is None or tensor.data_location == onnx.TensorProto.EXTERNAL or prod(tensor.dims) > _MOST_CONSTANTS:
+    if tensor is None or tensor.data_location == onnx.TensorProto.EXTERNAL or prod(tensor.dims) > _MAX_CONSTANTS:
         return None
     try:
         return np.asarray(numpy_helper.to_array(tensor))

@@ -38,7 +38,7 @@ def all_tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
     yield from _initializers(model.graph)
     for function in model.functions:
         for attribute in function.attribute_proto:
-            yield from _tensors_of(attribute)
+            yield from _list_tensors(attribute)
             for graph in _subgraphs_in(attribute):
                 yield from _initializers(graph)
                 for node in _nodes_below(graph.node):
@@ -155,12 +155,12 @@ def _subgraphs_in(attribute: onnx.AttributeProto) -> Iterator[onnx.GraphProto]:
 
 def _tensors_at(node: onnx.NodeProto) -> Iterator[onnx.TensorProto]:
     for attribute in node.attribute:
-        yield from _tensors_of(attribute)
+        yield from _list_tensors(attribute)
         for graph in _subgraphs_in(attribute):
             yield from _initializers(graph)
 
 
-def _tensors_of(attribute: onnx.AttributeProto) -> Iterator[onnx.TensorProto]:
+def _list_tensors(attribute: onnx.AttributeProto) -> Iterator[onnx.TensorProto]:
     if attribute.HasField("t"):
         yield attribute.t
     yield from attribute.tensors

@@ -26,7 +26,7 @@ ESTIMATE_DIRECTIONS: Final = 32
 
 
 @dataclass(frozen=True, slots=True)
-class Choices:
+class RecipeOverrides:
     """What the owner asked for; ``None`` leaves a value to :func:`choose_recipe`.
 
     Attributes:
@@ -63,12 +63,12 @@ def choose_n_examples(n_classes: int) -> int:
 
 
 def choose_recipe(
-    choices: Choices, grid: InputGrid, shape: tuple[int, ...], spatial_axes: tuple[int, ...], n_classes: int
+    overrides: RecipeOverrides, grid: InputGrid, shape: tuple[int, ...], spatial_axes: tuple[int, ...], n_classes: int
 ) -> Recipe:
-    """Return the recipe: the owner's choices, completed for this model.
+    """Return the recipe: the owner's overrides, completed for this model.
 
     Args:
-        choices: What the owner asked for.
+        overrides: What the owner asked for.
         grid: Grid of the inputs.
         shape: Shape of one example.
         spatial_axes: Axes along which neighbours are alike.
@@ -83,22 +83,22 @@ def choose_recipe(
     # Neither have input transformations a meaning but for images.
     is_image = len(spatial_axes) == N_IMAGE_AXES
     by_axes: Kind = "rc" if not spatial_axes else "eot" if is_image and not few else "ltrc"
-    kind: Kind = choices.kind or ("c" if choices.gradient == "estimate" else by_axes)
-    epsilon = choices.epsilon if choices.epsilon is not None else span * (16 if few else 32) / 255
+    kind: Kind = overrides.kind or ("c" if overrides.gradient == "estimate" else by_axes)
+    epsilon = overrides.epsilon if overrides.epsilon is not None else span * (16 if few else 32) / 255
     epsilon_levels = grid.epsilon_in_levels(epsilon)
     side = min((shape[axis] for axis in spatial_axes), default=0)
-    cutoff = choices.cutoff if choices.cutoff is not None else (side // 8 if kind in ("ltrc", "eot") else 0)
-    n_draws = ESTIMATE_DIRECTIONS if choices.gradient == "estimate" else 2 if kind == "eot" and not few else 1
+    cutoff = overrides.cutoff if overrides.cutoff is not None else (side // 8 if kind in ("ltrc", "eot") else 0)
+    n_draws = ESTIMATE_DIRECTIONS if overrides.gradient == "estimate" else 2 if kind == "eot" and not few else 1
     return Recipe(
         kind=kind,
-        spectrum=choices.spectrum or ("coarse" if spatial_axes else "white"),
+        spectrum=overrides.spectrum or ("coarse" if spatial_axes else "white"),
         epsilon_levels=epsilon_levels,
-        n_steps=50 if choices.n_steps is None else choices.n_steps,
-        step_size=epsilon / 8 if choices.step_size is None else choices.step_size,
-        noise=(0.0 if kind == "c" else 0.05) if choices.noise is None else choices.noise,
-        n_draws=n_draws if choices.n_draws is None else choices.n_draws,
+        n_steps=50 if overrides.n_steps is None else overrides.n_steps,
+        step_size=epsilon / 8 if overrides.step_size is None else overrides.step_size,
+        noise=(0.0 if kind == "c" else 0.05) if overrides.noise is None else overrides.noise,
+        n_draws=n_draws if overrides.n_draws is None else overrides.n_draws,
         cutoff=cutoff,
         filtered="perturbation" if cutoff else "none",
-        gradient=choices.gradient,
-        seed=choices.seed,
+        gradient=overrides.gradient,
+        seed=overrides.seed,
     )

@@ -28,7 +28,8 @@ from onnxfp.errors import (
     TrustError,
 )
 from onnxfp.files import open_plain_file
-from onnxfp.report.verification import Report
+from onnxfp.report.schemas import upgrade
+from onnxfp.report.verification import SCHEMA, Report
 from onnxfp.trust.keys import signer_public_key
 
 if TYPE_CHECKING:
@@ -123,7 +124,7 @@ def parse_attestation(content: bytes) -> Attestation:
         raise ReportFormatError(str(error), hint=ATTESTATION.hint) from error
     _, record = _parse_predicate(statement.predicate)
     report = Report.from_dict(record)
-    if canonical_json.dump(record) != canonical_json.dump(report.to_dict()):
+    if canonical_json.dump(upgrade(record, SCHEMA)) != canonical_json.dump(report.to_dict()):
         raise ReportFormatError("a number of the report is written in a second spelling", hint=ATTESTATION.hint)
     if not all(_is_shown(name) for name in statement.subjects):
         raise ReportFormatError("a subject's name cannot be printed", hint=ATTESTATION.hint)

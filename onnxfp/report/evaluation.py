@@ -14,14 +14,15 @@ from onnxfp.errors import BundleFormatError, ReportFormatError, ReportVersionErr
 from onnxfp.evidence.null import NullRate, ReferenceCount
 from onnxfp.evidence.statistics import Estimate, Interval
 from onnxfp.evidence.verdict import Counts, Policy, Verdict
+from onnxfp.report.schemas import upgrade
 from onnxfp.report.verification import BundleRecord, Signer
 
-SCHEMA = "onnxfp/evaluation/1"
+SCHEMA = "onnxfp/evaluation/2"
 
-MOST_LOSS = 0.15
+MAX_LOSS = 0.15
 """A variant that lost more accuracy than this, or agreement on data, is a broken product: no theft worth catching."""
 
-MOST_LOSS_ON_NOISE = 0.5
+MAX_LOSS_ON_NOISE = 0.5
 """The same for agreement on synthetic scenes, which falls about three times as fast: of the CIFAR-10 base's variants,
 those that lost 15 points of agreement on photographs had lost 48 to 53 points there, and independent models of full
 accuracy agree with the base on 39 to 47 %."""
@@ -45,7 +46,7 @@ class Usefulness:
             scenes for images, and what seeds are drawn from for other inputs.
         n_inputs: Number of inputs.
         base_rate: Accuracy of the base itself; 1 for agreement.
-        most_loss: A variant that lost more than this is broken.
+        max_loss: A variant that lost more than this is broken.
         digest: ``sha256:<hex>`` of the data file, or ``None`` for noise.
     """
 
@@ -53,7 +54,7 @@ class Usefulness:
     source: Source
     n_inputs: int
     base_rate: float
-    most_loss: float
+    max_loss: float
     digest: str | None
 
 
@@ -94,7 +95,7 @@ class Row:
         family: Family of variants, for example ``magnitude pruning, global``; of files, their role in words.
         parameter: The strength within the family (a pruning share, a number of bits), or ``None``.
         outcome: How it answered, or ``None`` where it failed.
-        is_broken: Whether a variant lost more than ``most_loss``, and stands outside the summary.
+        is_broken: Whether a variant lost more than ``max_loss``, and stands outside the summary.
         error: Why there is no outcome, or empty.
         seconds: Time that making and asking it took.
     """
@@ -184,7 +185,7 @@ class Evaluation:
         summary: The fingerprint in a few numbers.
         owner_references: The owner's pool, as the bundle records it; they raise the null and are no rows.
         null: What an unassociated model may match, where a MATCH begins.
-        least_matches: Fewest matches that are a MATCH, or ``None`` if no count is.
+        min_matches: Fewest matches that are a MATCH, or ``None`` if no count is.
         policy: What a verdict demands.
         versions: Name and version of the software, by name.
     """
@@ -197,7 +198,7 @@ class Evaluation:
     summary: Summary
     owner_references: tuple[ReferenceCount, ...]
     null: NullRate
-    least_matches: int | None
+    min_matches: int | None
     policy: Policy
     versions: tuple[tuple[str, str], ...]
 
@@ -250,7 +251,7 @@ class Evaluation:
             ReportVersionError: The schema is not one that this release reads.
         """
         try:
-            value = load_any_layout(text, "the evaluation")
+            value = upgrade(load_any_layout(text, "the evaluation"), SCHEMA)
             if value.get("schema") != SCHEMA:
                 raise ReportVersionError(
                     f"the evaluation has schema {str(value.get('schema'))[:100]!a}; this release reads {SCHEMA!r}",

@@ -13,14 +13,15 @@ from onnxfp.bundle.records import MAX_TEXT, build, is_digest, is_key, is_time
 from onnxfp.errors import BundleFormatError, ReportFormatError, ReportVersionError
 from onnxfp.evidence.null import NullRate, ReferenceCount
 from onnxfp.evidence.statistics import Interval
-from onnxfp.evidence.top_k import Grade, find_wrong_grade
+from onnxfp.evidence.top_k import TopKEvidence, find_top_k_contradiction
 from onnxfp.evidence.verdict import Counts, Decision, Policy, Verdict
 from onnxfp.report.checks import Check, CommitmentRecord, find_contradiction
+from onnxfp.report.schemas import upgrade
 from onnxfp.runtime.isolated import HOLDS
 from onnxfp.trust.timestamp import Timestamp
 from onnxfp.trust.trust_store import is_name
 
-SCHEMA = "onnxfp/verification/1"
+SCHEMA = "onnxfp/verification/2"
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +139,7 @@ class Report:
         null: What an unassociated model may match, under the distribution that decided.
         policy: What was demanded.
         decision: Verdict, p-value and reasons.
-        graded: How often the recorded label is within the top k of the suspect's scores, by ascending k: no part of the
+        top_k: How often the recorded label is within the top k of the suspect's scores, by ascending k: no part of the
             verdict. Empty where it gives labels only, or where nothing is known of unassociated models.
         median_rank: Median rank of the recorded labels among the scores, 1 the largest, ties counting against them;
             ``None`` where it gives labels only.
@@ -163,7 +164,7 @@ class Report:
     null: NullRate
     policy: Policy
     decision: Decision
-    graded: tuple[Grade, ...]
+    top_k: tuple[TopKEvidence, ...]
     median_rank: float | None
     commitment: CommitmentRecord | None
     timestamp: Timestamp | None
@@ -216,6 +217,7 @@ class Report:
             ReportFormatError: As :meth:`from_json`.
             ReportVersionError: The schema is not one that this release reads.
         """
+        value = upgrade(value, SCHEMA)
         if value.get("schema") != SCHEMA:
             raise ReportVersionError(
                 f"the report has schema {str(value.get('schema'))[:100]!r}; this release reads {SCHEMA!r}",
@@ -240,7 +242,7 @@ class Report:
         rates = [reference.rate for reference in references]
         mean = sum(rates) / len(rates) if rates else None
         decision, policy, bundle = self.decision, self.policy, self.bundle
-        n_asked, least = self.counts.n_asked, decision.least_matches
+        n_asked, least = self.counts.n_asked, decision.min_matches
         is_significant = decision.p_value <= policy.alpha and least is not None and self.counts.n_matches >= least
         claims = {
             "signer.public_key is not 64 hexadecimal digits": is_key(self.signer.public_key),
@@ -270,16 +272,16 @@ class Report:
                 not self.suspect.is_recorded or self.suspect == SuspectRecord.of_responses(self.suspect.digest)
             ),
             "decision.p_value is out of range": 0 <= decision.p_value <= 1,
-            "decision.least_matches is out of range": least is None or 0 <= least <= n_asked,
+            "decision.min_matches is out of range": least is None or 0 <= least <= n_asked,
             "decision.verdict contradicts its numbers": {
                 Verdict.MATCH: is_significant,
-                Verdict.NO_MATCH: decision.p_value > policy.grey,
+                Verdict.NO_MATCH: decision.p_value > policy.no_match_above,
                 Verdict.INCONCLUSIVE: True,
             }[self.verdict],
         }
         complaints = [complaint for complaint, holds in claims.items() if not holds]
-        wrong_grade = find_wrong_grade(self.graded, self.median_rank, self.counts, bundle.n_classes)
-        complaints += filter(None, [self._find_contradiction(), wrong_grade])
+        wrong_top_k = find_top_k_contradiction(self.top_k, self.median_rank, self.counts, bundle.n_classes)
+        complaints += filter(None, [self._find_contradiction(), wrong_top_k])
         if complaints:
             raise ReportFormatError(f"report: {complaints[0]}", hint=_HINT)
 

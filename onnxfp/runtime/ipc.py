@@ -25,11 +25,11 @@ _DTYPE = re.compile(r"[<>|=]?(b1|[iu][1248]|f[248])")
 _PIECE = 2**20
 
 
-class FrameError(Exception):
+class MessageError(Exception):
     """What came through the pipe is no frame."""
 
 
-def write_frame(stream: IO[bytes], head: dict[str, Any], values: Sequence[Any] = ()) -> None:
+def write_message(stream: IO[bytes], head: dict[str, Any], values: Sequence[Any] = ()) -> None:
     """Write a JSON object and values.
 
     Args:
@@ -52,8 +52,8 @@ def write_frame(stream: IO[bytes], head: dict[str, Any], values: Sequence[Any] =
     stream.flush()
 
 
-def read_frame(stream: IO[bytes], most: int = MAX_VALUES_BYTES) -> tuple[dict[str, Any], list[Any]]:
-    """Read what :func:`write_frame` wrote.
+def read_message(stream: IO[bytes], most: int = MAX_VALUES_BYTES) -> tuple[dict[str, Any], list[Any]]:
+    """Read what :func:`write_message` wrote.
 
     Args:
         stream: The pipe.
@@ -61,11 +61,11 @@ def read_frame(stream: IO[bytes], most: int = MAX_VALUES_BYTES) -> tuple[dict[st
 
     Raises:
         EOFError: The other side has closed the pipe.
-        FrameError: It is no frame, or larger than any frame may be.
+        MessageError: It is no frame, or larger than any frame may be.
     """
     length = int.from_bytes(_read(stream, 8), "little")
     if length > MAX_HEAD_BYTES:
-        raise FrameError(f"a head of {length} bytes")
+        raise MessageError(f"a head of {length} bytes")
     try:
         frame = json.loads(_read(stream, length))
         head, values = dict(frame["head"]), []
@@ -78,15 +78,15 @@ def read_frame(stream: IO[bytes], most: int = MAX_VALUES_BYTES) -> tuple[dict[st
             values.append(array)
         return head, values
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise FrameError(str(error)) from error
+        raise MessageError(str(error)) from error
 
 
 def _read_array(stream: IO[bytes], dtype: str, shape: list[int], most: int) -> NDArray[Any]:
     if not _DTYPE.fullmatch(dtype) or len(shape) > MAX_AXES or any(type(axis) is not int or axis < 0 for axis in shape):
-        raise FrameError(f"an array of {dtype} {shape}")
+        raise MessageError(f"an array of {dtype} {shape}")
     # An axis of zero must not hide others that no array can have.
     if prod(max(axis, 1) for axis in shape) * np.dtype(dtype).itemsize > most:
-        raise FrameError(f"arrays of more than {most} bytes")
+        raise MessageError(f"arrays of more than {most} bytes")
     return np.frombuffer(_read(stream, prod(shape) * np.dtype(dtype).itemsize), dtype).reshape(shape)
 
 

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from onnxfp.errors import ParameterError
 from onnxfp.model.tensor_info import Tensor
-from onnxfp.runtime.ipc import FrameError, read_frame, write_frame
+from onnxfp.runtime.ipc import MessageError, read_message, write_message
 from onnxfp.runtime.local import NoCudaError, Provider, RefusedError
 from onnxfp.runtime.process import may_have_gpu, take_child
 
@@ -146,7 +146,7 @@ class IsolatedRuntime:
             reason = self._cause_of_death()
             self.close()
             raise LimitReachedError(f"{doing} {reason}") from None
-        except (FrameError, MemoryError) as error:
+        except (MessageError, MemoryError) as error:
             self.close()
             raise RefusedError(f"{doing} gave no readable answer: {str(error)[:200]!a}") from error
         except BaseException:
@@ -186,8 +186,8 @@ def _ask(
     values: Sequence[Any],
 ) -> None:
     try:
-        write_frame(requests, head, values)
-        future.set_result(read_frame(answers, _MAX_ANSWER_BYTES))
+        write_message(requests, head, values)
+        future.set_result(read_message(answers, _MAX_ANSWER_BYTES))
     except BaseException as error:  # noqa: BLE001 - raised again where the answer is awaited
         future.set_exception(error)
     finally:

@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from onnxfp.errors import ContractError, ModelFormatError, ProviderError, SuspectError
 from onnxfp.model.io_contract import choose_input, choose_output, fixed_value, read_answer
 from onnxfp.model.onnx_file import OnnxFile
-from onnxfp.model.output_range import lies_within_unit
+from onnxfp.model.output_range import is_within_unit_range
 from onnxfp.runtime.isolated import IsolatedRuntime, LimitReachedError, Limits
 from onnxfp.runtime.local import LocalRuntime, NoCudaError, Provider, RefusedError, Runtime
 from onnxfp.types import InputSpec, Labels, ModelInput, OutputSpec, Scores
@@ -96,7 +96,7 @@ class ModelSession:
             len(probe),
             output_name,
             n_classes,
-            lambda name: lies_within_unit(model.proto, name),
+            lambda name: is_within_unit_range(model.proto, name),
             like_output,
         )
 
@@ -186,7 +186,7 @@ class ModelSession:
             ) from error
 
 
-def as_written(session: ModelSession) -> ModelSession:
+def open_unoptimised(session: ModelSession) -> ModelSession:
     """Return the same model on the CPU without optimisations: what a torch copy is compared with."""
     return ModelSession(
         session.model,

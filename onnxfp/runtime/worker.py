@@ -29,37 +29,37 @@ def main(words: Sequence[str]) -> None:
     tie_to_parent()
     # Before NumPy is imported, which starts threads: what one thread gives up, others keep.
     holds = ["process", "time", *(confine() if "confined" in words else [])]
-    from onnxfp.runtime.ipc import read_frame, write_frame
+    from onnxfp.runtime.ipc import read_message, write_message
     from onnxfp.runtime.local import LocalRuntime, NoCudaError, RefusedError, load_onnxruntime
 
     # Before there is anything to read: this process may have been started ahead of its model.
     load_onnxruntime()
-    head, arrays = read_frame(requests)
+    head, arrays = read_message(requests)
     holds += _restrict(head)
     try:
         source = head["path"] or arrays[0].tobytes()
         runtime = LocalRuntime(source, head["provider"], optimise=head["optimise"])
     except (RefusedError, NoCudaError) as error:
-        write_frame(answers, {"error": type(error).__name__, "message": str(error)})
+        write_message(answers, {"error": type(error).__name__, "message": str(error)})
         return
     del source, arrays
     described = {
         side: [[tensor.name, tensor.type, tensor.shape] for tensor in tensors]
         for side, tensors in (("inputs", runtime.inputs), ("outputs", runtime.outputs))
     }
-    write_frame(answers, {**described, "providers": runtime.providers, "warning": runtime.warning, "holds": holds})
+    write_message(answers, {**described, "providers": runtime.providers, "warning": runtime.warning, "holds": holds})
     while True:
         try:
-            request, values = read_frame(requests)
+            request, values = read_message(requests)
         except EOFError:
             return
         _allow_cpu_time(head["cpu_seconds"])
         try:
             results = runtime.run(request["names"], dict(zip(request["feeds"], values, strict=True)))
         except RefusedError as error:
-            write_frame(answers, {"error": "RefusedError", "message": str(error)})
+            write_message(answers, {"error": "RefusedError", "message": str(error)})
         else:
-            write_frame(answers, {}, results)
+            write_message(answers, {}, results)
 
 
 def _own_streams() -> tuple[IO[bytes], IO[bytes]]:

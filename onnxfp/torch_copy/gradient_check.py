@@ -15,7 +15,7 @@ from onnxfp.types import ModelInput
 _STEPS = (1e-3, 1e-4)
 # Where the input takes integers, which nothing smaller moves.
 _WHOLE_STEPS = (1, 4)
-_LEAST_SPAN = 32
+_MIN_SPAN = 32
 
 # A sum of scores moves by rounding alone, by a few units of its last place; what is not larger says nothing.
 _ROUNDINGS = 16
@@ -42,7 +42,7 @@ def measure_gradient(copy: TorchCopy, session: ModelSession, inputs: ModelInput,
     span = float(np.ptp(inputs)) or 1.0
     steps = [np.float32(step * span) for step in _STEPS]
     if np.issubdtype(np.dtype(session.input.dtype), np.integer):
-        if span < _LEAST_SPAN:
+        if span < _MIN_SPAN:
             return None
         steps, most = [np.float32(step) for step in _WHOLE_STEPS], max(_WHOLE_STEPS)
         inputs = np.clip(np.rint(inputs), inputs.min() + most, inputs.max() - most)

@@ -32,7 +32,7 @@ from onnxfp.errors import (
     CommitmentVersionError,
     FileError,
     ParameterError,
-    PriorityError,
+    TimestampingError,
 )
 from onnxfp.files import open_plain_file, write_file
 
@@ -154,7 +154,7 @@ def read_opening(path: str | Path) -> Commitment:
         if len(text) > _MAX_BYTES:
             raise CommitmentFormatError(f"the file exceeds the limit of {_MAX_BYTES} bytes", hint=_HINT)
         return Commitment.from_json(text)
-    except PriorityError as error:
+    except TimestampingError as error:
         raise type(error)(f"{path}: {error}", hint=error.hint) from error
     except OSError as error:
         raise FileError(f"{path} cannot be read: {error.strerror}", hint="check the file's permissions") from error

@@ -39,7 +39,7 @@ _MAX_CERTIFICATE_BYTES = 2**20
 _SHA256 = "2.16.840.1.101.3.4.2.1"
 _GRANTED = 0
 _CLOCKS_DIFFER = timedelta(minutes=5)
-_LEAST_ACCURATE = timedelta(days=1)
+_MIN_ACCURATE = timedelta(days=1)
 _MAX_SERIAL_DIGITS = 64
 
 _FORMAT_HINT = "give the .tsr file that `onnxfp timestamp` wrote, unchanged to the byte"
@@ -283,7 +283,7 @@ def _accuracy(response: TimeStampResponse) -> timedelta:
         # As the library shows a number that is too long for it.
         raise TimestampFormatError("the time-stamp's accuracy cannot be read", hint=_FORMAT_HINT)
     seconds = accuracy.seconds or 0
-    if seconds > _LEAST_ACCURATE.total_seconds():
+    if seconds > _MIN_ACCURATE.total_seconds():
         raise TimestampError("the time-stamp is less accurate than a day", hint="ask another authority")
     return timedelta(seconds=seconds, milliseconds=accuracy.millis or 0, microseconds=accuracy.micros or 0)
 

@@ -96,7 +96,7 @@ def add_key(name: str, key: str | Path, *, overwrite: bool = False) -> TrustedKe
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-    path = _path_of(name) or home_folder() / FOLDER / f"{name}{SUFFIX}"
+    path = _find_path(name) or home_folder() / FOLDER / f"{name}{SUFFIX}"
     public_key = load_public_key(key)
     if is_weak_key(public_key):
         raise KeyFileError(
@@ -127,7 +127,7 @@ def remove_key(name: str) -> Path:
         ParameterError: That is no name.
         FileError: The store has no such name, or is not writable.
     """
-    path = _path_of(name)
+    path = _find_path(name)
     if path is None:
         raise FileError(f"{name} is not in your trust store", hint=_LIST)
     try:
@@ -137,7 +137,7 @@ def remove_key(name: str) -> Path:
     return path
 
 
-def name_of(public_key: str) -> str | None:
+def find_key_name(public_key: str) -> str | None:
     """Return the verifier's name for a key, the first of several; ``None`` if it is not in the store.
 
     A store that cannot be read is warned about: the evidence does not depend on it.
@@ -171,7 +171,7 @@ def find_public_key(source: str | Path) -> str:
         raise KeyFileError(f"{error}; nor is it a name in your trust store", hint=_LIST) from error
 
 
-def _path_of(name: str) -> Path | None:
+def _find_path(name: str) -> Path | None:
     if not is_name(name):
         raise ParameterError(
             f"{name[:80]!a} cannot be the name of a key",

@@ -12,7 +12,7 @@ import onnx
 from numpy.typing import NDArray
 
 from onnxfp.types import InputSpec, Labels, ModelInput, OutputSpec
-from onnxfp.variants.normalisation import LEAST_BATCH, Statistics, measure_channels
+from onnxfp.variants.normalisation import MIN_BATCH, Statistics, measure_channels
 from onnxfp.variants.quantisation import Feeds
 from onnxfp.variants.weights import normalise
 
@@ -21,7 +21,7 @@ N_CALIBRATION = 256
 
 
 @dataclass(frozen=True, eq=False)
-class Material:
+class BaseAssets:
     """What a variant is made from.
 
     Attributes:
@@ -60,8 +60,8 @@ class Material:
 
     def statistics_batches(self, n: int = N_CALIBRATION) -> Iterator[Feeds]:
         """Yield the first ``n`` inputs in batches for :mod:`~onnxfp.variants.normalisation`."""
-        batches = self.calibration_batches(n, least=LEAST_BATCH)
-        return (feeds for feeds in batches if len(feeds[self.input.name]) >= LEAST_BATCH)
+        batches = self.calibration_batches(n, least=MIN_BATCH)
+        return (feeds for feeds in batches if len(feeds[self.input.name]) >= MIN_BATCH)
 
     @property
     def kept_names(self) -> set[str]:

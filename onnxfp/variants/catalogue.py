@@ -24,7 +24,7 @@ from onnxfp.variants import (
     quantisation,
     student,
 )
-from onnxfp.variants.base_assets import Material
+from onnxfp.variants.base_assets import BaseAssets
 from onnxfp.variants.input_transforms import Images
 
 if TYPE_CHECKING:
@@ -51,12 +51,12 @@ class Variant:
     family: str
     parameter: float | None
     suite: Suite
-    make: Callable[[Material], onnx.ModelProto]
+    make: Callable[[BaseAssets], onnx.ModelProto]
     needs_labels: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Query:
+class InputTransform:
     """One way in which a service may change an image before its model sees it.
 
     Attributes:
@@ -84,9 +84,9 @@ def list_variants(suite: Suite, *, has_labels: bool) -> tuple[Variant, ...]:
     return tuple(v for v in _variants() if _holds(suite, v.suite) and (has_labels or not v.needs_labels))
 
 
-def list_queries(suite: Suite) -> tuple[Query, ...]:
+def list_input_transforms(suite: Suite) -> tuple[InputTransform, ...]:
     """Return the changes of images of a suite."""
-    return tuple(query for query in _queries() if _holds(suite, query.suite))
+    return tuple(query for query in _input_transforms() if _holds(suite, query.suite))
 
 
 def _holds(suite: Suite, other: Suite) -> bool:
@@ -107,7 +107,7 @@ def _graph(
 ) -> list[Variant]:
     """Return one variant a strength, of a family that needs the graph alone."""
 
-    def maker(value: float) -> Callable[[Material], onnx.ModelProto]:
+    def maker(value: float) -> Callable[[BaseAssets], onnx.ModelProto]:
         return lambda material: make(material.model, value)
 
     return [Variant(f"{prefix}-{value:g}", family, value, suite, maker(value)) for value in values]
@@ -146,14 +146,14 @@ def _pruned() -> list[Variant]:
 
 def _restandardised() -> list[Variant]:
     def repaired(share: float, suite: Suite) -> Variant:
-        def make(material: Material) -> onnx.ModelProto:
+        def make(material: BaseAssets) -> onnx.ModelProto:
             pruned = pruning.prune_adaptively(material.model, share)
             return normalisation.give_statistics(pruned, material.statistics_batches(), material.channels)
 
         return Variant(f"prune-repair-{share:g}", "pruning and repair of channels", share, suite, make)
 
     def reestimated(n: int, suite: Suite) -> Variant:
-        def make(material: Material) -> onnx.ModelProto:
+        def make(material: BaseAssets) -> onnx.ModelProto:
             trained = material.channels | normalisation.stored_statistics(material.model)
             return normalisation.give_statistics(material.model, material.statistics_batches(n), trained)
 
@@ -175,7 +175,7 @@ def _imprecise() -> list[Variant]:
     def by_tensor(model: onnx.ModelProto, bits: float) -> onnx.ModelProto:
         return precision.round_weights(model, int(bits), per_channel=False)
 
-    def static(material: Material) -> onnx.ModelProto:
+    def static(material: BaseAssets) -> onnx.ModelProto:
         return quantisation.quantise_statically(material.model, material.calibration_batches())
 
     return [
@@ -194,7 +194,7 @@ def _imprecise() -> list[Variant]:
 def _laundered() -> list[Variant]:
     family = "laundering"
 
-    def thorough(material: Material) -> onnx.ModelProto:
+    def thorough(material: BaseAssets) -> onnx.ModelProto:
         model = material.model
         # Not every graph has channels that can be permuted; the rest of the laundering goes on without.
         with suppress(ModelError):
@@ -222,23 +222,23 @@ def _trained() -> list[Variant]:
         family: str,
         parameter: float | None,
         suite: Suite,
-        start: Callable[[Material], onnx.ModelProto] | None = None,
+        start: Callable[[BaseAssets], onnx.ModelProto] | None = None,
         **how: Any,
     ) -> Variant:
-        def make(material: Material) -> onnx.ModelProto:
+        def make(material: BaseAssets) -> onnx.ModelProto:
             return _train(material, how, start(material) if start else None)
 
         return Variant(name, family, parameter, suite, make, needs_labels=True)
 
     def pruned(share: float, suite: Suite, epochs: float) -> Variant:
-        def start(material: Material) -> onnx.ModelProto:
+        def start(material: BaseAssets) -> onnx.ModelProto:
             return pruning.prune_adaptively(material.model, share)
 
         name, family = f"prune-finetune-{share:g}", "pruning and fine-tuning"
         return trained(name, family, share, suite, start, keep_zeros=True, epochs=epochs)
 
     def redone(suite: Suite, epochs: float) -> Variant:
-        def make(material: Material) -> onnx.ModelProto:
+        def make(material: BaseAssets) -> onnx.ModelProto:
             # The new layer alone first: its early gradients would ruin the others.
             start = _train(material, {**_LAST_NEW, "epochs": epochs / 2})
             return _train(material, {"epochs": epochs}, start)
@@ -282,7 +282,7 @@ def _trained() -> list[Variant]:
     return found
 
 
-def _train(material: Material, how: dict[str, object], start: onnx.ModelProto | None = None) -> onnx.ModelProto:
+def _train(material: BaseAssets, how: dict[str, object], start: onnx.ModelProto | None = None) -> onnx.ModelProto:
     # Imported here: a quick evaluation needs no torch.
     from onnxfp.variants.training import Training, train_copy
 
@@ -291,7 +291,7 @@ def _train(material: Material, how: dict[str, object], start: onnx.ModelProto | 
 
 
 @cache
-def _queries() -> tuple[Query, ...]:
+def _input_transforms() -> tuple[InputTransform, ...]:
     q = input_transforms
     found: list[tuple[str, str, float, Suite, Callable[[Images], Images]]] = [
         ("query-8-bits", "rounding of pixels", 8, "quick", lambda x: q.reduce_depth(x, 8)),
@@ -310,4 +310,4 @@ def _queries() -> tuple[Query, ...]:
         ("query-noise-4", "Gaussian noise, levels", 4, "quick", lambda x: q.add_noise(x, 4 / 255, 0)),
         ("query-noise-8", "Gaussian noise, levels", 8, "standard", lambda x: q.add_noise(x, 8 / 255, 0)),
     ]
-    return tuple(Query(*entry) for entry in found)
+    return tuple(InputTransform(*entry) for entry in found)

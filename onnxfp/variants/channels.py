@@ -193,12 +193,12 @@ def _followers(
 def _join(one: str, other: str, made: str, groups: _Groups) -> bool:
     """Join both operands of a node with what it makes, as far as they share an order; return whether that is known."""
     sizes = [groups.sizes.get(name) for name in (one, other)]
-    is_flat = one in groups.flat
-    if is_flat != (other in groups.flat) or sizes[0] is None or sizes[1] is None or sizes[0][0] != sizes[1][0]:
+    is_linear_model = one in groups.flat
+    if is_linear_model != (other in groups.flat) or sizes[0] is None or sizes[1] is None or sizes[0][0] != sizes[1][0]:
         return False
     wide, narrow = (one, other) if sizes[0][1] >= sizes[1][1] else (other, one)
     n_most, n_least = groups.sizes[wide][1], groups.sizes[narrow][1]
-    if n_least != n_most and (n_least > 1 or is_flat):
+    if n_least != n_most and (n_least > 1 or is_linear_model):
         return False
     groups.pass_on(wide, made)
     if n_least == n_most:

@@ -31,7 +31,7 @@ Array = NDArray[np.float32]
 # As batch normalisation keeps a channel that hardly varies from being divided by nothing.
 _EPSILON = 1e-5
 
-LEAST_BATCH = 8
+MIN_BATCH = 8
 """Smallest batch that is of use: fewer inputs give a deep layer of few pixels no statistics."""
 
 
@@ -141,7 +141,7 @@ def _run(model: onnx.ModelProto, batches: Iterable[Feeds], targets: Mapping[str,
     except runtime_errors() as error:
         raise ModelError(f"onnxruntime does not measure the channels of the model: {error}") from error
     if not n_batches:
-        raise ModelError(f"channel statistics take at least one batch of {LEAST_BATCH} inputs")
+        raise ModelError(f"channel statistics take at least one batch of {MIN_BATCH} inputs")
     means = [(total / n_batches).astype(np.float32) for total in sums]
     return {
         name: Statistics(mean, variance) for name, mean, variance in zip(names, means[::2], means[1::2], strict=True)

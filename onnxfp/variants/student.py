@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from onnxfp.errors import ModelError
-from onnxfp.variants.base_assets import Material
+from onnxfp.variants.base_assets import BaseAssets
 
 _OPSET, _IR_VERSION = 17, 8
 # Output channels and stride of each convolution, once the image is no wider than this.
@@ -19,7 +19,7 @@ _CONVOLUTIONS, _LARGEST_SIDE = ((32, 1), (64, 2), (64, 1), (128, 2), (128, 1)), 
 _N_HIDDEN = 256
 
 
-def plain_network(material: Material) -> onnx.ModelProto:
+def plain_network(material: BaseAssets) -> onnx.ModelProto:
     """Return an untrained network that takes and gives what the base does.
 
     Images go through five convolutions and a global mean, anything else through two hidden layers; there are no
@@ -58,7 +58,7 @@ def plain_network(material: Material) -> onnx.ModelProto:
     return helper.make_model(built, opset_imports=[helper.make_opsetid("", _OPSET)], ir_version=_IR_VERSION)
 
 
-def _convolve(graph: _Graph, value: str, material: Material) -> tuple[str, int]:
+def _convolve(graph: _Graph, value: str, material: BaseAssets) -> tuple[str, int]:
     shape = material.input.shape
     if material.input.layout == "NHWC":
         value, shape = graph.add("Transpose", [value], perm=[0, 3, 1, 2]), (shape[2], *shape[:2])

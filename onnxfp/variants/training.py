@@ -22,11 +22,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from onnxfp.crafting.gradients import loss_of
+from onnxfp.crafting.gradients import compute_loss
 from onnxfp.errors import ModelError, ParameterError
 from onnxfp.torch_copy.copy import TorchCopy, build_torch_copy
 from onnxfp.torch_copy.device import choose_device
-from onnxfp.variants.base_assets import Material
+from onnxfp.variants.base_assets import BaseAssets
 from onnxfp.variants.weights import find_weights, with_weights
 
 Layers = Literal["last", "all"]
@@ -61,7 +61,7 @@ class Training:
     adversarial: float = 0.0
 
 
-def train_copy(material: Material, training: Training, start: onnx.ModelProto | None = None) -> onnx.ModelProto:
+def train_copy(material: BaseAssets, training: Training, start: onnx.ModelProto | None = None) -> onnx.ModelProto:
     """Return a trained copy of a model.
 
     Args:
@@ -100,7 +100,7 @@ def train_copy(material: Material, training: Training, start: onnx.ModelProto | 
 def _descend(
     student: TorchCopy,
     trained: list[torch.nn.Parameter],
-    material: Material,
+    material: BaseAssets,
     training: Training,
     targets: Tensor,
     generator: torch.Generator,
@@ -117,7 +117,7 @@ def _descend(
     def loss(x: Tensor, y: Tensor) -> Tensor:
         scores = student.score(x)
         if not is_soft:
-            return loss_of(scores, y, gives_probabilities=material.gives_probabilities).mean()
+            return compute_loss(scores, y, gives_probabilities=material.gives_probabilities).mean()
         own = scores.clamp_min(1e-30).log() if material.gives_probabilities else scores
         return F.kl_div((own / _TEMPERATURE).log_softmax(1), y, reduction="batchmean") * _TEMPERATURE**2
 
@@ -155,7 +155,7 @@ def _adversarial(loss: Loss, x: Tensor, y: Tensor, radius: float, n_steps: int =
     return moved.clamp(float(x.min()), float(x.max()))
 
 
-def _targets(material: Material, teacher: Teacher, device: torch.device) -> Tensor:
+def _targets(material: BaseAssets, teacher: Teacher, device: torch.device) -> Tensor:
     """Return what is learned: ``(n,)`` labels, or ``(n, n_classes)`` softened probabilities."""
     if teacher == "data":
         return torch.from_numpy(np.asarray(material.labels)).to(device)
@@ -168,7 +168,7 @@ def _targets(material: Material, teacher: Teacher, device: torch.device) -> Tens
     return (logits / _TEMPERATURE).softmax(1)
 
 
-def _open(material: Material, model: onnx.ModelProto, device: torch.device) -> TorchCopy:
+def _open(material: BaseAssets, model: onnx.ModelProto, device: torch.device) -> TorchCopy:
     copy = build_torch_copy(
         model, input_name=material.input.name, output_name=material.output.name, fixed=material.fixed
     )

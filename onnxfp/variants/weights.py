@@ -44,7 +44,7 @@ _POSITIONS: dict[str, tuple[int, ...]] = {
 _AXES_OF_MATRIX = 2
 # A computed tensor may have as many values as all that it is computed from, and at least so many: a graph that expands
 # a number to a large tensor keeps its size.
-_MOST_COMPUTED_VALUES = 2**16
+_MAX_COMPUTED_VALUES = 2**16
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -210,7 +210,7 @@ def _store_operands(model: onnx.ModelProto) -> None:
                 behind = nodes_behind(nodes, [name])
                 sources = [stored[taken] for maker in behind for taken in maker.input if taken in stored]
                 if not _is_quantised(behind, sources):
-                    most[name] = max(_MOST_COMPUTED_VALUES, sum(prod(tensor.dims) for tensor in sources))
+                    most[name] = max(_MAX_COMPUTED_VALUES, sum(prod(tensor.dims) for tensor in sources))
     values = compute_constants(model, most)
     store_constants(model, {name: array for name, array in values.items() if array.size <= most[name]})
 

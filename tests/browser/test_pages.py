@@ -11,7 +11,7 @@ import pytest
 
 PAGES = ("match", "no-match", "inconclusive", "hostile", "evaluation", "bare-evaluation")
 
-LEAST_CONTRAST = 4.5
+MIN_CONTRAST = 4.5
 """Of text on its ground, as WCAG 2.2 demands at level AA."""
 
 VISIBLE_TEXT = """
@@ -94,7 +94,7 @@ def test_all_text_stands_out_from_its_ground(
     browser.open(pages[name], is_dark=is_dark, media=media)
     found = browser.run(VISIBLE_TEXT)
     assert len(found) > 80
-    assert [text for text in found if text["contrast"] < LEAST_CONTRAST] == []
+    assert [text for text in found if text["contrast"] < MIN_CONTRAST] == []
     # On paper there is no dark.
     assert {text["dark"] for text in found} == {is_dark and media == "screen"}
 

@@ -37,7 +37,7 @@ from onnxfp.model.onnx_file import read_onnx
 from onnxfp.recipe.derivation import check_derivation, derive_labels, derive_seeds
 from onnxfp.report.attestation import ATTESTATION, parse_attestation
 from onnxfp.report.verification import Report
-from onnxfp.runtime.ipc import FrameError, read_frame, write_frame
+from onnxfp.runtime.ipc import MessageError, read_message, write_message
 from onnxfp.runtime.isolated import _tensors
 from onnxfp.runtime.local import RefusedError
 from onnxfp.suspects.responses import read_class_names, read_responses
@@ -191,14 +191,14 @@ def run_answers(content: bytes) -> None:
     """Believe a child process that its model has taken over: two frames, what it is and what it answers."""
     stream, path = io.BytesIO(content), Path("model.onnx")
     try:
-        described, _ = read_frame(stream)
+        described, _ = read_message(stream)
         inputs, outputs = _tensors(described, "inputs"), _tensors(described, "outputs")
         spec = choose_input(path, inputs, None, None, ())
-        _, values = read_frame(stream)
+        _, values = read_message(stream)
         if len(values) == len(outputs):
             output = choose_output(path, outputs, values, spec.batch or 1, None, None)
             read_answer(path, output, values[[o.name for o in outputs].index(output.name)], spec.batch or 1)
-    except (FrameError, RefusedError, EOFError):
+    except (MessageError, RefusedError, EOFError):
         return
 
 
@@ -285,8 +285,8 @@ def _models() -> Iterable[bytes]:
 def _answers() -> Iterable[bytes]:
     def frames(outputs: list[Any], values: list[Any]) -> bytes:
         stream = io.BytesIO()
-        write_frame(stream, {"inputs": [["x", "tensor(float)", ["N", 3, 8, 8]]], "outputs": outputs})
-        write_frame(stream, {}, values)
+        write_message(stream, {"inputs": [["x", "tensor(float)", ["N", 3, 8, 8]]], "outputs": outputs})
+        write_message(stream, {}, values)
         return stream.getvalue()
 
     yield frames([["y", "tensor(float)", [1, 5]]], [np.zeros((1, 5), np.float32)])

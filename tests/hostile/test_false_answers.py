@@ -19,7 +19,7 @@ from onnxfp.model.io_contract import choose_output, read_answer
 from onnxfp.model.onnx_file import read_onnx
 from onnxfp.model.tensor_info import Tensor
 from onnxfp.runtime import isolated
-from onnxfp.runtime.ipc import FrameError, read_frame, write_frame
+from onnxfp.runtime.ipc import MessageError, read_message, write_message
 from onnxfp.runtime.isolated import IsolatedRuntime, Limits
 from onnxfp.runtime.local import NoCudaError, RefusedError
 from onnxfp.runtime.process import Child
@@ -59,22 +59,22 @@ def frame(values: list[Any], content: bytes = b"") -> io.BytesIO:
     ids=str,
 )
 def test_a_value_that_is_none_is_refused(value: Any) -> None:
-    with limited_memory(), pytest.raises(FrameError):
-        read_frame(frame([value], bytes(64)))
+    with limited_memory(), pytest.raises(MessageError):
+        read_message(frame([value], bytes(64)))
 
 
 def test_many_values_together_stay_within_the_limit() -> None:
     array = {"dtype": "|u1", "shape": [1000]}
-    assert len(read_frame(frame([array] * 10, bytes(10_000)), 10_000)[1]) == 10
-    with pytest.raises(FrameError, match="more than"):
-        read_frame(frame([array] * 11, bytes(11_000)), 10_000)
+    assert len(read_message(frame([array] * 10, bytes(10_000)), 10_000)[1]) == 10
+    with pytest.raises(MessageError, match="more than"):
+        read_message(frame([array] * 11, bytes(11_000)), 10_000)
 
 
 def test_deep_and_long_heads_are_refused() -> None:
-    with pytest.raises(FrameError):
-        read_frame(io.BytesIO((100_000).to_bytes(8, "little") + b"[" * 100_000))
-    with pytest.raises(FrameError, match="head"):
-        read_frame(io.BytesIO((2**60).to_bytes(8, "little")))
+    with pytest.raises(MessageError):
+        read_message(io.BytesIO((100_000).to_bytes(8, "little") + b"[" * 100_000))
+    with pytest.raises(MessageError, match="head"):
+        read_message(io.BytesIO((2**60).to_bytes(8, "little")))
 
 
 SCORES, LABELS = OutputSpec("y", "scores", 5), OutputSpec("y", "labels", None)
@@ -124,8 +124,8 @@ def test_numbers_beyond_float32_are_no_answer_and_no_warning() -> None:
 
 CHILD = """
 import sys
-from onnxfp.runtime.ipc import read_frame, write_frame
-read_frame(sys.stdin.buffer)
+from onnxfp.runtime.ipc import read_message, write_message
+read_message(sys.stdin.buffer)
 SAY
 sys.stdin.buffer.read()
 """
@@ -190,20 +190,20 @@ def taken_over(base_path: Path, monkeypatch: pytest.MonkeyPatch) -> Opening:
     [
         "print('hello' * 100, flush=True)",
         "sys.stdout.buffer.write(b'\\xff' * 8); sys.stdout.flush()",
-        "write_frame(sys.stdout.buffer, {})",
-        "write_frame(sys.stdout.buffer, {'inputs': 5, 'outputs': {}})",
-        "write_frame(sys.stdout.buffer, {'inputs': [[1]], 'outputs': []})",
-        "write_frame(sys.stdout.buffer, {'error': [1], 'message': {'a': 1}})",
-        "write_frame(sys.stdout.buffer, {'error': 'RefusedError', 'message': 7})",
-        "write_frame(sys.stdout.buffer, {'inputs': [['x', 'tensor(float)', [1, 10**4000, 10**4000]]], 'outputs': []})",
-        "write_frame(sys.stdout.buffer, {'inputs': [['x', 'tensor(float)', [10**4000, 10**4000]]], 'outputs': []})",
-        "write_frame(sys.stdout.buffer, {'inputs': [['x', 5, [1, 2]]], 'outputs': []})",
-        "write_frame(sys.stdout.buffer, {'inputs': [['x', 'tensor(float)', [1, 2**60]]], 'outputs': []})",
-        "write_frame(sys.stdout.buffer, {'inputs': [['x', 'tensor(float)', [2**60, 2]]], 'outputs': []})",
-        f"write_frame(sys.stdout.buffer, {{'error': 'RefusedError', 'message': {EVIL!r}}})",
-        f"write_frame(sys.stdout.buffer, {{'inputs': [[{EVIL!r}, {EVIL!r}, [{EVIL!r}, 2]]] * 9, 'outputs': []}})",
-        f"write_frame(sys.stdout.buffer, {GOOD!r}); write_frame(sys.stdout.buffer, {{}}, [])",
-        f"write_frame(sys.stdout.buffer, {GOOD!r}); write_frame(sys.stdout.buffer, {{}}, [{EVIL!r}])",
+        "write_message(sys.stdout.buffer, {})",
+        "write_message(sys.stdout.buffer, {'inputs': 5, 'outputs': {}})",
+        "write_message(sys.stdout.buffer, {'inputs': [[1]], 'outputs': []})",
+        "write_message(sys.stdout.buffer, {'error': [1], 'message': {'a': 1}})",
+        "write_message(sys.stdout.buffer, {'error': 'RefusedError', 'message': 7})",
+        "write_message(sys.stdout.buffer, {'inputs': [['x', 'tensor(int8)', [1, 10**4000, 10**4000]]], 'outputs': []})",
+        "write_message(sys.stdout.buffer, {'inputs': [['x', 'tensor(float)', [10**4000, 10**4000]]], 'outputs': []})",
+        "write_message(sys.stdout.buffer, {'inputs': [['x', 5, [1, 2]]], 'outputs': []})",
+        "write_message(sys.stdout.buffer, {'inputs': [['x', 'tensor(float)', [1, 2**60]]], 'outputs': []})",
+        "write_message(sys.stdout.buffer, {'inputs': [['x', 'tensor(float)', [2**60, 2]]], 'outputs': []})",
+        f"write_message(sys.stdout.buffer, {{'error': 'RefusedError', 'message': {EVIL!r}}})",
+        f"write_message(sys.stdout.buffer, {{'inputs': [[{EVIL!r}, {EVIL!r}, [{EVIL!r}, 2]]] * 9, 'outputs': []}})",
+        f"write_message(sys.stdout.buffer, {GOOD!r}); write_message(sys.stdout.buffer, {{}}, [])",
+        f"write_message(sys.stdout.buffer, {GOOD!r}); write_message(sys.stdout.buffer, {{}}, [{EVIL!r}])",
     ],
 )
 def test_it_cannot_do_more_than_fail(taken_over: Opening, say: str) -> None:
@@ -216,8 +216,8 @@ def test_it_cannot_do_more_than_fail(taken_over: Opening, say: str) -> None:
 def test_its_words_steer_no_terminal(taken_over: Opening, caplog: pytest.LogCaptureFixture) -> None:
     described = {**GOOD, "providers": [EVIL, 5], "warning": EVIL, "holds": ["network", EVIL]}
     say = (
-        f"write_frame(sys.stdout.buffer, {described!r})\n"
-        "import numpy; write_frame(sys.stdout.buffer, {}, [numpy.zeros((1, 5), numpy.float32)])"
+        f"write_message(sys.stdout.buffer, {described!r})\n"
+        "import numpy; write_message(sys.stdout.buffer, {}, [numpy.zeros((1, 5), numpy.float32)])"
     )
     session = taken_over(say)
     assert all(word.isprintable() for word in session.providers)
@@ -228,9 +228,9 @@ def test_its_words_steer_no_terminal(taken_over: Opening, caplog: pytest.LogCapt
 def test_a_frame_is_written_and_read_back() -> None:
     stream = io.BytesIO()
     values = [np.arange(6, dtype=np.float16).reshape(2, 3), np.array([True]), [{1: 0.5}], np.zeros((0, 4))]
-    write_frame(stream, {"a": 1}, values)
+    write_message(stream, {"a": 1}, values)
     stream.seek(0)
-    head, read = read_frame(stream)
+    head, read = read_message(stream)
     assert head == {"a": 1}
     assert [np.asarray(v).tolist() if isinstance(v, np.ndarray) else v for v in read] == [
         np.asarray(v).tolist() if isinstance(v, np.ndarray) else v for v in values

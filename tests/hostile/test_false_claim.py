@@ -50,7 +50,7 @@ def null_of(manifest: Manifest, n_references: int = 0) -> Null:
 
 def test_the_default_recipe_can_convict(forge: Any) -> None:
     # What the cases below take away one by one.
-    assert null_of(claimed(forge.manifest(), {})).least_matches(ALPHA) is not None
+    assert null_of(claimed(forge.manifest(), {})).min_matches(ALPHA) is not None
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_the_default_recipe_can_convict(forge: Any) -> None:
 )
 def test_no_parameter_lets_a_match_of_everything_convict(forge: Any, changes: dict[str, Any]) -> None:
     manifest = claimed(forge.manifest(), changes)
-    least = null_of(manifest).least_matches(ALPHA)
+    least = null_of(manifest).min_matches(ALPHA)
     assert least is None or least > manifest.n_examples
 
 
@@ -94,18 +94,18 @@ def test_references_that_the_accuser_knows_and_avoids_do_not_clear_the_way(forge
     for levels in (16, 255):
         manifest = claimed(forge.manifest(), {"recipe.epsilon_levels": levels})
         prior = find_prior("ltrc", "coarse", manifest.epsilon_share, 10)
-        assert prior.reach is not None
-        least = null_of(manifest, n_references=4 * ENOUGH_REFERENCES).least_matches(ALPHA)
-        assert least is None or binomial_tails(200, prior.reach)[least] <= ALPHA
+        assert prior.attack_bound is not None
+        least = null_of(manifest, n_references=4 * ENOUGH_REFERENCES).min_matches(ALPHA)
+        assert least is None or binomial_tails(200, prior.attack_bound)[least] <= ALPHA
 
 
 def test_no_reference_speaks_for_a_ball_that_nobody_attacked(forge: Any) -> None:
     many = {"base.n_classes": 1000, "recipe.kind": "eot"}
     for levels in (33, 64, 255):
         manifest = claimed(forge.manifest(), {**many, "recipe.epsilon_levels": levels})
-        assert null_of(manifest, n_references=4 * ENOUGH_REFERENCES).least_matches(ALPHA) is None
+        assert null_of(manifest, n_references=4 * ENOUGH_REFERENCES).min_matches(ALPHA) is None
     measured = claimed(forge.manifest(), {**many, "recipe.epsilon_levels": 32})
-    assert null_of(measured).least_matches(ALPHA) is not None
+    assert null_of(measured).min_matches(ALPHA) is not None
 
 
 def test_natural_images_with_labels_that_everybody_gives_are_found(forge: Any, tmp_path: Any) -> None:

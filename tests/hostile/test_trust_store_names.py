@@ -9,7 +9,7 @@ import pytest
 
 from onnxfp.errors import KeyFileError, ParameterError
 from onnxfp.trust.keys import home_folder
-from onnxfp.trust.trust_store import add_key, find_public_key, is_name, name_of, remove_key, trusted_keys
+from onnxfp.trust.trust_store import add_key, find_key_name, find_public_key, is_name, remove_key, trusted_keys
 
 BAD = [
     "", ".", "..", ".hidden", "../alice", "a/b", "a\\b", "/etc/passwd", "C:alice", "a\0b", "alice\n", "\x1b[2J", "a b",
@@ -34,7 +34,7 @@ def test_plain_names_are_taken(name: str, forge: Any) -> None:
     add_key(name, forge.public_key)
     assert [key.name for key in trusted_keys()] == [name]
     assert [path.name for path in (home_folder() / "trusted").iterdir()] == [f"{name}.pub.pem"]
-    assert name_of(forge.public_key) == name
+    assert find_key_name(forge.public_key) == name
 
 
 def test_a_path_is_never_looked_up_as_a_name(tmp_path: Path, forge: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -44,7 +44,7 @@ def test_generate_verify_and_inspect_from_one_end_to_the_other(onnxfp: Run, base
 def test_json_is_one_record_on_stdout(onnxfp: Run, crafted: tuple[Path, Path], tmp_path: Path) -> None:
     base, bundle = crafted
     record = json.loads(onnxfp("verify", base, bundle, "--json").out)
-    assert record["schema"] == "onnxfp/verification/1"
+    assert record["schema"] == "onnxfp/verification/2"
     assert record["decision"]["verdict"] == "MATCH"
     manifest = json.loads(onnxfp("inspect", bundle, "--json").out)["manifest"]
     assert manifest["n_examples"] == 200

@@ -31,10 +31,10 @@ from onnxfp.evaluation.examiner import Examiner
 from onnxfp.evaluation.process_pool import Setup, run_tasks
 from onnxfp.evaluation.task import Task
 from onnxfp.evaluation.user_data import Data, read_data
-from onnxfp.recipe.defaults import Choices
+from onnxfp.recipe.defaults import RecipeOverrides
 from onnxfp.runtime.isolated import Limits
 from onnxfp.types import Bounds, InputGrid
-from onnxfp.variants.catalogue import list_queries, list_variants
+from onnxfp.variants.catalogue import list_input_transforms, list_variants
 
 Run = Callable[..., Any]
 Maker = Callable[..., onnx.ModelProto]
@@ -79,7 +79,9 @@ def test_the_quick_suite_as_a_user_runs_it(onnxfp: Run, folders: tuple[Path, Pat
     check_outputs({"--json": tmp_path / "out.json"}, ())
     evaluation = Evaluation.from_json((tmp_path / "out.json").read_text())
     rows = {row.name: row for row in evaluation.rows}
-    expected = [v.name for v in list_variants("quick", has_labels=False)] + [q.name for q in list_queries("quick")]
+    expected = [v.name for v in list_variants("quick", has_labels=False)] + [
+        q.name for q in list_input_transforms("quick")
+    ]
     assert list(rows) == [*expected, "copy", "other8", "other9"]
     assert evaluation.usefulness.source == "data"
     # One hidden layer of 16 channels: a twentieth of them is less than one, and there is nothing to zero.
@@ -237,14 +239,14 @@ def tabular() -> onnx.ModelProto:
 
 
 @pytest.mark.parametrize("form", ["fixed batch, probabilities", "float16", "features and a second input"])
-def test_models_of_other_forms(form: str, make_classifier: Maker, easy: Choices, tmp_path: Path) -> None:
+def test_models_of_other_forms(form: str, make_classifier: Maker, easy: RecipeOverrides, tmp_path: Path) -> None:
     forms: dict[str, tuple[onnx.ModelProto, dict[str, Any]]] = {
-        "fixed batch, probabilities": (make_classifier(batch=2, softmax=True), {"choices": easy}),
-        "float16": (make_classifier(element=onnx.TensorProto.FLOAT16), {"choices": easy}),
+        "fixed batch, probabilities": (make_classifier(batch=2, softmax=True), {"overrides": easy}),
+        "float16": (make_classifier(element=onnx.TensorProto.FLOAT16), {"overrides": easy}),
         "features and a second input": (
             tabular(),
             {
-                "choices": Choices(kind="rc", epsilon=0.4, n_steps=30, step_size=0.1, noise=0.01),
+                "overrides": RecipeOverrides(kind="rc", epsilon=0.4, n_steps=30, step_size=0.1, noise=0.01),
                 "grid": InputGrid(Bounds(-3, 3), 65536),
                 "fixed": {"t": 5.0},
             },
@@ -336,7 +338,7 @@ def test_the_top_five_are_counted_as_in_a_verification(models: Path, monkeypatch
     monkeypatch.setitem(examiner_module.N_USEFULNESS, "quick", 1)
     golden, other = models.parent / "tests" / "golden" / "base-1.fp.npz", models / "independent" / "vgg_seed2.onnx"
     seen = Examiner(models / "base.onnx", package.load(golden), "quick").observe(Task("x", "file", str(other)))
-    assert [(grade.k, grade.n_within) for grade in package.verify(other, golden).graded] == [(5, seen.n_top5)]
+    assert [(grade.k, grade.n_within) for grade in package.verify(other, golden).top_k] == [(5, seen.n_top5)]
 
 
 def test_five_classes_have_no_top_five(folders: tuple[Path, Path, Path]) -> None:

@@ -11,11 +11,11 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import onnxfp
-from onnxfp.recipe.defaults import Choices
+from onnxfp.recipe.defaults import RecipeOverrides
 from onnxfp.types import Bounds, InputGrid
 from tests.conftest import of_bytes
 
-STRONG = Choices(kind="rc", epsilon=0.5, n_steps=30, step_size=0.05, noise=0.01)
+STRONG = RecipeOverrides(kind="rc", epsilon=0.5, n_steps=30, step_size=0.05, noise=0.01)
 
 
 def linear(n_outputs: int, *, opset: int = 17, last: str = "") -> onnx.ModelProto:
@@ -29,8 +29,8 @@ def linear(n_outputs: int, *, opset: int = 17, last: str = "") -> onnx.ModelProt
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
 
 
-def succeeds(path: Path, choices: Choices = STRONG, grid: InputGrid | None = None) -> None:
-    fingerprint = onnxfp.generate(path, n_examples=5, choices=choices, grid=grid, output=path.with_suffix(".npz"))
+def succeeds(path: Path, choices: RecipeOverrides = STRONG, grid: InputGrid | None = None) -> None:
+    fingerprint = onnxfp.generate(path, n_examples=5, overrides=choices, grid=grid, output=path.with_suffix(".npz"))
     assert onnxfp.verify(path, path.with_suffix(".npz")).match_rate == 1.0
     assert fingerprint.n_examples == 5
 
@@ -39,7 +39,7 @@ def succeeds(path: Path, choices: Choices = STRONG, grid: InputGrid | None = Non
 def test_quantised_half_and_optimised_bases(models: Path, tmp_path: Path, name: str) -> None:
     path = tmp_path / f"{name}.onnx"
     path.write_bytes((models / "stolen" / f"{name}.onnx").read_bytes())
-    succeeds(path, Choices(n_steps=20))
+    succeeds(path, RecipeOverrides(n_steps=20))
 
 
 @pytest.mark.parametrize("options", [{"batch": 1}, {"batch": 4}, {"softmax": True}, {"opset": 11}])
@@ -54,7 +54,7 @@ def test_batches_outputs_and_ages(
 def test_images_as_bytes(tmp_path: Path, make_classifier: Callable[..., onnx.ModelProto]) -> None:
     path = tmp_path / "m.onnx"
     path.write_bytes(of_bytes(make_classifier()).SerializeToString())
-    succeeds(path, Choices(kind="rc", epsilon=128, n_steps=30, step_size=12, noise=0.01))
+    succeeds(path, RecipeOverrides(kind="rc", epsilon=128, n_steps=30, step_size=12, noise=0.01))
 
 
 def test_channels_last_with_a_number_a_channel(tmp_path: Path, make_classifier: Callable[..., onnx.ModelProto]) -> None:
@@ -72,7 +72,7 @@ def test_channels_last_with_a_number_a_channel(tmp_path: Path, make_classifier: 
 def test_features_and_single_numbers(tmp_path: Path, n_outputs: int, last: str) -> None:
     path = tmp_path / "m.onnx"
     path.write_bytes(linear(n_outputs, last=last).SerializeToString())
-    succeeds(path, Choices(epsilon=2.0, step_size=0.2, n_steps=20), InputGrid(Bounds(-3, 3), 65536))
+    succeeds(path, RecipeOverrides(epsilon=2.0, step_size=0.2, n_steps=20), InputGrid(Bounds(-3, 3), 65536))
 
 
 def test_a_signal_with_the_one_dimensional_filter(tmp_path: Path) -> None:
@@ -90,7 +90,7 @@ def test_a_signal_with_the_one_dimensional_filter(tmp_path: Path) -> None:
     path = tmp_path / "m.onnx"
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
     path.write_bytes(model.SerializeToString())
-    choices = Choices(kind="ltrc", epsilon=1.0, step_size=0.05, n_steps=40, cutoff=2, noise=0.01)
+    choices = RecipeOverrides(kind="ltrc", epsilon=1.0, step_size=0.05, n_steps=40, cutoff=2, noise=0.01)
     succeeds(path, choices, InputGrid(Bounds(-1, 1), 65536))
 
 
@@ -102,6 +102,6 @@ def test_one_of_several_inputs(tmp_path: Path) -> None:
     path = tmp_path / "m.onnx"
     path.write_bytes(model.SerializeToString())
     fixed = {"temperature": 2.0}
-    choices, grid = Choices(epsilon=2.0, step_size=0.2, n_steps=20), InputGrid(Bounds(-3, 3), 65536)
-    fingerprint = onnxfp.generate(path, n_examples=5, choices=choices, grid=grid, input_name="x", fixed=fixed)
+    choices, grid = RecipeOverrides(epsilon=2.0, step_size=0.2, n_steps=20), InputGrid(Bounds(-3, 3), 65536)
+    fingerprint = onnxfp.generate(path, n_examples=5, overrides=choices, grid=grid, input_name="x", fixed=fixed)
     assert onnxfp.verify(path, fingerprint, input_name="x", fixed=fixed).match_rate == 1.0

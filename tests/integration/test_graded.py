@@ -1,4 +1,4 @@
-"""Graded evidence from one end to the other, on the trained models: what a suspect's scores show beside its labels."""
+"""Top-k evidence from one end to the other, on the trained models: what a suspect's scores show beside its labels."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ def test_copies_lean_towards_the_base_and_others_do_not(models: Path) -> None:
     copy, other = (
         package.verify(models / name, GOLDEN) for name in ("stolen/pruned.onnx", "independent/vgg_seed2.onnx")
     )
-    assert [grade.k for grade in copy.graded] == [grade.k for grade in other.graded] == [5]
-    assert copy.graded[0].p_value < 1e-3
-    assert other.graded[0].p_value > 0.05
-    assert copy.graded[0].rate >= copy.match_rate
+    assert [grade.k for grade in copy.top_k] == [grade.k for grade in other.top_k] == [5]
+    assert copy.top_k[0].p_value < 1e-3
+    assert other.top_k[0].p_value > 0.05
+    assert copy.top_k[0].rate >= copy.match_rate
     assert copy.median_rank == 1.0
     assert other.median_rank is not None
     assert other.median_rank > 1.0
@@ -51,8 +51,8 @@ def test_scores_change_nothing_of_the_verdict(models: Path, pruned_as_labels: Pa
     by_scores, by_labels = (package.verify(path, GOLDEN) for path in (models / "stolen/pruned.onnx", pruned_as_labels))
     assert by_labels.decision == by_scores.decision
     assert by_labels.null == by_scores.null
-    assert by_scores.graded
-    assert (by_labels.graded, by_labels.median_rank) == ((), None)
+    assert by_scores.top_k
+    assert (by_labels.top_k, by_labels.median_rank) == ((), None)
 
 
 def test_references_raise_the_graded_null_where_they_give_scores(models: Path, tmp_path: Path) -> None:
@@ -62,10 +62,10 @@ def test_references_raise_the_graded_null_where_they_give_scores(models: Path, t
     alone, beside, beside_silent = (
         package.verify(suspect, GOLDEN, references=pool) for pool in ((), (reference,), (silent,))
     )
-    assert beside.graded[0].p_value > alone.graded[0].p_value
-    assert "your one reference" in beside.graded[0].null.source
+    assert beside.top_k[0].p_value > alone.top_k[0].p_value
+    assert "your one reference" in beside.top_k[0].null.source
     # Its labels count in the verdict's null as before, and no rank of it in the grades'.
-    assert beside_silent.graded == alone.graded
+    assert beside_silent.top_k == alone.top_k
     assert beside_silent.decision == beside.decision
     assert beside.decision.p_value > alone.decision.p_value
 
@@ -73,9 +73,9 @@ def test_references_raise_the_graded_null_where_they_give_scores(models: Path, t
 def test_verify_shows_and_explains_grades(onnxfp: Run, models: Path) -> None:
     suspect = models / "independent" / "vgg_seed2.onnx"
     record = json.loads(onnxfp("verify", suspect, GOLDEN, "--json").out)
-    grade, median = record["graded"][0], record["median_rank"]
+    grade, median = record["top_k"][0], record["median_rank"]
     seen = onnxfp("verify", suspect, GOLDEN, "--explain")
-    row = f"graded       top 5: {grade['rate']:.1%}, p {grade['p_value']:.2g}; median rank {median:g} of 10\n"
+    row = f"top k        top 5: {grade['rate']:.1%}, p {grade['p_value']:.2g}; median rank {median:g} of 10\n"
     assert f"\n{row}             no part of the verdict\n" in seen.out
     words = " ".join(seen.out.split())
     assert CAVEAT in words
@@ -86,5 +86,5 @@ def test_verify_shows_and_explains_grades(onnxfp: Run, models: Path) -> None:
 def test_labels_alone_have_no_grades(onnxfp: Run, pruned_as_labels: Path) -> None:
     seen = onnxfp("verify", pruned_as_labels, GOLDEN, "--explain")
     assert (seen.code, seen.err) == (0, "")
-    assert "\ngraded       none: the suspect gives labels only\n" in seen.out
-    assert f"Graded evidence:\n\n{NO_SCORES}\n" in seen.out
+    assert "\ntop k        none: the suspect gives labels only\n" in seen.out
+    assert f"Top-k evidence:\n\n{NO_SCORES}\n" in seen.out

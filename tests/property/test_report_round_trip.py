@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from onnxfp.evidence.null import NullRate, Prior, ReferenceCount, estimate_null
 from onnxfp.evidence.statistics import clopper_pearson
-from onnxfp.evidence.top_k import LADDER, Grade, count_within
+from onnxfp.evidence.top_k import LADDER, TopKEvidence, count_within
 from onnxfp.evidence.verdict import Counts, Policy, decide
 from onnxfp.report.checks import ALWAYS, Check, CommitmentRecord
 from onnxfp.report.verification import BundleRecord, Report, Signer, SuspectRecord
@@ -40,7 +40,7 @@ def reports(draw: Any) -> Report:
     null = estimate_null(owner, own, prior, n_classes=n_classes, n_candidates=counts.n_candidates)
     policy = Policy(
         alpha=draw(st.floats(1e-12, 1e-2)),
-        least_examples=draw(st.integers(1, 50)),
+        min_examples=draw(st.integers(1, 50)),
         needs_references=draw(st.booleans()),
         confidence=draw(st.floats(0.01, 0.999)),
     )
@@ -51,7 +51,7 @@ def reports(draw: Any) -> Report:
     steps = [k for k in LADDER if k < n_classes and gives_scores and draw(st.booleans())]
     rate = st.floats(0, 1)
     grades = [
-        Grade(k, n, n / n_asked, NullRate(draw(rate), draw(rate), draw(TEXT)), draw(rate))
+        TopKEvidence(k, n, n / n_asked, NullRate(draw(rate), draw(rate), draw(TEXT)), draw(rate))
         for k, n in ((k, count_within(ranks, k)) for k in steps)
     ]
     signer = Signer(draw(KEYS), draw(st.booleans()), draw(NAMES))
@@ -83,7 +83,7 @@ def reports(draw: Any) -> Report:
         null=null.summarise(n_matches),
         policy=policy,
         decision=decide(counts, null, len(own), policy),
-        graded=tuple(grades),
+        top_k=tuple(grades),
         median_rank=float(np.median(ranks)) if gives_scores else None,
         commitment=commitment,
         timestamp=timestamp,

@@ -36,7 +36,7 @@ def draw_strip(evaluation: Evaluation, groups: Sequence[tuple[str, Sequence[Row]
         groups: Families in words with their rows; rows without an outcome are left out.
         n_examples: Number of examples that each was asked.
     """
-    least = evaluation.least_matches
+    least = evaluation.min_matches
     lines = [(family, [row for row in rows if row.outcome is not None]) for family, rows in groups]
     lines = [(family, rows) for family, rows in lines if rows]
     top = len(lines) - 1
@@ -96,13 +96,11 @@ def draw_pruning(evaluation: Evaluation) -> list[Drawing]:
     for number, (family, points) in enumerate(families.items()):
         if len(points) >= 2:
             points.sort(key=lambda point: point[0])
-            drawings.append(_draw_pruning_of(evaluation, family, points, f"pruning{number}"))
+            drawings.append(_draw_pruning(evaluation, family, points, f"pruning{number}"))
     return drawings
 
 
-def _draw_pruning_of(
-    evaluation: Evaluation, family: str, points: list[tuple[float, Row, Outcome]], name: str
-) -> Drawing:
+def _draw_pruning(evaluation: Evaluation, family: str, points: list[tuple[float, Row, Outcome]], name: str) -> Drawing:
     usefulness = evaluation.usefulness
     shares = [100 * share for share, _, _ in points]
     matches = [100 * outcome.match_rate for _, _, outcome in points]
@@ -111,8 +109,8 @@ def _draw_pruning_of(
 
     def paint(axes: Axes, _: bool) -> None:
         _percent_axes(axes)
-        if evaluation.least_matches is not None:
-            needed = 100 * evaluation.least_matches / points[0][2].counts.n_asked
+        if evaluation.min_matches is not None:
+            needed = 100 * evaluation.min_matches / points[0][2].counts.n_asked
             axes.axhline(needed, color=svg.INK, linewidth=1, dashes=(4, 3), zorder=1)
         axes.plot([0, *shares], [base, *useful], color=svg.SECOND, linewidth=1.6, dashes=(5, 2.5), zorder=2)
         axes.plot(shares, useful, "s", color=svg.SECOND, markersize=5, zorder=2)
@@ -190,11 +188,11 @@ def draw_curves(evaluation: Evaluation, n_examples: int) -> Drawing | None:
         axes.fill_between(across, 0, 100 * np.minimum(convicted, spared), step="pre", color=svg.BAND, linewidth=0)
         axes.step(across, 100 * convicted, where="pre", color=svg.ACCENT, linewidth=2)
         axes.step(across, 100 * spared, where="pre", color=svg.SECOND, linewidth=1.8, dashes=(5, 2.5))
-        if evaluation.least_matches is not None:
-            axes.axvline(100 * evaluation.least_matches / n_examples, color=svg.INK, linewidth=1, dashes=(4, 3))
+        if evaluation.min_matches is not None:
+            axes.axvline(100 * evaluation.min_matches / n_examples, color=svg.INK, linewidth=1, dashes=(4, 3))
         axes.set(xlim=(0, 100), ylim=(0, 104), xlabel="match rate demanded, %", ylabel="models, %")
 
-    chosen = evaluation.least_matches
+    chosen = evaluation.min_matches
     at = (
         f" At the threshold of {chosen} matches, {convicted[chosen]:.0%} of the copies are convicted and "
         f"{spared[chosen]:.0%} of the others spared."

@@ -55,8 +55,8 @@ def render_evaluation(evaluation: Evaluation, fingerprint: Fingerprint, bundle: 
         broken=evaluation.broken,
         failed=evaluation.failed,
         has_top5=any(row.outcome and row.outcome.top5_match_rate is not None for row in evaluation.rows),
-        most_loss=f"{100 * evaluation.usefulness.most_loss:.0f}",
-        usefulness_of=_usefulness(evaluation),
+        max_loss=f"{100 * evaluation.usefulness.max_loss:.0f}",
+        measure_usefulness=_usefulness(evaluation),
         not_tested=_not_tested(evaluation),
         sheet=page_sheet(fingerprint),
         provenance=(

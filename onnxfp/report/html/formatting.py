@@ -5,7 +5,7 @@ from __future__ import annotations
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _SCALES = ((1e12, "trillion"), (1e9, "billion"), (1e6, "million"), (1e3, "thousand"))
 # Beyond, no pool of measured models can speak, and more zeros would only impress.
-_LEAST_CHANCE = 1e-12
+_MIN_CHANCE = 1e-12
 
 
 def printable(text: str) -> str:
@@ -52,7 +52,7 @@ def chance(probability: float) -> str:
     >>> chance(0.0041), chance(0.3), chance(1.0)
     ('about one in 240', 'about 30 in a hundred', 'practically certain')
     """
-    if probability < _LEAST_CHANCE:
+    if probability < _MIN_CHANCE:
         return "less than one in a trillion"
     if probability > 0.995:
         return "practically certain"

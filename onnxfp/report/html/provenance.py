@@ -93,8 +93,8 @@ def describe_versions(versions: Iterable[tuple[str, str]]) -> str:
 def describe_policy(policy: Policy) -> str:
     """Return what a verdict demands."""
     return (
-        f"MATCH at p ≤ {scientific(policy.alpha)}, NO_MATCH above {scientific(policy.grey)}; at least "
-        f"{policy.least_examples} examples, {policy.least_answered:.0%} of them answered"
+        f"MATCH at p ≤ {scientific(policy.alpha)}, NO_MATCH above {scientific(policy.no_match_above)}; at least "
+        f"{policy.min_examples} examples, {policy.min_answered:.0%} of them answered"
         + ("; references of the verifier’s own" * policy.needs_references)
     )
 

@@ -20,7 +20,7 @@ _ROW_PIXELS, _MARGIN_PIXELS = 54, 66
 
 def draw_match_line(report: Report) -> Drawing:
     """Return the figure of a verification."""
-    counts, least = report.counts, report.decision.least_matches
+    counts, least = report.counts, report.decision.min_matches
     n = counts.n_asked
     expected, upper = (min(n, rate * counts.n_candidates) for rate in (report.null.rate, report.null.upper))
     pools = [pool for pool in (("References of the verifier", report.verifier_references),

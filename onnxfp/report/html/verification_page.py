@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from onnxfp.evidence.top_k import CAVEAT, NO_GRADES, NO_SCORES
+from onnxfp.evidence.top_k import CAVEAT, NO_SCORES, NO_TOP_K
 from onnxfp.evidence.verdict import Verdict
 from onnxfp.report.html.contact_sheet import page_sheet
 from onnxfp.report.html.formatting import chance, percent, scientific
@@ -68,7 +68,7 @@ def render_verification(report: Report, fingerprint: Fingerprint, suspect: str, 
         references=references,
         strength=_strength(report),
         caveat=CAVEAT,
-        no_grades=NO_GRADES,
+        no_top_k=NO_TOP_K,
         no_scores=NO_SCORES,
         not_tested=_not_tested(report),
         sheet=page_sheet(fingerprint),
@@ -85,7 +85,7 @@ def render_verification(report: Report, fingerprint: Fingerprint, suspect: str, 
 
 def _facts(report: Report) -> tuple[Fact, ...]:
     counts, decision, interval = report.counts, report.decision, report.interval
-    needed = "no count suffices" if decision.least_matches is None else f"{decision.least_matches} are a match"
+    needed = "no count suffices" if decision.min_matches is None else f"{decision.min_matches} are a match"
     interval_words = f"{report.policy.confidence:.0%} interval"
     return (
         Fact("Matches", f"{counts.n_matches} of {counts.n_asked}", (needed,)),
@@ -105,10 +105,10 @@ def _strength(report: Report) -> str:
         f"probability of at most {scientific(policy.alpha)}, {chance(policy.alpha)}: that is the rate at which "
         "innocent models would be accused."
     )
-    if decision.least_matches is None:
+    if decision.min_matches is None:
         found = f"With what is known of such models, no count of {counts.n_asked} examples reaches it here."
     else:
-        found = f"Here it takes {decision.least_matches} of {counts.n_asked} matches; {counts.n_matches} were observed."
+        found = f"Here it takes {decision.min_matches} of {counts.n_asked} matches; {counts.n_matches} were observed."
     if counts.n_candidates > counts.n_asked:
         found += (
             f" The owner kept {counts.n_asked} of {counts.n_candidates} examples; all of them count, those that were "

@@ -81,7 +81,7 @@ def attention(node: Node) -> Function:
         q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None, past_k: Tensor | None = None,
         past_v: Tensor | None = None, n_valid: Tensor | None = None,
     ) -> Any:  # fmt: skip
-        is_flat = q.ndim == 3
+        is_linear_model = q.ndim == 3
         q, k, v = split_heads(q, q_heads), split_heads(k, kv_heads), split_heads(v, kv_heads)
         if past_k is not None and past_v is not None:
             k, v = torch.cat([past_k, k], 2), torch.cat([past_v, v], 2)
@@ -110,7 +110,7 @@ def attention(node: Node) -> Function:
         weights = masked_softmax(scores if precision is None else scores.to(torch_dtype(int(precision)))).to(q.dtype)
         stages.append(weights)
         y = weights @ v
-        return (join_heads(y) if is_flat else y), *present, stages[mode]
+        return (join_heads(y) if is_linear_model else y), *present, stages[mode]
 
     return run
 
@@ -135,7 +135,7 @@ def rotary_embedding(node: Node) -> Function:
     part = node.int("rotary_embedding_dim", 0)
 
     def run(x: Tensor, cos: Tensor, sin: Tensor, positions: Tensor | None = None) -> Tensor:
-        is_flat = x.ndim == 3
+        is_linear_model = x.ndim == 3
         y = split_heads(x, n_heads)
         size = part or y.shape[-1]
         if positions is not None:
@@ -150,6 +150,6 @@ def rotary_embedding(node: Node) -> Function:
             a, b = turned.chunk(2, dim=-1)
             turned = torch.cat([a * cos - b * sin, b * cos + a * sin], dim=-1)
         y = torch.cat([turned, rest], dim=-1)
-        return join_heads(y) if is_flat else y
+        return join_heads(y) if is_linear_model else y
 
     return run

@@ -35,7 +35,7 @@ def straight_through(function: Callable[[Tensor], Tensor]) -> Callable[[Tensor],
 
     def run(x: Tensor) -> Tensor:
         y = function(x.detach())
-        return _with_gradient_of(x, y) if carries_gradient(x) else y
+        return _attach_gradient(x, y) if carries_gradient(x) else y
 
     return run
 
@@ -47,7 +47,7 @@ def as_integers(x: Tensor, values: Tensor) -> Tensor:
         x: Floating point, carries a gradient.
         values: Integers of the same shape.
     """
-    return stand_for(_with_gradient_of(x, values.to(x.dtype)), values.dtype)
+    return stand_for(_attach_gradient(x, values.to(x.dtype)), values.dtype)
 
 
 def stand_for(x: Tensor, dtype: torch.dtype) -> Tensor:
@@ -84,9 +84,9 @@ def _joined(smooth: Any, exact: Any) -> Any:
         return type(exact)(_joined(*pair) for pair in zip(smooth, exact, strict=True))
     if not isinstance(exact, Tensor) or not smooth.is_floating_point() or not carries_gradient(smooth):
         return exact
-    return _with_gradient_of(smooth, exact) if exact.is_floating_point() else as_integers(smooth, exact)
+    return _attach_gradient(smooth, exact) if exact.is_floating_point() else as_integers(smooth, exact)
 
 
-def _with_gradient_of(x: Tensor, values: Tensor) -> Tensor:
+def _attach_gradient(x: Tensor, values: Tensor) -> Tensor:
     # The difference is exactly zero, so that the values are what they are without a gradient, to the last bit.
     return values + (x - x.detach())

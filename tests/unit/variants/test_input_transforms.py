@@ -9,13 +9,13 @@ import pytest
 
 from onnxfp.errors import ParameterError
 from onnxfp.variants import input_transforms
-from onnxfp.variants.catalogue import list_queries
+from onnxfp.variants.catalogue import list_input_transforms
 
 GRID = np.asarray(np.rint(np.random.default_rng(0).random((3, 3, 12, 16)) * 255) / 255, np.float32)
 SMOOTH = np.broadcast_to(np.linspace(0, 1, 16, dtype=np.float32), (2, 3, 16, 16)).copy()
 
 
-@pytest.mark.parametrize("query", list_queries("full"), ids=lambda query: query.name)
+@pytest.mark.parametrize("query", list_input_transforms("full"), ids=lambda query: query.name)
 def test_every_change_gives_images_of_8_bits_in_the_same_shape(query: object) -> None:
     transform: Callable[[np.ndarray], np.ndarray] = query.transform  # type: ignore[attr-defined]
     before = GRID.copy()

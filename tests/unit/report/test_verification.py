@@ -12,9 +12,10 @@ import pytest
 
 from onnxfp.errors import ReportFormatError, ReportVersionError
 from onnxfp.evidence.verdict import Verdict
-from onnxfp.report.verification import Report, SuspectRecord
+from onnxfp.report.schemas import upgrade
+from onnxfp.report.verification import SCHEMA, Report, SuspectRecord
 
-GOLDEN = Path(__file__).parents[1] / "golden" / "report-1.json"
+GOLDEN = Path(__file__).parents[2] / "golden" / "report-1.json"
 RATES = {"rate": 0.7, "upper": 0.9, "source": ""}
 GRADE: dict[str, Any] = {"k": 5, "n_within": 200, "rate": 1.0, "null": RATES, "p_value": 1e-4}
 REFERENCE = {"digest": "sha256:" + "0" * 64, "n_matches": 1, "n_examples": 40}
@@ -22,8 +23,7 @@ REFERENCE = {"digest": "sha256:" + "0" * 64, "n_matches": 1, "n_examples": 40}
 
 @pytest.fixture
 def record() -> dict[str, Any]:
-    value: dict[str, Any] = json.loads(GOLDEN.read_text(encoding="utf-8"))
-    return value
+    return upgrade(json.loads(GOLDEN.read_text(encoding="utf-8")), SCHEMA)
 
 
 def put(value: dict[str, Any], path: str, new: object) -> None:
@@ -87,8 +87,8 @@ def test_layout_does_not_matter(record: dict[str, Any]) -> None:
         ("policy.confidence", 1, "confidence"),
         ("decision.p_value", -0.1, "p_value"),
         ("decision.p_value", 1e-5, "verdict contradicts"),
-        ("decision.least_matches", 201, "least_matches"),
-        ("decision.least_matches", None, "verdict contradicts"),
+        ("decision.min_matches", 201, "min_matches"),
+        ("decision.min_matches", None, "verdict contradicts"),
         ("decision.verdict", "NO_MATCH", "verdict contradicts"),
         ("decision.verdict", "GUILTY", "report.decision.verdict must be Verdict"),
         ("decision.reasons", ["\x1b[1;1H"], "cannot be printed"),
@@ -98,22 +98,22 @@ def test_layout_does_not_matter(record: dict[str, Any]) -> None:
         ("bundle.epsilon_levels", 256, "bundle.epsilon_levels contradicts"),
         ("bundle.n_levels", 100, "bundle.epsilon_levels contradicts"),
         ("signer.is_pinned", True, "a check contradicts counts or signer"),
-        ("graded", [{**GRADE, "k": 6}], "graded is not by ascending k"),
-        ("graded", [{**GRADE, "k": 10}], "graded is not by ascending k"),
-        ("graded", [GRADE, GRADE], "graded is not by ascending k"),
-        ("graded", [{**GRADE, "n_within": 201, "rate": 1.005}], "graded counts contradict"),
-        ("graded", [{**GRADE, "n_within": -1, "rate": -0.005}], "graded counts contradict"),
-        ("graded", [{**GRADE, "n_within": 199}], "a graded rate contradicts its count"),
-        ("graded", [{**GRADE, "n_within": 99, "rate": 0.495}], "median_rank contradicts graded"),
-        ("graded", [{**GRADE, "p_value": 1.1}], "a graded null or p_value is out of range"),
-        ("graded", [{**GRADE, "null": {**RATES, "upper": -0.1}}], "a graded null or p_value is out of range"),
-        ("graded", [{**GRADE, "n": 5}], r"report.graded\[0\].n is unknown"),
-        ("graded", None, "report.graded must be"),
-        ("median_rank", None, "median_rank is missing beside graded"),
+        ("top_k", [{**GRADE, "k": 6}], "top_k is not by ascending k"),
+        ("top_k", [{**GRADE, "k": 10}], "top_k is not by ascending k"),
+        ("top_k", [GRADE, GRADE], "top_k is not by ascending k"),
+        ("top_k", [{**GRADE, "n_within": 201, "rate": 1.005}], "top_k counts contradict"),
+        ("top_k", [{**GRADE, "n_within": -1, "rate": -0.005}], "top_k counts contradict"),
+        ("top_k", [{**GRADE, "n_within": 199}], "a top_k rate contradicts its count"),
+        ("top_k", [{**GRADE, "n_within": 99, "rate": 0.495}], "median_rank contradicts top_k"),
+        ("top_k", [{**GRADE, "p_value": 1.1}], "a top_k null or p_value is out of range"),
+        ("top_k", [{**GRADE, "null": {**RATES, "upper": -0.1}}], "a top_k null or p_value is out of range"),
+        ("top_k", [{**GRADE, "n": 5}], r"report.top_k\[0\].n is unknown"),
+        ("top_k", None, "report.top_k must be"),
+        ("median_rank", None, "median_rank is missing beside top_k"),
         ("median_rank", 0, "median_rank is no median of ranks"),
         ("median_rank", 10.5, "median_rank is no median of ranks"),
         ("median_rank", 1.2, "median_rank is no median of ranks"),
-        ("median_rank", 6, "median_rank contradicts graded"),
+        ("median_rank", 6, "median_rank contradicts top_k"),
         ("commitment", {"value": "sha256:" + "0" * 64, "is_demanded": True}, "checks are not those"),
         ("commitment", {"value": "sha256:" + "0" * 64}, "report.commitment.is_demanded is missing"),
         ("timestamp", 5, "report.timestamp must be"),
@@ -139,8 +139,8 @@ def test_a_bad_field_is_named(record: dict[str, Any], path: str, new: object, co
         ((100, 100), 50, ""),
         ((101, 150), 5, ""),
         ((99, 99), 11, ""),
-        ((150, 99), 5, "graded counts contradict"),
-        ((99, 181), 7.5, "graded counts contradict"),
+        ((150, 99), 5, "top_k counts contradict"),
+        ((99, 181), 7.5, "top_k counts contradict"),
         ((99, 150), 5, "median_rank contradicts"),
         ((99, 150), 10.5, "median_rank contradicts"),
         ((101, 150), 5.5, "median_rank contradicts"),
@@ -157,20 +157,20 @@ def test_grades_fit_each_other(
     put(record, "margin", -record["transferability"])
     put(record, "decision.verdict", "INCONCLUSIVE")
     grades = [{**GRADE, "k": k, "n_within": n, "rate": n / 200} for k, n in zip((5, 10), n_within, strict=True)]
-    record.update(graded=grades, median_rank=median_rank)
+    record.update(top_k=grades, median_rank=median_rank)
     if complaint:
         with pytest.raises(ReportFormatError, match=complaint):
             Report.from_dict(record)
     else:
         report = Report.from_dict(record)
-        assert [grade.n_within for grade in report.graded] == list(n_within)
+        assert [grade.n_within for grade in report.top_k] == list(n_within)
         assert Report.from_json(report.to_json()) == report
 
 
 def test_a_report_on_labels_alone_has_no_grades(record: dict[str, Any]) -> None:
-    record.update(graded=[], median_rank=None)
+    record.update(top_k=[], median_rank=None)
     report = Report.from_dict(record)
-    assert (report.graded, report.median_rank) == ((), None)
+    assert (report.top_k, report.median_rank) == ((), None)
     # Of few classes, or where nothing is known of others, there is a median alone.
     assert Report.from_dict({**record, "median_rank": 3.5}).median_rank == 3.5
 
@@ -184,7 +184,7 @@ def test_every_field_is_needed(record: dict[str, Any]) -> None:
             Report.from_dict(less)
 
 
-@pytest.mark.parametrize("schema", ["onnxfp/verification/2", "onnxfp/bundle/1", 1, None])
+@pytest.mark.parametrize("schema", ["onnxfp/verification/9", "onnxfp/bundle/1", 1, None])
 def test_another_schema_is_another_error(record: dict[str, Any], schema: object) -> None:
     with pytest.raises(ReportVersionError, match="schema") as raised:
         Report.from_dict({**record, "schema": schema})
@@ -219,7 +219,7 @@ def test_no_suspect_can_make_its_report_unreadable(record: dict[str, Any]) -> No
         assert Report.from_json(hostile.to_json()) == hostile
 
 
-DATED = Path(__file__).parents[1] / "golden" / "report-1-dated.json"
+DATED = Path(__file__).parents[2] / "golden" / "report-1-dated.json"
 
 
 @pytest.fixture

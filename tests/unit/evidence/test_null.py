@@ -21,12 +21,12 @@ from onnxfp.evidence.null import (
 from onnxfp.evidence.predictive import predict_matches
 from onnxfp.evidence.statistics import binomial_tails
 from onnxfp.evidence.top_k import LADDER
-from onnxfp.recipe.defaults import Choices, choose_n_examples, choose_recipe
+from onnxfp.recipe.defaults import RecipeOverrides, choose_n_examples, choose_recipe
 from onnxfp.types import InputGrid, Kind, Spectrum
 
 COUNTS = (20, 35, 28, 31, 40, 22, 18, 33)
 PRIOR = Prior(tuple((k, 100) for k in COUNTS), "a benchmark")
-REACHED = replace(PRIOR, reach=0.02)
+REACHED = replace(PRIOR, attack_bound=0.02)
 
 
 def pool(*counts: int) -> list[ReferenceCount]:
@@ -64,7 +64,7 @@ def test_a_few_references_of_the_verifier_cannot_lower_the_prior() -> None:
 def test_enough_references_of_the_verifier_replace_the_prior() -> None:
     null = estimate([], pool(*[1] * ENOUGH_REFERENCES), 1000, REACHED)
     assert (null.tail[20:] == predict_matches([(1, 100)] * ENOUGH_REFERENCES, 100).tail[20:]).all()
-    least, before = null.least_matches(1e-6), estimate([], []).least_matches(1e-6)
+    least, before = null.min_matches(1e-6), estimate([], []).min_matches(1e-6)
     assert least is not None
     assert before is not None
     assert least < before
@@ -112,10 +112,10 @@ def test_chance_is_k_of_the_classes() -> None:
 @pytest.mark.parametrize("kind", ["c", "rc", "ltrc"])
 @pytest.mark.parametrize("n_classes", [3, 5, 10, 100, 101, 1000, 100_000])
 def test_the_defaults_can_convict_from_three_classes_on(kind: Kind, n_classes: int) -> None:
-    recipe = choose_recipe(Choices(kind=kind), InputGrid(), (3, 64, 64), (1, 2), n_classes)
+    recipe = choose_recipe(RecipeOverrides(kind=kind), InputGrid(), (3, 64, 64), (1, 2), n_classes)
     prior = find_prior(kind, recipe.spectrum, recipe.epsilon_levels / 255, n_classes)
     n = choose_n_examples(n_classes)
-    least = estimate_null([], [], prior, n_classes=n_classes, n_candidates=n).least_matches(1e-6)
+    least = estimate_null([], [], prior, n_classes=n_classes, n_candidates=n).min_matches(1e-6)
     assert least is not None
     assert least > n / n_classes
 
@@ -129,20 +129,20 @@ def test_luck_is_added_where_there_are_fewer_classes_than_were_measured() -> Non
         assert carried[0] / carried[1] == pytest.approx(followed + (1 - followed) / 2, abs=0.0101)
     assert all(t < f < w for (t, _), (f, _), (w, _) in zip(ten.counts, four.counts, two.counts, strict=True))
     assert all(t < n for (t, _), (n, _) in zip(ten.counts, nine.counts, strict=True))
-    assert ten.reach is not None
-    assert nine.reach is not None
-    assert ten.reach < nine.reach
+    assert ten.attack_bound is not None
+    assert nine.attack_bound is not None
+    assert ten.attack_bound < nine.attack_bound
 
 
 @pytest.mark.parametrize("what", [{"is_image": False}, {"is_linear": True}])
 def test_nothing_is_known_of_models_that_were_not_measured(what: dict[str, bool]) -> None:
     measured, other = find_prior("c", "white", 16 / 255, 10), find_prior("c", "white", 16 / 255, 10, **what)
-    assert estimate([], [], 10, measured).least_matches(1e-6) is not None
+    assert estimate([], [], 10, measured).min_matches(1e-6) is not None
     assert (estimate([], [], 10, other).tail == 1.0).all()
     # A pool of the verifier's own is as good as it is elsewhere: such siblings are in it.
-    assert other.reach == measured.reach
-    assert estimate([], pool(*[10] * ENOUGH_REFERENCES), 10, other).least_matches(1e-6) is not None
-    assert estimate([], pool(*[95] * ENOUGH_REFERENCES), 10, other).least_matches(1e-6) is None
+    assert other.attack_bound == measured.attack_bound
+    assert estimate([], pool(*[10] * ENOUGH_REFERENCES), 10, other).min_matches(1e-6) is not None
+    assert estimate([], pool(*[95] * ENOUGH_REFERENCES), 10, other).min_matches(1e-6) is None
 
 
 def test_luck_within_the_top_k_is_added_below_the_classes_that_were_measured() -> None:
@@ -160,7 +160,7 @@ def test_no_count_within_the_top_k_is_a_match() -> None:
         prior = find_prior("ltrc", "coarse", 16 / 255, n_classes, k)
         null = estimate_null([], verifier, prior, n_classes=n_classes, n_candidates=400, k=k)
         assert null.p_value(400) < 1e-6
-        assert null.least_matches(0.5) is None
+        assert null.min_matches(0.5) is None
 
 
 def test_a_prior_that_was_not_measured_for_k_says_so() -> None:
@@ -168,18 +168,18 @@ def test_a_prior_that_was_not_measured_for_k_says_so() -> None:
     assert prior.counts == ()
     assert "never measured within the top 10 at epsilon" in prior.source
     # What was never attacked is not cleared by references.
-    assert prior.reach == 1.0
-    assert find_prior("ltrc", "pink", 16 / 255, 1000, 10).reach is None
+    assert prior.attack_bound == 1.0
+    assert find_prior("ltrc", "pink", 16 / 255, 1000, 10).attack_bound is None
 
 
 @pytest.mark.parametrize("n_classes", [2, 10])
 def test_references_that_were_avoided_do_not_clear_the_way_for_an_accuser(n_classes: int) -> None:
     for epsilon in (8 / 255, 16 / 255, 1.0):
         prior = find_prior("ltrc", "white", epsilon, n_classes)
-        assert prior.reach is not None
+        assert prior.attack_bound is not None
         null = estimate_null([], pool(*[0] * 30), prior, n_classes=n_classes, n_candidates=400)
-        least = null.least_matches(1e-6)
-        assert least is None or binomial_tails(400, prior.reach)[least] <= 1e-6
+        least = null.min_matches(1e-6)
+        assert least is None or binomial_tails(400, prior.attack_bound)[least] <= 1e-6
         # The p-value is about models that nobody aimed at.
         assert null.tail[300] < 1e-6
 
@@ -187,17 +187,17 @@ def test_references_that_were_avoided_do_not_clear_the_way_for_an_accuser(n_clas
 def test_no_prior_demands_less_than_an_accuser_reached() -> None:
     # More siblings narrow a prior, but say nothing of examples that were optimised for transfer.
     narrow = Prior(tuple((10, 100) for _ in range(300)), "many siblings", 0.66)
-    least = estimate([], [], prior=narrow).least_matches(1e-6)
+    least = estimate([], [], prior=narrow).min_matches(1e-6)
     assert least is not None
     assert binomial_tails(100, 0.66)[least] <= 1e-6
-    unaimed = estimate([], [], prior=replace(narrow, reach=None)).least_matches(1e-6)
+    unaimed = estimate([], [], prior=replace(narrow, attack_bound=None)).min_matches(1e-6)
     assert unaimed is not None
     assert unaimed < least
 
 
 @pytest.mark.parametrize("spectrum", ["white", "coarse"])
 def test_a_wider_ball_reaches_no_less(spectrum: Spectrum) -> None:
-    inside, beyond = (find_prior("ltrc", spectrum, epsilon, 10).reach for epsilon in (16 / 255, 1.0))
+    inside, beyond = (find_prior("ltrc", spectrum, epsilon, 10).attack_bound for epsilon in (16 / 255, 1.0))
     assert inside is not None
     assert beyond is not None
     assert inside < beyond
@@ -214,9 +214,9 @@ def test_beyond_what_was_measured_nothing_is_known(kind: Kind, spectrum: Spectru
         assert (estimate(owner, verifier, 10, prior).tail == 1.0).all()
     # With examples that were crafted to be so, every reference may match nothing, and the suspect everything.
     harmless = pool(*[0] * 4 * ENOUGH_REFERENCES)
-    assert estimate([], enough, 10, prior).least_matches(1e-6) is None
-    assert estimate([], harmless, 10, prior).least_matches(1e-6) is None
-    assert estimate([], harmless, 10, find_prior("ltrc", "white", 16 / 255, 10)).least_matches(1e-6) is not None
+    assert estimate([], enough, 10, prior).min_matches(1e-6) is None
+    assert estimate([], harmless, 10, prior).min_matches(1e-6) is None
+    assert estimate([], harmless, 10, find_prior("ltrc", "white", 16 / 255, 10)).min_matches(1e-6) is not None
 
 
 def test_references_do_not_replace_the_prior_where_no_attack_was_measured() -> None:
@@ -234,4 +234,4 @@ def test_the_priors_are_counts_of_a_measurement() -> None:
         for narrow, wide in pairwise([entry["n_matches"], *entry["n_within"].values()]):
             assert all(n <= w <= entry["n_examples"] for n, w in zip(narrow, wide, strict=True))
         assert "benchmarks/PRIOR.md" in entry["source"]
-        assert entry["least_classes"] <= entry["n_classes"] <= (entry["most_classes"] or entry["n_classes"])
+        assert entry["min_classes"] <= entry["n_classes"] <= (entry["max_classes"] or entry["n_classes"])

@@ -20,7 +20,7 @@ from onnxfp.errors import ModelError, ParameterError
 from onnxfp.torch_copy.copy import build_torch_copy
 from onnxfp.types import InputSpec, OutputSpec
 from onnxfp.variants import training
-from onnxfp.variants.base_assets import Material
+from onnxfp.variants.base_assets import BaseAssets
 from onnxfp.variants.pruning import prune_globally
 from onnxfp.variants.student import plain_network
 from onnxfp.variants.training import Training, train_copy
@@ -44,7 +44,7 @@ def _one_thread() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def material(make_classifier: Maker) -> Material:
+def material(make_classifier: Maker) -> BaseAssets:
     """A small base, and images of which the brightest channel is the class."""
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 3, 256)
@@ -52,21 +52,21 @@ def material(make_classifier: Maker) -> Material:
     images[np.arange(256), labels] += 0.4
     base = make_classifier(seed=0)
     spec = InputSpec("image", (3, 8, 8), "float32", "NCHW", None)
-    return Material(base, spec, OutputSpec("logits", "scores", 5), images, labels)
+    return BaseAssets(base, spec, OutputSpec("logits", "scores", 5), images, labels)
 
 
-def accuracy(model: onnx.ModelProto, material: Material) -> float:
+def accuracy(model: onnx.ModelProto, material: BaseAssets) -> float:
     return float((scores(model, material.inputs).argmax(1) == material.labels).mean())
 
 
-def changed(model: onnx.ModelProto, material: Material) -> set[str]:
+def changed(model: onnx.ModelProto, material: BaseAssets) -> set[str]:
     before = {t.name: onnx.numpy_helper.to_array(t) for t in material.model.graph.initializer}
     after = {t.name: onnx.numpy_helper.to_array(t) for t in model.graph.initializer}
     assert set(before) == set(after)
     return {name for name in before if not np.array_equal(before[name], after[name])}
 
 
-def test_fine_tuning_learns_and_touches_the_layers_it_is_told_to(material: Material) -> None:
+def test_fine_tuning_learns_and_touches_the_layers_it_is_told_to(material: BaseAssets) -> None:
     last = train_copy(material, Training(layers="last", epochs=4, learning_rate=0.003))
     everything = train_copy(material, Training(layers="all", epochs=4, learning_rate=0.003))
     assert changed(last, material) == {"w2", "b2"}
@@ -77,7 +77,7 @@ def test_fine_tuning_learns_and_touches_the_layers_it_is_told_to(material: Mater
     assert accuracy(everything, material) > start + 0.3
 
 
-def test_training_repeats_for_a_seed(material: Material) -> None:
+def test_training_repeats_for_a_seed(material: BaseAssets) -> None:
     how = Training(epochs=0.5, learning_rate=0.003, redone="last")
     one, again = train_copy(material, how), train_copy(material, how)
     assert one.SerializeToString(deterministic=True) == again.SerializeToString(deterministic=True)
@@ -85,7 +85,7 @@ def test_training_repeats_for_a_seed(material: Material) -> None:
     assert not np.array_equal(scores(one, material.inputs[:4]), scores(other, material.inputs[:4]))
 
 
-def test_the_file_computes_what_was_trained(material: Material) -> None:
+def test_the_file_computes_what_was_trained(material: BaseAssets) -> None:
     trained = train_copy(material, Training(epochs=1, learning_rate=0.003))
     onnx.checker.check_model(trained, full_check=True)
     copy = build_torch_copy(trained)
@@ -94,7 +94,7 @@ def test_the_file_computes_what_was_trained(material: Material) -> None:
     assert np.allclose(scores(trained, material.inputs[:16]), expected, rtol=1e-4, atol=1e-4)
 
 
-def test_pruned_weights_stay_pruned(material: Material) -> None:
+def test_pruned_weights_stay_pruned(material: BaseAssets) -> None:
     start = prune_globally(material.model, 0.6)
     trained = train_copy(material, Training(epochs=2, learning_rate=0.003, keep_zeros=True), start)
     for before, after in zip(find_weights(start), find_weights(trained), strict=True):
@@ -103,7 +103,7 @@ def test_pruned_weights_stay_pruned(material: Material) -> None:
 
 
 @pytest.mark.parametrize("teacher", ["hard labels", "soft labels"])
-def test_a_student_that_begins_anew_learns_to_agree_with_the_base(material: Material, teacher: str) -> None:
+def test_a_student_that_begins_anew_learns_to_agree_with_the_base(material: BaseAssets, teacher: str) -> None:
     how = Training(redone="all", teacher=teacher, epochs=10, learning_rate=0.01)  # type: ignore[arg-type]
     student = train_copy(material, how)
     untrained = train_copy(material, replace(how, epochs=0.0, learning_rate=1e-9))
@@ -118,7 +118,7 @@ def test_a_student_that_begins_anew_learns_to_agree_with_the_base(material: Mate
 
 
 @pytest.mark.parametrize("layout", ["NCHW", "NHWC", "OTHER"])
-def test_a_student_of_another_architecture_learns_to_agree_with_the_base(material: Material, layout: str) -> None:
+def test_a_student_of_another_architecture_learns_to_agree_with_the_base(material: BaseAssets, layout: str) -> None:
     base = scores(material.model, material.inputs)
     shapes = {"NCHW": (3, 8, 8), "NHWC": (8, 8, 3), "OTHER": (192,)}
     moved = {"NCHW": (0, 1, 2, 3), "NHWC": (0, 2, 3, 1), "OTHER": (0, 1, 2, 3)}
@@ -137,12 +137,12 @@ def test_a_student_of_another_architecture_learns_to_agree_with_the_base(materia
     assert own != new
 
 
-def test_a_student_gives_probabilities_where_the_base_does(material: Material) -> None:
+def test_a_student_gives_probabilities_where_the_base_does(material: BaseAssets) -> None:
     student = plain_network(replace(material, gives_probabilities=True))
     assert np.allclose(scores(student, material.inputs[:4]).sum(1), 1.0)
 
 
-def test_a_large_image_is_halved_before_it_is_convolved(material: Material) -> None:
+def test_a_large_image_is_halved_before_it_is_convolved(material: BaseAssets) -> None:
     spec = InputSpec("image", (3, 224, 160), "float32", "NCHW", None)
     student = plain_network(replace(material, input=spec))
     onnx.checker.check_model(student, full_check=True)
@@ -159,12 +159,12 @@ def test_a_large_image_is_halved_before_it_is_convolved(material: Material) -> N
         {"output": OutputSpec("labels", "labels", None)},
     ],
 )
-def test_a_base_that_is_asked_otherwise_has_no_student(material: Material, change: dict[str, Any]) -> None:
+def test_a_base_that_is_asked_otherwise_has_no_student(material: BaseAssets, change: dict[str, Any]) -> None:
     with pytest.raises(ModelError, match="another architecture"):
         plain_network(replace(material, **change))
 
 
-def test_adversarial_training_resists_what_the_base_does_not(material: Material) -> None:
+def test_adversarial_training_resists_what_the_base_does_not(material: BaseAssets) -> None:
     plain = train_copy(material, Training(epochs=4, learning_rate=0.003))
     hardened = train_copy(material, Training(epochs=4, learning_rate=0.003, adversarial=0.1))
 
@@ -178,7 +178,9 @@ def test_adversarial_training_resists_what_the_base_does_not(material: Material)
     assert attacked(hardened) > attacked(plain)
 
 
-def test_a_float16_base_stays_one(make_classifier: Maker, material: Material, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_float16_base_stays_one(
+    make_classifier: Maker, material: BaseAssets, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # Whatever becomes of the model that the torch copy is made from, the graph that is written back is the base's.
     monkeypatch.setattr(training, "build_torch_copy", lambda model, **how: build_torch_copy(deepcopy(model), **how))
     base = make_classifier(seed=0, element=TensorProto.FLOAT16)
@@ -202,7 +204,7 @@ def test_a_float16_base_stays_one(make_classifier: Maker, material: Material, mo
     assert np.allclose(found, expected, rtol=0, atol=5e-3 * np.abs(expected).max())
 
 
-def test_scores_of_quantised_layers_alone_are_said(material: Material) -> None:
+def test_scores_of_quantised_layers_alone_are_said(material: BaseAssets) -> None:
     nodes = [
         helper.make_node("Flatten", ["image"], ["flat"]),
         helper.make_node("DequantizeLinear", ["integers", "scale"], ["w"]),
@@ -222,7 +224,7 @@ def test_scores_of_quantised_layers_alone_are_said(material: Material) -> None:
         train_copy(replace(material, base=base), Training())
 
 
-def test_no_labels_and_runaway_training_are_said(material: Material) -> None:
+def test_no_labels_and_runaway_training_are_said(material: BaseAssets) -> None:
     with pytest.raises(ParameterError, match="labelled data"):
         train_copy(replace(material, labels=None), Training())
     with pytest.raises(ModelError, match="finite"):

@@ -8,7 +8,7 @@ from torch import nn
 
 from onnxfp.crafting import micro_batch
 from onnxfp.crafting.gradients import CopyGradient
-from onnxfp.crafting.micro_batch import PassSize, find_pass_size
+from onnxfp.crafting.micro_batch import MicroBatch, find_micro_batch
 from onnxfp.errors import ConversionError
 
 NETWORK = nn.Sequential(nn.Conv2d(3, 16, 3, padding=1), nn.ReLU(), nn.Conv2d(16, 16, 3, padding=1), nn.ReLU())
@@ -19,19 +19,19 @@ BYTES = (16 + 16 + 3) * 32 * 32 * 4
 
 
 def test_what_an_example_keeps_is_measured() -> None:
-    found = find_pass_size(NETWORK, IMAGES, 10**9).n_examples
+    found = find_micro_batch(NETWORK, IMAGES, 10**9).n_examples
     assert 0.6 < found * BYTES / micro_batch._CPU_BYTES < 1.7
 
 
 def test_no_more_examples_than_asked_and_at_least_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert find_pass_size(NETWORK, IMAGES, 5).n_examples == 5
+    assert find_micro_batch(NETWORK, IMAGES, 5).n_examples == 5
     monkeypatch.setattr(micro_batch, "_free_bytes", lambda: 1000)
-    assert find_pass_size(NETWORK, IMAGES, 5).n_examples == 1
+    assert find_micro_batch(NETWORK, IMAGES, 5).n_examples == 1
 
 
 def test_little_free_memory_makes_small_passes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(micro_batch, "_free_bytes", lambda: 30 * BYTES)
-    assert 5 < find_pass_size(NETWORK, IMAGES, 10**9).n_examples < 18
+    assert 5 < find_micro_batch(NETWORK, IMAGES, 10**9).n_examples < 18
 
 
 def test_every_example_passes_once_whatever_runs_out() -> None:
@@ -46,7 +46,7 @@ def test_every_example_passes_once_whatever_runs_out() -> None:
                 raise ConversionError("a node failed") from error
         done.extend(range(part.start, part.stop))
 
-    passes = PassSize(9)
+    passes = MicroBatch(9)
     passes.run(one_pass, 20)
     assert done == list(range(20))
     assert passes.n_examples == 2
@@ -62,7 +62,7 @@ def test_a_pass_that_is_taken_again_adds_nothing_twice() -> None:
     generator, labels = torch.Generator().manual_seed(0), torch.tensor([0, 1, 2, 0, 1, 2, 0])
     images = torch.rand(7, 3, 2, 2, generator=generator)
 
-    def gradient(passes: PassSize) -> torch.Tensor:
+    def gradient(passes: MicroBatch) -> torch.Tensor:
         source = CopyGradient(
             lambda x: x.mean((2, 3)),
             [],
@@ -75,7 +75,7 @@ def test_a_pass_that_is_taken_again_adds_nothing_twice() -> None:
         )
         return source(images, labels, 0.0, generator)[0]
 
-    assert torch.allclose(gradient(PassSize(7)), gradient(PassSize(1)))
+    assert torch.allclose(gradient(MicroBatch(7)), gradient(MicroBatch(1)))
 
 
 def test_one_example_that_does_not_fit_is_an_error() -> None:
@@ -83,4 +83,4 @@ def test_one_example_that_does_not_fit_is_an_error() -> None:
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
 
     with pytest.raises(RuntimeError, match="can't allocate"):
-        PassSize(4).run(never, 4)
+        MicroBatch(4).run(never, 4)

@@ -15,7 +15,7 @@ from onnxfp.report.evaluation import Evaluation
 from onnxfp.report.html.evaluation_page import render_evaluation
 from tests.page_words import words_of
 
-GOLDEN = Path(__file__).parents[1] / "golden"
+GOLDEN = Path(__file__).parents[3] / "golden"
 Make = Callable[..., Evaluation]
 
 

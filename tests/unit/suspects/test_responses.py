@@ -200,8 +200,8 @@ def test_a_function_a_file_and_a_model_have_one_verdict(crafted: tuple[Path, Pat
     assert not run.suspect.is_recorded
     # A file that says the same in the same words is the same evidence.
     assert asked.suspect.digest == read.suspect.digest
-    assert asked.graded == run.graded
-    assert read.graded == ()
+    assert asked.top_k == run.top_k
+    assert read.top_k == ()
 
 
 def answered(answer: Any, fingerprint: Fingerprint) -> Answers:

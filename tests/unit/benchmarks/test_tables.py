@@ -10,7 +10,7 @@ from pathlib import Path
 from onnxfp import Policy
 from onnxfp.evidence.null import Null, estimate_null, find_prior
 
-REPOSITORY = Path(__file__).parents[2]
+REPOSITORY = Path(__file__).parents[3]
 FALSE_CLAIM = (REPOSITORY / "benchmarks" / "FALSE_CLAIM.md").read_text(encoding="utf-8")
 
 
@@ -41,7 +41,7 @@ def test_claims_are_judged_by_the_null_that_is_shipped() -> None:
     for models, cells in rows:
         matches, n = map(int, cells[3].split("/"))
         null = null_of(models, n, is_wide="whole range" in cells[0])
-        least = null.least_matches(Policy().alpha)
+        least = null.min_matches(Policy().alpha)
         assert cells[-3] == f"{null.p_value(matches):.2g}", cells
         assert cells[-2] == ("none is enough" if least is None else str(least)), cells
 
@@ -50,7 +50,7 @@ def test_grinding_is_judged_by_it_too() -> None:
     rows = re.findall(r"^\| \d+% \(\w+\) \| (\d+) \| \d+ \| (\d+) \| ([\w ]+) \|$", FALSE_CLAIM, re.MULTILINE)
     assert len(rows) > 10
     for n, best, needed in rows:
-        least = null_of("CIFAR-10, white seeds", int(n)).least_matches(Policy().alpha)
+        least = null_of("CIFAR-10, white seeds", int(n)).min_matches(Policy().alpha)
         assert needed == ("none is enough" if least is None else str(least))
         # What the text above the table says.
         assert int(n) < 60 or (least is not None and int(best) < least)

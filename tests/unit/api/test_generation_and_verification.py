@@ -20,7 +20,7 @@ from onnxfp import Policy, Verdict
 from onnxfp.crafting.state import Progress
 from onnxfp.errors import ContractError, FileError, KeyMismatchError, ParameterError
 from onnxfp.files import write_file
-from onnxfp.recipe.defaults import Choices
+from onnxfp.recipe.defaults import RecipeOverrides
 from onnxfp.report.verification import SCHEMA
 from onnxfp.runtime.session import ModelSession
 from onnxfp.torch_copy.copy import TorchCopy
@@ -52,35 +52,37 @@ def test_a_report_is_a_versioned_record(crafted: tuple[Path, Path], other_path: 
 
 
 def test_references_are_recorded_and_a_folder_is_a_pool(
-    base_path: Path, tmp_path: Path, easy: Choices, make_classifier: Callable[..., onnx.ModelProto]
+    base_path: Path, tmp_path: Path, easy: RecipeOverrides, make_classifier: Callable[..., onnx.ModelProto]
 ) -> None:
     pool = tmp_path / "pool"
     pool.mkdir()
     for seed in (3, 4):
         (pool / f"{seed}.onnx").write_bytes(make_classifier(seed=seed).SerializeToString())
     fingerprint = onnxfp.generate(
-        base_path, n_examples=20, choices=easy, references=[pool, pool / "3.onnx"], output=tmp_path / "a.fp.npz"
+        base_path, n_examples=20, overrides=easy, references=[pool, pool / "3.onnx"], output=tmp_path / "a.fp.npz"
     )
     assert len(fingerprint.manifest.references) == 2
     report = onnxfp.verify(base_path, fingerprint)
     assert [r.n_matches for r in report.owner_references] == [r.n_matches for r in fingerprint.manifest.references]
 
 
-def test_the_base_is_no_reference_of_itself(base_path: Path, easy: Choices, tmp_path: Path) -> None:
+def test_the_base_is_no_reference_of_itself(base_path: Path, easy: RecipeOverrides, tmp_path: Path) -> None:
     with pytest.raises(ParameterError, match="the base model itself"):
-        onnxfp.generate(base_path, n_examples=20, choices=easy, references=[base_path])
+        onnxfp.generate(base_path, n_examples=20, overrides=easy, references=[base_path])
     empty = tmp_path / "empty"
     empty.mkdir()
     with pytest.raises(FileError, match=r"no \.onnx file"):
         onnxfp.generate(base_path, references=[empty])
 
 
-def test_an_avoided_model_matches_less(base_path: Path, other_path: Path, easy: Choices, tmp_path: Path) -> None:
+def test_an_avoided_model_matches_less(
+    base_path: Path, other_path: Path, easy: RecipeOverrides, tmp_path: Path
+) -> None:
     # One key, so that luck is drawn once: a model that shares nothing gives 8 of 40 labels, less than 2 once in 680.
     key = tmp_path / "key.pem"
     write_file(key, TEST_KEY.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), mode=0o600)
     plain, avoiding = (
-        onnxfp.generate(base_path, n_examples=40, choices=easy, avoid=avoid, key=key) for avoid in ([], [other_path])
+        onnxfp.generate(base_path, n_examples=40, overrides=easy, avoid=avoid, key=key) for avoid in ([], [other_path])
     )
     before, after = (onnxfp.verify(other_path, made).counts.n_matches for made in (plain, avoiding))
     # The base shares nothing with it, and can be told apart on every example.
@@ -92,7 +94,7 @@ def test_an_avoided_model_matches_less(base_path: Path, other_path: Path, easy: 
 
 @pytest.mark.parametrize("shape", [[3, 8, 8], [192]])
 def test_a_linear_model_convicts_nobody_by_the_prior(
-    tmp_path: Path, easy: Choices, caplog: pytest.LogCaptureFixture, shape: list[int]
+    tmp_path: Path, easy: RecipeOverrides, caplog: pytest.LogCaptureFixture, shape: list[int]
 ) -> None:
     """Another one that was trained on the same task matches nearly as often as a copy does."""
     rng = np.random.default_rng(0)
@@ -111,7 +113,7 @@ def test_a_linear_model_convicts_nobody_by_the_prior(
     nearly = (weight + 0.01 * rng.normal(size=weight.shape)).astype(np.float32)
     base, twin = write("base.onnx", weight), write("twin.onnx", nearly)
     grid = InputGrid(Bounds(0.0, 1.0))
-    fingerprint = onnxfp.generate(base, choices=easy, grid=grid)
+    fingerprint = onnxfp.generate(base, overrides=easy, grid=grid)
     assert "were never measured" in caplog.text
     for suspect in (base, twin):
         report = onnxfp.verify(suspect, fingerprint)
@@ -132,7 +134,7 @@ def with_head_before(model: onnx.ModelProto, path: Path) -> Path:
 
 
 def test_models_are_asked_at_the_output_that_the_base_was(
-    tmp_path: Path, easy: Choices, make_classifier: Callable[..., onnx.ModelProto]
+    tmp_path: Path, easy: RecipeOverrides, make_classifier: Callable[..., onnx.ModelProto]
 ) -> None:
     base = with_head_before(make_classifier(seed=0), tmp_path / "base.onnx")
     model = onnx.load(base)
@@ -140,7 +142,7 @@ def test_models_are_asked_at_the_output_that_the_base_was(
     copy = tmp_path / "copy.onnx"
     copy.write_bytes(model.SerializeToString())
     fingerprint = onnxfp.generate(
-        base, n_examples=20, choices=easy, output_name="logits", references=[copy], output=tmp_path / "base.fp.npz"
+        base, n_examples=20, overrides=easy, output_name="logits", references=[copy], output=tmp_path / "base.fp.npz"
     )
     assert fingerprint.manifest.references[0].n_matches == 20
     report = onnxfp.verify(copy, fingerprint)
@@ -153,7 +155,7 @@ def test_models_are_asked_at_the_output_that_the_base_was(
     assert row.outcome.match_rate == 1.0
 
 
-def test_open_axes_and_other_inputs_of_references_are_those_of_the_base(tmp_path: Path, easy: Choices) -> None:
+def test_open_axes_and_other_inputs_of_references_are_those_of_the_base(tmp_path: Path, easy: RecipeOverrides) -> None:
     def write(name: str, weight: float) -> Path:
         x = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 3, "H", "W"])
         t = helper.make_tensor_value_info("t", TensorProto.FLOAT, [1])
@@ -176,7 +178,7 @@ def test_open_axes_and_other_inputs_of_references_are_those_of_the_base(tmp_path
     fingerprint = onnxfp.generate(
         base,
         n_examples=3,
-        choices=easy,
+        overrides=easy,
         references=[other],
         input_shape=(3, 8, 8),
         **options,  # type: ignore[arg-type]
@@ -199,7 +201,7 @@ def test_a_suspect_is_no_reference_for_itself(
 
 
 def test_the_copy_of_an_avoided_model_is_compared_with_onnxruntime(
-    base_path: Path, other_path: Path, easy: Choices, monkeypatch: pytest.MonkeyPatch
+    base_path: Path, other_path: Path, easy: RecipeOverrides, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     compared = []
 
@@ -208,12 +210,12 @@ def test_the_copy_of_an_avoided_model_is_compared_with_onnxruntime(
         return measure_parity(copy, session, inputs)
 
     monkeypatch.setattr("onnxfp.crafting.sources.check_parity", check)
-    onnxfp.generate(base_path, n_examples=2, choices=replace(easy, n_steps=2, epsilon=0.9), avoid=[other_path])
+    onnxfp.generate(base_path, n_examples=2, overrides=replace(easy, n_steps=2, epsilon=0.9), avoid=[other_path])
     assert set(compared) == {base_path, other_path}
 
 
 def test_a_graph_without_weights_says_that_there_was_no_noise(
-    tmp_path: Path, easy: Choices, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, easy: RecipeOverrides, caplog: pytest.LogCaptureFixture
 ) -> None:
     x = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 3, 8, 8])
     y = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 3])
@@ -222,7 +224,7 @@ def test_a_graph_without_weights_says_that_there_was_no_noise(
     opsets = [helper.make_opsetid("", 17)]
     model = helper.make_model(helper.make_graph(nodes, "g", [x], [y]), opset_imports=opsets, ir_version=8)
     path.write_bytes(model.SerializeToString())
-    fingerprint = onnxfp.generate(path, n_examples=2, choices=easy)
+    fingerprint = onnxfp.generate(path, n_examples=2, overrides=easy)
     assert "without" in caplog.text
     assert fingerprint.manifest.recipe.noise == 0.0
     assert fingerprint.manifest.recipe.kind == easy.kind
@@ -241,7 +243,7 @@ def test_what_cannot_be_avoided_is_found_before_the_work(
     with pytest.raises(ParameterError, match=r"larger\.onnx takes examples of shape \(3, 9, 9\)"):
         onnxfp.generate(base_path, avoid=[larger])
     with pytest.raises(ParameterError, match="gradients"):
-        onnxfp.generate(base_path, avoid=[other_path], choices=Choices(gradient="estimate"))
+        onnxfp.generate(base_path, avoid=[other_path], overrides=RecipeOverrides(gradient="estimate"))
 
 
 def test_a_reference_for_other_classes_is_found_before_the_work(
@@ -256,13 +258,13 @@ def test_a_reference_for_other_classes_is_found_before_the_work(
 
 
 def test_the_default_key_is_made_once_and_said(
-    base_path: Path, easy: Choices, caplog: pytest.LogCaptureFixture
+    base_path: Path, easy: RecipeOverrides, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING):
-        first = onnxfp.generate(base_path, n_examples=1, choices=easy)
+        first = onnxfp.generate(base_path, n_examples=1, overrides=easy)
     assert "made your default key pair" in caplog.text
     caplog.clear()
-    second = onnxfp.generate(base_path, n_examples=1, choices=easy)
+    second = onnxfp.generate(base_path, n_examples=1, overrides=easy)
     assert "key" not in caplog.text
     assert first.manifest.public_key == second.manifest.public_key
     assert (first.levels == second.levels).all()
@@ -286,10 +288,10 @@ def test_a_policy_can_demand_references(crafted: tuple[Path, Path], other_path: 
 
 
 def test_an_interrupted_run_goes_on_and_ends_the_same(
-    base_path: Path, tmp_path: Path, easy: Choices, monkeypatch: pytest.MonkeyPatch
+    base_path: Path, tmp_path: Path, easy: RecipeOverrides, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("onnxfp.runtime.session.ModelSession.batch_size", 8)
-    whole = onnxfp.generate(base_path, n_examples=24, choices=easy)
+    whole = onnxfp.generate(base_path, n_examples=24, overrides=easy)
     output = tmp_path / "a.fp.npz"
 
     def interrupt(progress: Progress) -> None:
@@ -297,11 +299,11 @@ def test_an_interrupted_run_goes_on_and_ends_the_same(
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        onnxfp.generate(base_path, output=output, n_examples=24, choices=easy, on_progress=interrupt)
+        onnxfp.generate(base_path, output=output, n_examples=24, overrides=easy, on_progress=interrupt)
     assert [p.name for p in sorted(tmp_path.glob("a*"))] == ["a.fp.npz.partial"]
     starts: list[int] = []
     resumed = onnxfp.generate(
-        base_path, output=output, n_examples=24, choices=easy, on_progress=lambda p: starts.append(p.n_kept)
+        base_path, output=output, n_examples=24, overrides=easy, on_progress=lambda p: starts.append(p.n_kept)
     )
     assert starts[0] >= 7
     assert (resumed.levels == whole.levels).all()
@@ -309,7 +311,7 @@ def test_an_interrupted_run_goes_on_and_ends_the_same(
 
 
 def test_an_existing_bundle_is_replaced_on_demand_only(
-    base_path: Path, tmp_path: Path, easy: Choices, monkeypatch: pytest.MonkeyPatch
+    base_path: Path, tmp_path: Path, easy: RecipeOverrides, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("onnxfp.runtime.session.ModelSession.batch_size", 8)
     output = tmp_path / "a.fp.npz"
@@ -317,7 +319,7 @@ def test_an_existing_bundle_is_replaced_on_demand_only(
 
     def generate(*, overwrite: bool = False, on_progress: Callable[[Progress], None] = seen.append) -> None:
         onnxfp.generate(
-            base_path, output=output, overwrite=overwrite, n_examples=16, choices=easy, on_progress=on_progress
+            base_path, output=output, overwrite=overwrite, n_examples=16, overrides=easy, on_progress=on_progress
         )
 
     def refused() -> None:
@@ -350,10 +352,12 @@ def test_an_existing_bundle_is_replaced_on_demand_only(
         onnxfp.generate(base_path, output=tmp_path, overwrite=True)
 
 
-def test_normalisation_outside_the_graph_keeps_the_box_of_the_real_image(base_path: Path, easy: Choices) -> None:
+def test_normalisation_outside_the_graph_keeps_the_box_of_the_real_image(
+    base_path: Path, easy: RecipeOverrides
+) -> None:
     grid = InputGrid(Bounds(0, 255), mean=(120.0, 110.0, 100.0), std=(60.0, 61.0, 62.0))
-    choices = Choices(kind="c", epsilon=128, n_steps=20, step_size=12)
-    fingerprint = onnxfp.generate(base_path, n_examples=5, grid=grid, choices=choices)
+    choices = RecipeOverrides(kind="c", epsilon=128, n_steps=20, step_size=12)
+    fingerprint = onnxfp.generate(base_path, n_examples=5, grid=grid, overrides=choices)
     assert fingerprint.levels.dtype.name == "uint8"
     assert fingerprint.manifest.recipe.epsilon_levels == 128
     low, high = fingerprint.model_input().min(), fingerprint.model_input().max()
@@ -389,7 +393,7 @@ def test_features_need_bounds(tmp_path: Path) -> None:
         onnxfp.generate(path)
     assert "--bounds" in raised.value.hint
     fingerprint = onnxfp.generate(
-        path, n_examples=8, grid=InputGrid(Bounds(-3, 3), 65536), choices=Choices(epsilon=2.0, step_size=0.1)
+        path, n_examples=8, grid=InputGrid(Bounds(-3, 3), 65536), overrides=RecipeOverrides(epsilon=2.0, step_size=0.1)
     )
     assert fingerprint.levels.dtype.name == "uint16"
     assert onnxfp.verify(path, fingerprint).match_rate == 1.0
@@ -429,13 +433,13 @@ def test_a_model_that_cannot_be_converted_is_fingerprinted_by_queries(
         onnxfp.generate(path)
     assert "--gradient estimate" in raised.value.hint
     assert "AveragePool" in onnxfp.check(path).problem
-    choices = Choices(gradient="estimate", epsilon=0.5, step_size=0.05, n_steps=20)
-    fingerprint = onnxfp.generate(path, n_examples=4, choices=choices)
+    choices = RecipeOverrides(gradient="estimate", epsilon=0.5, step_size=0.05, n_steps=20)
+    fingerprint = onnxfp.generate(path, n_examples=4, overrides=choices)
     assert fingerprint.manifest.recipe.kind == "c"
     assert fingerprint.manifest.copy_parity is None
     assert onnxfp.verify(path, fingerprint).match_rate == 1.0
     with pytest.raises(ParameterError, match="queries"):
-        onnxfp.generate(path, choices=Choices(kind="rc", gradient="estimate"))
+        onnxfp.generate(path, overrides=RecipeOverrides(kind="rc", gradient="estimate"))
 
 
 def test_check_says_what_was_found(base_path: Path) -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from onnxfp.errors import ParameterError
-from onnxfp.recipe.defaults import Choices, choose_recipe
+from onnxfp.recipe.defaults import RecipeOverrides, choose_recipe
 from onnxfp.recipe.recipe import Recipe
 from onnxfp.types import Bounds, InputGrid
 
@@ -46,43 +46,47 @@ def test_contradictions_are_refused(change: dict[str, object]) -> None:
 
 
 def choose(
-    choices: Choices, *, n_classes: int = 10, shape: tuple[int, ...] = (3, 32, 32), grid: InputGrid | None = None
+    choices: RecipeOverrides,
+    *,
+    n_classes: int = 10,
+    shape: tuple[int, ...] = (3, 32, 32),
+    grid: InputGrid | None = None,
 ) -> Recipe:
     axes = (1, 2) if len(shape) == 3 else ()
     return choose_recipe(choices, grid or InputGrid(), shape, axes, n_classes)
 
 
 def test_the_number_of_classes_decides_about_seeds_and_ball() -> None:
-    few, many = choose(Choices()), choose(Choices(), n_classes=1000, shape=(3, 224, 224))
+    few, many = choose(RecipeOverrides()), choose(RecipeOverrides(), n_classes=1000, shape=(3, 224, 224))
     assert (few.kind, few.spectrum, few.epsilon_levels) == ("ltrc", "coarse", 16)
     assert (many.kind, many.spectrum, many.epsilon_levels) == ("eot", "coarse", 32)
 
 
 def test_features_have_no_frequencies() -> None:
-    recipe = choose(Choices(), shape=(20,), grid=InputGrid(Bounds(-3, 3), 65536))
+    recipe = choose(RecipeOverrides(), shape=(20,), grid=InputGrid(Bounds(-3, 3), 65536))
     assert (recipe.kind, recipe.spectrum, recipe.cutoff) == ("rc", "white", 0)
 
 
 def test_signals_have_frequencies_and_no_input_transformations() -> None:
-    recipe = choose_recipe(Choices(), InputGrid(Bounds(-1, 1), 65536), (2, 64), (1,), 10)
+    recipe = choose_recipe(RecipeOverrides(), InputGrid(Bounds(-1, 1), 65536), (2, 64), (1,), 10)
     assert (recipe.kind, recipe.spectrum, recipe.cutoff) == ("ltrc", "coarse", 8)
 
 
 @pytest.mark.parametrize("kind", ["c", "rc", "ltrc", "eot"])
 def test_every_kind_can_be_asked_for(kind: str) -> None:
-    recipe = choose(Choices(kind=kind))  # type: ignore[arg-type]
+    recipe = choose(RecipeOverrides(kind=kind))  # type: ignore[arg-type]
     assert recipe.kind == kind
     assert (recipe.noise > 0) == (kind != "c")
     assert (recipe.cutoff > 0) == (kind in ("ltrc", "eot"))
 
 
 def test_what_is_asked_for_is_kept() -> None:
-    choices = Choices("ltrc", "pink", 0.1, 7, 0.02, 0.3, 4, 9, "copy", 5)
+    choices = RecipeOverrides("ltrc", "pink", 0.1, 7, 0.02, 0.3, 4, 9, "copy", 5)
     assert choose(choices) == Recipe("ltrc", "pink", 25, 7, 0.02, 0.3, 4, 9, "perturbation", "copy", 5)
 
 
 def test_epsilon_is_in_units_of_the_bounds() -> None:
-    assert choose(Choices(epsilon=16), grid=InputGrid(Bounds(0, 255))).epsilon_levels == 16
+    assert choose(RecipeOverrides(epsilon=16), grid=InputGrid(Bounds(0, 255))).epsilon_levels == 16
     for epsilon in (0.0, -1.0, 1e-4, float("nan")):
         with pytest.raises(ParameterError, match="epsilon"):
-            choose(Choices(epsilon=epsilon))
+            choose(RecipeOverrides(epsilon=epsilon))

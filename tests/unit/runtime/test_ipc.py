@@ -11,14 +11,14 @@ import pytest
 from numpy.typing import NDArray
 
 from onnxfp.runtime import ipc
-from onnxfp.runtime.ipc import FrameError, read_frame, write_frame
+from onnxfp.runtime.ipc import MessageError, read_message, write_message
 
 
 def through(head: dict[str, Any], *values: Any) -> tuple[dict[str, Any], list[Any]]:
     stream = io.BytesIO()
-    write_frame(stream, head, values)
+    write_message(stream, head, values)
     stream.seek(0)
-    return read_frame(stream)
+    return read_message(stream)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float16, np.float64, np.int64, np.uint8, bool])
@@ -45,9 +45,9 @@ def test_maps_and_texts_come_back_as_python_has_them() -> None:
 
 def test_a_closed_pipe_is_told_from_a_broken_frame() -> None:
     with pytest.raises(EOFError):
-        read_frame(io.BytesIO())
+        read_message(io.BytesIO())
     with pytest.raises(EOFError):
-        read_frame(io.BytesIO((100).to_bytes(8, "little") + b"{"))
+        read_message(io.BytesIO((100).to_bytes(8, "little") + b"{"))
 
 
 def framed(text: bytes) -> io.BytesIO:
@@ -67,10 +67,10 @@ def framed(text: bytes) -> io.BytesIO:
     ],
 )  # fmt: skip
 def test_whatever_a_taken_over_child_writes_is_a_frame_or_refused(text: bytes) -> None:
-    with pytest.raises(FrameError):
-        read_frame(framed(text))
+    with pytest.raises(MessageError):
+        read_message(framed(text))
 
 
 def test_a_frame_that_announces_too_much_is_refused_before_it_is_read() -> None:
-    with pytest.raises(FrameError, match="head of"):
-        read_frame(io.BytesIO((ipc.MAX_HEAD_BYTES + 1).to_bytes(8, "little")))
+    with pytest.raises(MessageError, match="head of"):
+        read_message(io.BytesIO((ipc.MAX_HEAD_BYTES + 1).to_bytes(8, "little")))

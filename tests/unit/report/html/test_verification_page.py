@@ -16,7 +16,7 @@ from PIL import Image
 
 import onnxfp
 from onnxfp.evidence.null import ReferenceCount
-from onnxfp.evidence.top_k import CAVEAT, NO_GRADES, NO_SCORES
+from onnxfp.evidence.top_k import CAVEAT, NO_SCORES, NO_TOP_K
 from onnxfp.evidence.verdict import Counts, Decision, Verdict
 from onnxfp.report.html.contact_sheet import page_sheet
 from onnxfp.report.html.formatting import chance, scientific
@@ -25,7 +25,7 @@ from onnxfp.report.verification import Report
 from onnxfp.types import InputSpec
 from tests.page_words import words_of
 
-GOLDEN = Path(__file__).parents[1] / "golden"
+GOLDEN = Path(__file__).parents[3] / "golden"
 
 
 @pytest.fixture(scope="module")
@@ -84,16 +84,16 @@ def test_grades_are_shown_with_what_they_are_not(report: Report, fingerprint: on
     def words(changed: Report) -> str:
         return words_of(render_verification(changed, fingerprint, "x", "b"))
 
-    grade = report.graded[0]
+    grade = report.top_k[0]
     row = f"top 5 200 of 200 100.0% {grade.null.rate:.1%} {100 * grade.null.upper:.0f}% {scientific(grade.p_value)}"
     assert row in words(report)
     assert "median rank of 1 among the suspect’s 10 scores" in words(report)
     assert CAVEAT in words(report)
-    without = words(replace(report, graded=()))
-    assert NO_GRADES in without
+    without = words(replace(report, top_k=()))
+    assert NO_TOP_K in without
     assert CAVEAT in without
     assert "top 5" not in without
-    by_labels = words(replace(report, graded=(), median_rank=None))
+    by_labels = words(replace(report, top_k=(), median_rank=None))
     assert NO_SCORES in by_labels
     assert "median rank" not in by_labels
 

@@ -13,8 +13,8 @@ from onnxfp.trust.keys import generate_key_pair, home_folder, load_public_key, p
 from onnxfp.trust.trust_store import (
     TrustedKey,
     add_key,
+    find_key_name,
     find_public_key,
-    name_of,
     remove_key,
     trusted_keys,
 )
@@ -38,11 +38,11 @@ def store() -> Path:
 
 def test_a_key_gets_a_name_and_loses_it(tmp_path: Path, alice: str) -> None:
     assert trusted_keys() == ()
-    assert name_of(alice) is None
+    assert find_key_name(alice) is None
     added = add_key("alice", public_key_path(tmp_path / "alice.pem"))
     assert added == TrustedKey("alice", alice, tmp_path / "home" / "trusted" / "alice.pub.pem")
     assert trusted_keys() == (added,)
-    assert name_of(alice) == "alice"
+    assert find_key_name(alice) == "alice"
     assert load_public_key(added.path) == alice
     assert remove_key("alice") == added.path
     assert trusted_keys() == ()
@@ -65,7 +65,7 @@ def test_a_name_that_is_taken_is_replaced_only_on_demand(alice: str, tmp_path: P
         with pytest.raises(FileError, match="Alice is in your trust store already") as raised:
             add_key(name, other)
         assert "--force" in raised.value.hint
-    assert name_of(other) is None
+    assert find_key_name(other) is None
     # One name in any capitals, as on a file system that does not tell them apart.
     assert add_key("ALICE", other, overwrite=True).name == "Alice"
     assert [(key.name, key.public_key) for key in trusted_keys()] == [("Alice", other)]
@@ -77,7 +77,7 @@ def test_one_key_under_two_names_is_said(alice: str, caplog: pytest.LogCaptureFi
     assert not caplog.records
     add_key("also-alice", alice)
     assert "same key as alice" in caplog.text
-    assert name_of(alice) == "alice"
+    assert find_key_name(alice) == "alice"
 
 
 def test_what_is_no_key_is_not_added(tmp_path: Path) -> None:
@@ -160,7 +160,7 @@ def test_a_store_that_cannot_be_read_stops_only_who_needs_it(alice: str, caplog:
     with pytest.raises(FileError, match="cannot be read") as raised:
         trusted_keys()
     assert raised.value.hint
-    assert name_of(alice) is None
+    assert find_key_name(alice) is None
     assert "trust store is not used" in caplog.text
 
 

@@ -13,7 +13,7 @@ from onnxfp.evaluation.scoring import summarise
 from onnxfp.evidence.null import NullRate, ReferenceCount
 from onnxfp.evidence.statistics import clopper_pearson
 from onnxfp.evidence.verdict import Counts, Policy, Verdict
-from onnxfp.report.evaluation import MOST_LOSS, Evaluation, Outcome, Role, Row, Usefulness
+from onnxfp.report.evaluation import MAX_LOSS, Evaluation, Outcome, Role, Row, Usefulness
 from onnxfp.report.verification import BundleRecord, Signer
 
 DIGEST = "sha256:" + "ab" * 32
@@ -46,12 +46,12 @@ def evaluation() -> Evaluation:
         signer=Signer("ab" * 32, False, None),
         bundle=BundleRecord(DIGEST, DIGEST, "ltrc", 10, 16, 256, "2026-01-02T03:04:05Z"),
         suite="quick",
-        usefulness=Usefulness("accuracy", "labelled data", 500, 0.9, MOST_LOSS, DIGEST),
+        usefulness=Usefulness("accuracy", "labelled data", 500, 0.9, MAX_LOSS, DIGEST),
         rows=rows,
         summary=summarise(rows, 0.95),
         owner_references=(ReferenceCount(DIGEST, 3, 100),),
         null=NullRate(0.2, 0.4, "a measurement"),
-        least_matches=81,
+        min_matches=81,
         policy=Policy(),
         versions=(("onnxfp", "0.1.0"), ("numpy", "2.0")),
     )
@@ -59,7 +59,7 @@ def evaluation() -> Evaluation:
 
 def test_what_was_written_is_read_back(evaluation: Evaluation) -> None:
     assert Evaluation.from_json(evaluation.to_json()) == evaluation
-    assert json.loads(evaluation.to_json())["schema"] == "onnxfp/evaluation/1"
+    assert json.loads(evaluation.to_json())["schema"] == "onnxfp/evaluation/2"
 
 
 def test_broken_and_failed_rows_do_not_count(evaluation: Evaluation) -> None:
@@ -118,6 +118,6 @@ def test_an_edited_record_is_refused(
 
 def test_another_schema_and_no_json_are_refused(evaluation: Evaluation) -> None:
     with pytest.raises(ReportVersionError, match="onnxfp/evaluation/9"):
-        Evaluation.from_json(evaluation.to_json().replace("onnxfp/evaluation/1", "onnxfp/evaluation/9"))
+        Evaluation.from_json(evaluation.to_json().replace("onnxfp/evaluation/2", "onnxfp/evaluation/9"))
     with pytest.raises(ReportFormatError, match="not JSON"):
         Evaluation.from_json("{")

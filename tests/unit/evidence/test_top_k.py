@@ -13,7 +13,7 @@ from onnxfp.bundle.manifest import Manifest, ReferenceResult
 from onnxfp.errors import ShapeError
 from onnxfp.evidence.null import ENOUGH_REFERENCES, Prior, ReferenceCount, estimate_null
 from onnxfp.evidence.statistics import binomial_tails
-from onnxfp.evidence.top_k import count_within, measure_grades, rank_labels
+from onnxfp.evidence.top_k import count_within, measure_top_k, rank_labels
 from onnxfp.types import Labels, Ranks, Scores, Spectrum
 
 N = 100
@@ -115,13 +115,13 @@ def test_only_what_is_known_is_graded(
     forge: Any, n_classes: int, spectrum: Spectrum, n_references: int, steps: list[int]
 ) -> None:
     manifest = manifest_of(forge, n_classes, spectrum)
-    grades = measure_grades(ranks_with(60, n_classes), references(n_references, 30, n_classes), manifest)
+    grades = measure_top_k(ranks_with(60, n_classes), references(n_references, 30, n_classes), manifest)
     assert [grade.k for grade in grades] == steps
     assert all((grade.n_within, grade.rate) == (60, 0.6) for grade in grades)
 
 
 def test_a_grade_never_falls_below_chance(forge: Any) -> None:
-    grades = measure_grades(ranks_with(20, 1000), references(40, 0, 1000), manifest_of(forge, 1000))
+    grades = measure_top_k(ranks_with(20, 1000), references(40, 0, 1000), manifest_of(forge, 1000))
     for grade in grades:
         assert grade.p_value >= binomial_tails(N, grade.k / 1000)[20]
     assert grades[-1].p_value == binomial_tails(N, 0.1)[20]
@@ -133,7 +133,7 @@ def test_the_verifiers_references_count_and_the_owners_do_not(forge: Any) -> Non
     manifest, suspect = manifest_of(forge, 10), ranks_with(90, 10)
 
     def p_value(manifest: Manifest, n: int = 0, n_within: int = 0) -> float:
-        return measure_grades(suspect, references(n, n_within, 10), manifest)[0].p_value
+        return measure_top_k(suspect, references(n, n_within, 10), manifest)[0].p_value
 
     alone = p_value(manifest)
     assert p_value(manifest, 1, 95) > alone
@@ -146,7 +146,7 @@ def test_the_verifiers_references_count_and_the_owners_do_not(forge: Any) -> Non
 
 def test_candidates_that_were_not_kept_count_as_outside(forge: Any) -> None:
     all_kept, selected = (
-        measure_grades(ranks_with(90, 10), {}, manifest_of(forge, 10, n_candidates=m))[0].p_value for m in (N, 130)
+        measure_top_k(ranks_with(90, 10), {}, manifest_of(forge, 10, n_candidates=m))[0].p_value for m in (N, 130)
     )
     assert selected > all_kept
 

@@ -15,7 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 from onnxfp.errors import ModelError
 from onnxfp.types import InputSpec, OutputSpec
 from onnxfp.variants import normalisation, precision, pruning
-from onnxfp.variants.base_assets import Material
+from onnxfp.variants.base_assets import BaseAssets
 from onnxfp.variants.catalogue import list_variants
 from onnxfp.variants.weights import find_weights, normalise
 
@@ -156,9 +156,9 @@ def test_half_precision_stays_half() -> None:
     assert np.isfinite(session.run(None, feeds[0])[0]).all()
 
 
-def material(model: onnx.ModelProto) -> Material:
+def material(model: onnx.ModelProto) -> BaseAssets:
     spec = InputSpec("image", (3, 8, 8), "float32", "NCHW", None)
-    return Material(model, spec, OutputSpec("logits", "scores", 5), X)
+    return BaseAssets(model, spec, OutputSpec("logits", "scores", 5), X)
 
 
 def test_a_repaired_copy_stays_pruned_and_is_nearer_to_the_base() -> None:
@@ -190,7 +190,7 @@ def test_fewer_inputs_change_a_copy_more() -> None:
 def test_a_graph_for_single_inputs_is_measured_in_batches(make_classifier: Callable[..., onnx.ModelProto]) -> None:
     spec = InputSpec("image", (3, 8, 8), "float32", "NCHW", 1)
     single, free = (
-        Material(make_classifier(batch=batch), replace(spec, batch=fixed), OutputSpec("logits", "scores", 5), X)
+        BaseAssets(make_classifier(batch=batch), replace(spec, batch=fixed), OutputSpec("logits", "scores", 5), X)
         for batch, fixed in ((1, 1), ("N", None))
     )
     assert all(next(iter(m.statistics_batches()))["image"].shape[0] == 32 for m in (single, free))

@@ -158,9 +158,9 @@ def test_progress_is_reported_for_every_step(copy: TorchCopy) -> None:
     assert [p.step for p in islice(seen, 3)] == [1, 2, 3]
 
 
-@pytest.mark.parametrize("settles", [True, False])
-def test_examples_leave_when_they_have_settled_and_not_before(settles: bool) -> None:
-    """The first settles after three steps, the second loses its calm once, the third never settles."""
+@pytest.mark.parametrize("stops_early", [True, False])
+def test_examples_leave_when_they_have_settled_and_not_before(stops_early: bool) -> None:
+    """The first stops_early after three steps, the second loses its calm once, the third never stops_early."""
     losses = {0: [1.0, 1.0, 1.0], 1: [0.0, 0.0, 1.0], 2: [1.0] * 40}
     asked: list[list[int]] = []
 
@@ -174,12 +174,12 @@ def test_examples_leave_when_they_have_settled_and_not_before(settles: bool) -> 
 
     recipe = replace(RECIPE, kind="c", noise=0.0)
     high_pass = HighPass((2,), (), 0)
-    descent = Descent(source, recipe=recipe, epsilon=1.0, step_size=0.01, high_pass=high_pass, settles=settles)
+    descent = Descent(source, recipe=recipe, epsilon=1.0, step_size=0.01, high_pass=high_pass, stops_early=stops_early)
     seeds = torch.full((3, 2), 0.9)
     generator, labels = torch.Generator(), torch.arange(3)
     units = descent.run(seeds, labels, noise=0.0, generator=generator, on_step=lambda *_: None)
     steps = [sum(i in labels for labels in asked) for i in range(3)]
-    early = 3 + SETTLED_STEPS if settles else RECIPE.n_steps
+    early = 3 + SETTLED_STEPS if stops_early else RECIPE.n_steps
     assert steps == [early, early, RECIPE.n_steps]
     assert units.numpy() == pytest.approx(0.9 - 0.01 * np.array(steps)[:, None].repeat(2, 1), abs=1e-6)
 

@@ -29,7 +29,7 @@ from onnxfp.report.attestation import (
 )
 from onnxfp.trust.keys import generate_key_pair, public_key_path
 
-GOLDEN = Path(__file__).parents[1] / "golden" / "report-1.json"
+GOLDEN = Path(__file__).parents[2] / "golden" / "report-1.json"
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from onnxfp.model.output_range import lies_within_unit
+from onnxfp.model.output_range import is_within_unit_range
 
 node = helper.make_node
 SIGMOID = node("Sigmoid", ["x"], ["s"])
@@ -103,19 +103,19 @@ BEYOND: dict[str, Callable[[], onnx.ModelProto]] = {
 
 @pytest.mark.parametrize("name", WITHIN)
 def test_it_lies_there(name: str) -> None:
-    assert lies_within_unit(WITHIN[name](), "y")
+    assert is_within_unit_range(WITHIN[name](), "y")
 
 
 @pytest.mark.parametrize("name", BEYOND)
 def test_nobody_says_so(name: str) -> None:
-    assert not lies_within_unit(BEYOND[name](), "y")
+    assert not is_within_unit_range(BEYOND[name](), "y")
 
 
 def test_a_function_of_a_known_name_is_what_it_does() -> None:
     model = with_function()
     model.functions[0].name = model.graph.node[1].op_type = "Sigmoid"
     model.functions[0].node[0].op_type = "Neg"
-    assert not lies_within_unit(model, "y")
+    assert not is_within_unit_range(model, "y")
 
 
 def test_functions_that_double_do_not_keep_it_busy() -> None:
@@ -129,4 +129,4 @@ def test_functions_that_double_do_not_keep_it_busy() -> None:
         model.functions.append(helper.make_function("own", f"F{level}", ["z"], ["out"], body, []))
     last = [node("Sigmoid", ["z"], ["out"])]
     model.functions.append(helper.make_function("own", "F40", ["z"], ["out"], last, []))
-    assert not lies_within_unit(model, "y")
+    assert not is_within_unit_range(model, "y")

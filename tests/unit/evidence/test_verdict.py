@@ -40,13 +40,13 @@ def test_the_p_value_counts_candidates_that_were_not_kept_as_mismatches() -> Non
     decision = decide(Counts(100, 100, 100, 300), null(300), 0, Policy())
     assert decision.p_value == pytest.approx(scipy.stats.binom.sf(99, 300, 0.5))
     assert decision.verdict is Verdict.INCONCLUSIVE
-    assert decision.least_matches is None
+    assert decision.min_matches is None
 
 
 def test_what_a_false_accuser_reaches_is_no_match_however_small_its_p_value() -> None:
     plain = null(100)
     reached = Null(plain.tail, plain.candidates, binomial_tails(100, 0.7))
-    least = reached.least_matches(1e-6)
+    least = reached.min_matches(1e-6)
     assert least is not None
     assert scipy.stats.binom.sf(least - 1, 100, 0.7) <= 1e-6 < scipy.stats.binom.sf(least - 2, 100, 0.7)
     below, at = (decide(Counts(k, 100, 100, 100), reached, 0, Policy()) for k in (least - 1, least))
@@ -74,8 +74,8 @@ def test_what_makes_a_verdict_impossible_is_said(counts: Counts, policy: dict[st
 
 @pytest.mark.parametrize(
     "fields",
-    [{"alpha": 0.0}, {"alpha": 0.5, "grey": 0.1}, {"grey": 1.0}, {"least_examples": 0}, {"least_answered": 0.0},
-     {"confidence": 1.0}],
+    [{"alpha": 0.0}, {"alpha": 0.5, "no_match_above": 0.1}, {"no_match_above": 1.0}, {"min_examples": 0},
+     {"min_answered": 0.0}, {"confidence": 1.0}],
 )  # fmt: skip
 def test_impossible_policies_are_refused(fields: dict[str, float]) -> None:
     with pytest.raises(ParameterError):
