@@ -212,7 +212,7 @@ def write_readme() -> None:
 def main() -> None:
     """Build what is asked for, then measure all."""
     parser = argparse.ArgumentParser(description="Rebuild the models in this folder.")
-    parser.add_argument("--only", overrides=FILES, action="append", help="build this file alone (repeatable)")
+    parser.add_argument("--only", choices=FILES, action="append", help="build this file alone (repeatable)")
     parser.add_argument("--threads", type=int, default=2, help="threads of torch; results depend on it")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
