@@ -90,6 +90,9 @@ class OutputSpec:
     n_classes: int | None
 
 
+_USUAL_BOUNDS = frozenset({(0.0, 1.0), (0.0, 255.0), (-1.0, 1.0)})
+
+
 @dataclass(frozen=True, slots=True)
 class InputGrid:
     """The integer grid on which examples live, and its way into the model.
@@ -125,6 +128,23 @@ class InputGrid:
     def dtype(self) -> np.dtype[np.uint8] | np.dtype[np.uint16]:
         """Storage type of a level."""
         return np.dtype(np.uint8) if self.n_levels == 256 else np.dtype(np.uint16)
+
+    @property
+    def is_usual(self) -> bool:
+        """Whether the values that a model is fed span a range that image classifiers usually take.
+
+        Bounds of [0, 1], [0, 255] or [-1, 1]; either as they are, or less a mean within them and divided by between an
+        eighth and the whole of their width. Other maps, though valid, can make one level of the grid a step across the
+        whole range that a model tells apart.
+        """
+        lower, upper = self.bounds.lower, self.bounds.upper
+        if (lower, upper) not in _USUAL_BOUNDS:
+            return False
+        is_plain = all(mean == 0.0 for mean in self.mean) and all(std == 1.0 for std in self.std)
+        width = upper - lower
+        return is_plain or (
+            all(lower <= mean <= upper for mean in self.mean) and all(width / 8 <= std <= width for std in self.std)
+        )
 
     def affine(self, shape: tuple[int, ...]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return ``(scale, offset)`` with ``model input = unit * scale + offset``, ``unit = q / (n_levels - 1)``.

@@ -17,10 +17,11 @@ from onnxfp.bundle.check import check_bundle
 from onnxfp.bundle.fingerprint import Fingerprint
 from onnxfp.bundle.signing import check_pinned
 from onnxfp.errors import ParameterError
-from onnxfp.evidence.null import estimate_null, find_bundle_prior, owner_counts
+from onnxfp.evidence.null import estimate_null, owner_counts
+from onnxfp.evidence.priors import find_bundle_prior
 from onnxfp.evidence.statistics import clopper_pearson, count_matches
 from onnxfp.evidence.top_k import measure_top_k, rank_labels
-from onnxfp.evidence.verdict import Counts, Policy, decide
+from onnxfp.evidence.verdict import Counts, Policy
 from onnxfp.model.linearity import is_linear
 from onnxfp.model.onnx_file import read_onnx
 from onnxfp.report.attestation import ATTESTATION, Attestation, read_attestation, sign_report

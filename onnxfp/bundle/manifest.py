@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from math import prod
+from typing import Literal
 
 import numpy as np
 
@@ -17,7 +18,15 @@ from onnxfp.recipe.derivation import DerivationContext
 from onnxfp.recipe.recipe import Recipe
 from onnxfp.types import InputGrid, InputSpec, OutputSpec, Spectrum
 
-SCHEMA = "onnxfp/bundle/1"
+SCHEMA = "onnxfp/bundle/2"
+"""Schema that is written. Schema 1 is read as before: it has no lineage."""
+
+_SCHEMA_1 = "onnxfp/bundle/1"
+
+MAX_ANCESTORS = 1000
+"""Most ancestors that a manifest names."""
+
+LineageClaim = Literal["undeclared", "from scratch", "declared"]
 
 # What deriving seeds and labels again may cost the verifier of a stranger's manifest.
 MAX_AXES = 8
@@ -83,6 +92,39 @@ class CopyParity:
 
 
 @dataclass(frozen=True, slots=True)
+class AncestorResult:
+    """One ancestor of the base, or another model that derives from it.
+
+    Attributes:
+        digest: ``sha256:<hex>`` of its file.
+        n_matches: Number of the kept examples to which it gave the recorded label; ``None`` where it has other classes
+            and was not asked.
+        n_dropped: Number of candidates that were dropped because it matched them.
+    """
+
+    digest: str
+    n_matches: int | None
+    n_dropped: int
+
+
+@dataclass(frozen=True, slots=True)
+class Lineage:
+    """What the owner declares of the base's descent.
+
+    A declaration costs the owner and gains nothing: with an ancestor, a MATCH takes co-descendants of it. So whether it
+    is complete is the owner's word, and a report says so.
+
+    Attributes:
+        claim: ``undeclared``; ``from scratch`` where the owner says that there is no ancestor; ``declared`` where
+            ``ancestors`` names some.
+        ancestors: The ancestors, and other descendants of theirs, that the examples are kept from matching.
+    """
+
+    claim: LineageClaim = "undeclared"
+    ancestors: tuple[AncestorResult, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Manifest:
     """Everything about a fingerprint but its arrays.
 
@@ -98,6 +140,7 @@ class Manifest:
         references: The owner's pool of unassociated models.
         copy_parity: Agreement of the torch copy with onnxruntime; ``None`` where gradients were estimated.
         versions: Name and version of the software that made the bundle.
+        lineage: What the owner declares of the base's descent.
     """
 
     schema: str
@@ -111,6 +154,7 @@ class Manifest:
     references: tuple[ReferenceResult, ...]
     copy_parity: CopyParity | None
     versions: tuple[tuple[str, str], ...]
+    lineage: Lineage = field(default_factory=Lineage)
 
     @property
     def epsilon_share(self) -> float:
@@ -136,7 +180,10 @@ class Manifest:
 
     def to_json(self) -> bytes:
         """Return the canonical JSON text."""
-        return canonical_json.dump(asdict(self))
+        record = asdict(self)
+        if self.schema == _SCHEMA_1:
+            del record["lineage"]
+        return canonical_json.dump(record)
 
     @classmethod
     def from_json(cls, text: bytes) -> Manifest:
@@ -147,11 +194,13 @@ class Manifest:
             BundleVersionError: The schema is not one that this release reads.
         """
         value = canonical_json.load(text, "manifest.json")
-        if value.get("schema") != SCHEMA:
+        if value.get("schema") not in (SCHEMA, _SCHEMA_1):
             raise BundleVersionError(
-                f"the bundle has schema {str(value.get('schema'))[:100]!r}; this release reads {SCHEMA!r}",
+                f"the bundle has schema {str(value.get('schema'))[:100]!r}; this release reads {SCHEMA!r} and older",
                 hint="install a newer onnxfp",
             )
+        if value["schema"] == _SCHEMA_1 and "lineage" not in value:
+            value = {**value, "lineage": asdict(Lineage())}
         manifest: Manifest = build(cls, value, "manifest")
         manifest._check()
         if manifest.to_json() != text:
@@ -186,6 +235,7 @@ class Manifest:
             "a reference's digest is malformed": all(is_digest(r.digest) for r in self.references),
             "a reference is named twice": len({r.digest for r in self.references}) == n_references,
             "a reference matches more than all": all(0 <= r.n_matches <= self.n_examples for r in self.references),
+            **self._lineage_claims(),
         }
         for complaint, holds in claims.items():
             if not holds:
@@ -198,6 +248,21 @@ class Manifest:
             raise BundleFormatError(f"manifest.json: grid: {error}", hint=_HINT) from error
         if not (np.abs(ends) <= np.finfo(np.float32).max).all():
             raise BundleFormatError("manifest.json: grid: the model's input overflows float32", hint=_HINT)
+
+    def _lineage_claims(self) -> dict[str, bool]:
+        ancestors, n_lost = self.lineage.ancestors, self.n_candidates - self.n_examples
+        return {
+            "lineage.claim contradicts lineage.ancestors": (self.lineage.claim == "declared") == bool(ancestors),
+            "lineage is not part of schema 1": self.schema != _SCHEMA_1 or self.lineage == Lineage(),
+            "lineage names too many ancestors": len(ancestors) <= MAX_ANCESTORS,
+            "an ancestor's digest is malformed": all(is_digest(a.digest) for a in ancestors),
+            "an ancestor is named twice": len({a.digest for a in ancestors}) == len(ancestors),
+            "the base is its own ancestor": all(a.digest != self.base.digest for a in ancestors),
+            "an ancestor matches more than all": all(
+                a.n_matches is None or 0 <= a.n_matches <= self.n_examples for a in ancestors
+            ),
+            "an ancestor dropped more candidates than were lost": all(0 <= a.n_dropped <= n_lost for a in ancestors),
+        }
 
 
 _HINT = "the bundle was not written by onnxfp, or was edited since"

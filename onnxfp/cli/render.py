@@ -127,7 +127,8 @@ def print_fingerprint(
         image: The contact sheet that was written, if any.
         signer: What the reader knows of the key; ``None`` says nothing about it.
     """
-    from onnxfp.evidence.null import estimate_null, find_bundle_prior, owner_counts
+    from onnxfp.evidence.null import estimate_null, owner_counts
+    from onnxfp.evidence.priors import find_bundle_prior
     from onnxfp.evidence.requirement import find_requirement
     from onnxfp.evidence.verdict import Policy
 

@@ -9,7 +9,8 @@ from onnxfp.bundle.fingerprint import Fingerprint
 from onnxfp.evaluation.examiner import N_USEFULNESS, split_data
 from onnxfp.evaluation.task import Observation, Task
 from onnxfp.evaluation.user_data import Data
-from onnxfp.evidence.null import Null, ReferenceCount, estimate_null, find_bundle_prior, owner_counts
+from onnxfp.evidence.null import Null, ReferenceCount, owner_counts
+from onnxfp.evidence.priors import Conditions, find_prior
 from onnxfp.evidence.statistics import clopper_pearson
 from onnxfp.evidence.uniqueness import N_RESAMPLES, compare
 from onnxfp.evidence.verdict import Counts, Policy, Verdict, decide

@@ -1,11 +1,11 @@
 """The null: how many matches a model may show that owes nothing to the base.
 
-Examples transfer, so unassociated models match more often than ``1 / n_classes``, and unevenly: a sibling of the
-same architecture and data matches most. Several distributions compete, and at every count the largest tail decides:
+Examples transfer, so unassociated models match more often than ``1 / n_classes``, and unevenly: a network of
+the base's architecture and data matches most. Several distributions compete, and at every count the largest tail decides:
 
 * chance, ``1 / n_classes``;
-* what the prior predicts for a new model: the counts of the siblings that the project's own benchmark measured for this
-  kind and number of classes (``priors.json``);
+* what the prior predicts for a new model: the counts of the unassociated models that the project's own benchmark measured
+  under the same conditions (:mod:`onnxfp.evidence.priors`);
 * what the prior and the owner's pool, stored in the bundle, predict together;
 * what the verifier's own pool predicts: together with the prior, and from :data:`ENOUGH_REFERENCES` on in its place.
 
@@ -23,13 +23,8 @@ The same holds of recorded labels within the top ``k`` of the scores (:mod:`onnx
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
-from importlib.resources import files
-from math import ceil
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,15 +32,13 @@ from numpy.typing import NDArray
 from onnxfp.bundle.manifest import Manifest
 from onnxfp.errors import ParameterError
 from onnxfp.evidence.predictive import Prediction, predict_matches
-from onnxfp.evidence.statistics import binomial_tails, clopper_pearson
-from onnxfp.types import Kind, Spectrum
+from onnxfp.evidence.priors import Prior
+from onnxfp.evidence.statistics import binomial_tails
 
 ENOUGH_REFERENCES = 8
 """Number of the verifier's references from which on they may take the prior's place."""
 
 _ONE_IN = 100
-# Two-sided: the bound lies above the true rate in 95 of 100 measurements.
-_ATTACK_CONFIDENCE = 0.9
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,22 +59,6 @@ class ReferenceCount:
     def rate(self) -> float:
         """Its match rate."""
         return self.n_matches / self.n_examples
-
-
-@dataclass(frozen=True, slots=True)
-class Prior:
-    """Counts of unassociated models, and where they come from: the project's benchmark, or a pool of references.
-
-    Attributes:
-        counts: ``(matches, asked)`` of each unassociated model that was measured; empty where none was.
-        source: The measurement in words.
-        attack_bound: Match rate in [0, 1] that a false accuser may reach on a model never seen, 1 within the top
-            ``k > 1``; ``None`` where no attack was measured.
-    """
-
-    counts: tuple[tuple[int, int], ...]
-    source: str
-    attack_bound: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,71 +111,6 @@ class Null:
         prediction, source = max(self.candidates, key=lambda candidate: candidate[0].tail[n_matches])
         last = len(prediction.tail) - 1
         return NullRate(prediction.rate, int((prediction.tail > 1 / _ONE_IN).sum() - 1) / last, source)
-
-
-def find_prior(
-    kind: Kind,
-    spectrum: Spectrum,
-    epsilon: float,
-    n_classes: int,
-    k: int = 1,
-    *,
-    is_image: bool = True,
-    is_linear: bool = False,
-) -> Prior:
-    """Return the prior for a recipe and a number of classes.
-
-    Transfer grows with epsilon and with the seeds' low frequencies, and both are the owner's choice: an accuser could
-    pick values at which every sibling matches. A measurement therefore speaks only for the spectrum and up to the
-    epsilon that it was made with; beyond, nothing is known, and an unassociated model may match everything.
-
-    All models that were measured are deep networks on images. On features, signals or volumes nothing is known either,
-    and linear models (:func:`onnxfp.model.linearity.is_linear`) become one another by training.
-
-    A model that was not led astray still gives one label in ``n_classes`` by luck, or ``k`` of them: counts are raised
-    wherever there are fewer classes than were measured.
-
-    Attacks were measured for ``k = 1`` alone. For larger ``k`` a false accuser is taken to reach everything, so that no
-    count is a MATCH.
-
-    Args:
-        kind: Kind of the examples.
-        spectrum: Spectrum of the seeds.
-        epsilon: Largest distance from a seed, as a share of the input's range.
-        n_classes: Number of classes.
-        k: Number of largest scores within which a recorded label counts as a match; 1 for labels.
-        is_image: Whether examples are images.
-        is_linear: Whether the suspect, or the base, is a linear model.
-    """
-    attack_bound = _find_attack_bound(spectrum, epsilon, n_classes)
-    if k > 1 and attack_bound is not None:
-        attack_bound = 1.0
-    if not is_image:
-        return Prior((), "unassociated models were never measured on inputs that are no images", attack_bound)
-    if is_linear:
-        return Prior((), "linear models of the same task become one another, and were never measured", attack_bound)
-    for entry in _entries("priors"):
-        if entry["kind"] == kind and _speaks_for(entry, spectrum, epsilon, n_classes):
-            n, luck = entry["n_examples"], _Luck(entry["n_classes"], n_classes, k)
-            measured = entry["n_matches"] if k == 1 else entry["n_within"].get(str(k), [])
-            if measured:
-                counts = tuple((ceil(n * luck.add(matches / n) - 1e-9), n) for matches in measured)
-                return Prior(counts, entry["source"], attack_bound)
-    where = f"{'' if k == 1 else f'within the top {k} '}at epsilon {epsilon:.3g} with {spectrum} seeds of kind {kind}"
-    return Prior((), f"unassociated models were never measured {where}", attack_bound)
-
-
-def find_bundle_prior(manifest: Manifest, k: int = 1, *, is_linear: bool = False) -> Prior:
-    """Return the prior for a bundle, by what its seeds and its ball really are; the rest as in :func:`find_prior`."""
-    return find_prior(
-        manifest.recipe.kind,
-        manifest.spectrum,
-        manifest.epsilon_share,
-        manifest.base.n_classes,
-        k,
-        is_image=manifest.base.takes_images,
-        is_linear=is_linear,
-    )
 
 
 def owner_counts(manifest: Manifest) -> tuple[ReferenceCount, ...]:
@@ -275,46 +187,3 @@ def estimate_null(
 
 def _references(n: int) -> str:
     return "one reference" if n == 1 else f"{n} references"
-
-
-def _find_attack_bound(spectrum: Spectrum, epsilon: float, n_classes: int) -> float | None:
-    """Return the upper bound of the largest rate that an attack reached within this epsilon.
-
-    The kind does not matter: how examples were crafted is the owner's claim, which the derivation does not show.
-    """
-    speaking = [entry for entry in _entries("attacks") if _speaks_for(entry, spectrum, epsilon, n_classes)]
-    if not speaking:
-        return None
-    # Several do where a wider ball was attacked as well: the nearest tells what this one allows.
-    nearest = min(speaking, key=lambda entry: float(entry["max_epsilon"]))
-    upper = clopper_pearson(nearest["n_matches"], nearest["n_examples"], _ATTACK_CONFIDENCE).upper
-    return _Luck(nearest["n_classes"], n_classes).add(upper)
-
-
-def _speaks_for(entry: dict[str, Any], spectrum: Spectrum, epsilon: float, n_classes: int) -> bool:
-    is_in_range = entry["min_classes"] <= n_classes <= (entry["max_classes"] or n_classes)
-    return is_in_range and entry["spectrum"] in (None, spectrum) and epsilon <= entry["max_epsilon"] + 1e-9
-
-
-@dataclass(frozen=True, slots=True)
-class _Luck:
-    """Carries a rate within the top ``k``, measured with ``measured`` classes, over to ``n_classes``."""
-
-    measured: int
-    n_classes: int
-    k: int = 1
-
-    def add(self, rate: float) -> float:
-        if self.n_classes >= self.measured:
-            return rate
-        # The share that followed the examples; the others give the recorded label by luck.
-        chance = self.k / self.measured
-        followed = max(0.0, (rate - chance) / (1 - chance))
-        return followed + (1 - followed) * self.k / self.n_classes
-
-
-@cache
-def _entries(name: str) -> list[dict[str, Any]]:
-    text = files("onnxfp.evidence").joinpath(f"{name}.json").read_text(encoding="utf-8")
-    entries: list[dict[str, Any]] = json.loads(text)[name]
-    return entries

@@ -11,15 +11,8 @@ from dataclasses import dataclass
 
 from onnxfp.bundle.manifest import Manifest
 from onnxfp.errors import ParameterError
-from onnxfp.evidence.null import (
-    ENOUGH_REFERENCES,
-    Null,
-    Prior,
-    ReferenceCount,
-    estimate_null,
-    find_bundle_prior,
-    owner_counts,
-)
+from onnxfp.evidence.null import ENOUGH_REFERENCES, Null, ReferenceCount, estimate_null, owner_counts
+from onnxfp.evidence.priors import Prior, find_bundle_prior
 from onnxfp.evidence.verdict import Policy
 
 PLAUSIBLE_RATE = 0.98

@@ -20,9 +20,9 @@ from math import isclose
 
 import numpy as np
 
-from onnxfp.bundle.manifest import Manifest
 from onnxfp.errors import ShapeError
-from onnxfp.evidence.null import NullRate, ReferenceCount, estimate_null, find_bundle_prior, replaces_prior
+from onnxfp.evidence.null import NullRate, ReferenceCount, estimate_null, replaces_prior
+from onnxfp.evidence.priors import Conditions, find_prior
 from onnxfp.evidence.verdict import Counts
 from onnxfp.types import Labels, Ranks, Scores
 
@@ -96,7 +96,7 @@ def count_within(ranks: Ranks, k: int) -> int:
 
 
 def measure_top_k(
-    ranks: Ranks, references: Mapping[str, Ranks], manifest: Manifest, *, is_linear: bool = False
+    ranks: Ranks, references: Mapping[str, Ranks], conditions: Conditions, n_candidates: int
 ) -> tuple[TopKEvidence, ...]:
     """Return the top-k evidence on one suspect, by ascending ``k``.
 
@@ -106,17 +106,17 @@ def measure_top_k(
     Args:
         ranks: ``(n,)`` ranks that the suspect gives the recorded labels.
         references: ``(n,)`` ranks of each of the verifier's references that gives scores, by the digest of its file.
-        manifest: The bundle's.
-        is_linear: Whether the suspect is a linear model.
+        conditions: What fixes the prior.
+        n_candidates: Number m of candidates from which the owner selected.
     """
-    n_classes = manifest.base.n_classes
+    n_classes = conditions.n_classes
     evidence = []
     for k in (k for k in LADDER if k < n_classes):
         pool = [ReferenceCount(digest, count_within(own, k), len(own)) for digest, own in references.items()]
-        prior = find_bundle_prior(manifest, k, is_linear=is_linear)
+        prior = find_prior(conditions, k)
         if not prior.counts and not replaces_prior(prior, pool):
             continue
-        null = estimate_null((), pool, prior, n_classes=n_classes, n_candidates=manifest.n_candidates, k=k)
+        null = estimate_null((), pool, prior, n_classes=n_classes, n_candidates=n_candidates, k=k)
         n_within = count_within(ranks, k)
         evidence.append(
             TopKEvidence(k, n_within, n_within / len(ranks), null.summarise(n_within), null.p_value(n_within))

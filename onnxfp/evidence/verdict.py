@@ -1,25 +1,50 @@
-"""Policy and verdict: what is demanded before a suspect is called derived from the base."""
+"""Policy and verdict: the requirements for calling a suspect derived from the base.
+
+:func:`judge` is the one way from counts to a verdict. A report holds everything that it takes, so that whoever reads a
+report computes p-value, null, requirement and verdict again.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
+from typing import Literal
+
+import numpy as np
 
 from onnxfp.errors import ParameterError
-from onnxfp.evidence.null import Null
+from onnxfp.evidence.lineage import Descent, DescentStatus, find_status, predict_descendant
+from onnxfp.evidence.null import Null, NullRate, ReferenceCount, estimate_null
+from onnxfp.evidence.priors import Conditions, Prior, find_prior
 
 
 class Verdict(Enum):
-    """The answer to: is the suspect derived from the base?"""
+    """The answer to: do suspect and base share a lineage?"""
 
     MATCH = "MATCH"
     NO_MATCH = "NO_MATCH"
     INCONCLUSIVE = "INCONCLUSIVE"
 
 
+Reason = Literal[
+    "significant",
+    "insignificant",
+    "remarkable",
+    "crafted",
+    "few examples",
+    "few answers",
+    "no references",
+    "no count suffices",
+    "descent",
+    "descent unknown",
+    "chosen input",
+]
+"""Ground of a verdict; :func:`onnxfp.report.wording.explain_reason` puts it into words."""
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What a verdict demands.
+    """Requirements for a verdict.
 
     Attributes:
         alpha: Largest p-value that is a MATCH: the rate at which unassociated models would be accused.
@@ -30,7 +55,7 @@ class Policy:
         confidence: Coverage of the interval on the match rate.
 
     Raises:
-        ParameterError: A field lies outside its range.
+        ParameterError: A field is outside its range.
     """
 
     alpha: float = 1e-6
@@ -75,80 +100,131 @@ class Counts:
 
 
 @dataclass(frozen=True, slots=True)
+class Grounds:
+    """Everything that a verdict follows from.
+
+    Attributes:
+        counts: The observation.
+        conditions: What fixes the prior and the attack bound.
+        owner: The owner's pool, as the bundle records it.
+        verifier: The verifier's references that count.
+        descent: The evidence on common descent.
+        n_commitments: Number of bundles that the owner committed to and could have shown instead of this one.
+        is_chosen: Whether the verifier chose values for other inputs of the suspect that could make it match.
+    """
+
+    counts: Counts
+    conditions: Conditions
+    owner: tuple[ReferenceCount, ...] = ()
+    verifier: tuple[ReferenceCount, ...] = ()
+    descent: Descent = field(default_factory=Descent)
+    n_commitments: int = 1
+    is_chosen: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Decision:
     """A verdict with its grounds.
 
     Attributes:
         verdict: The answer.
-        p_value: Probability that an unassociated model matches at least as often, under the null.
+        p_value: Probability that an unassociated model matches at least as often, under the null. Where the owner
+            committed to several bundles, the probability that it does so on one of them at least (Bonferroni).
+        descent_p_value: Probability that a new descendant of the declared ancestors matches at least as often; ``None``
+            where none is declared, 1 where too few of them were asked to tell.
         min_matches: Fewest matches that would have been a MATCH; ``None`` if no count would.
-        reasons: The grounds, one sentence each.
+        descent: Result on common descent.
+        reasons: The grounds.
     """
 
     verdict: Verdict
     p_value: float
+    descent_p_value: float | None
     min_matches: int | None
-    reasons: tuple[str, ...]
+    descent: DescentStatus
+    reasons: tuple[Reason, ...]
 
 
-def decide(counts: Counts, null: Null, n_verifier_references: int, policy: Policy) -> Decision:
+@dataclass(frozen=True, slots=True, eq=False)
+class Judgement:
+    """A decision, and the null that it rests on."""
+
+    decision: Decision
+    null: Null
+    rate: NullRate
+    prior: Prior
+
+
+def judge(grounds: Grounds, policy: Policy, *, prior: Prior | None = None) -> Judgement:
     """Return the verdict on one suspect.
 
     The p-value is the null's tail at the number of matches, over *all* candidates: one that the owner did not keep
     counts as a mismatch, so that keeping the best cannot manufacture significance. A MATCH takes more matches still
-    where a false accuser could reach as many.
+    where a false accuser could reach as many, and where a descendant of a declared ancestor could.
 
     Args:
-        counts: What was observed.
-        null: What an unassociated model may match, over all candidates.
-        n_verifier_references: Number of references that the verifier brought.
-        policy: What is demanded.
-
-    Raises:
-        ParameterError: The null is one for another number of candidates.
+        grounds: What the verdict follows from.
+        policy: The requirements.
+        prior: The prior for ``grounds.conditions``, where it was looked up before.
     """
-    if len(null.tail) != counts.n_candidates + 1:
-        raise ParameterError(f"the null is for {len(null.tail) - 1} candidates; there are {counts.n_candidates}")
-    p_value = null.p_value(counts.n_matches)
-    least = null.min_matches(policy.alpha)
-    least = least if least is not None and least <= counts.n_asked else None
-    obstacles = []
-    if counts.n_asked < policy.min_examples:
-        obstacles.append(f"The fingerprint has {counts.n_asked} examples; the policy demands {policy.min_examples}.")
-    if counts.n_answered < policy.min_answered * counts.n_asked:
-        obstacles.append(
-            f"The suspect answered {counts.n_answered} of {counts.n_asked} examples; the policy demands "
-            f"{policy.min_answered:.0%}."
-        )
-    if policy.needs_references and not n_verifier_references:
-        obstacles.append("The policy demands references of the verifier's own, and none were given.")
-    if least is None:
-        obstacles.append(
-            f"No count of {counts.n_asked} examples reaches p <= {policy.alpha:g}: unassociated models match too "
-            "often, or can be made to, or too few of them were measured."
-        )
-    if obstacles:
-        return Decision(Verdict.INCONCLUSIVE, p_value, least, tuple(obstacles))
-    if p_value <= policy.alpha and least is not None and counts.n_matches < least:
-        reason = (
-            f"An unassociated model would match this often with a probability of {p_value:.2g}, but examples can be "
-            f"crafted so that one does: {least} matches are more than that."
-        )
-        return Decision(Verdict.INCONCLUSIVE, p_value, least, (reason,))
-    if p_value <= policy.alpha:
-        reason = (
-            f"An unassociated model would match this often with a probability of {p_value:.2g}; the policy "
-            f"takes {policy.alpha:g} or less as proof of derivation."
-        )
-        return Decision(Verdict.MATCH, p_value, least, (reason,))
-    if p_value <= policy.no_match_above:
-        reason = (
-            f"An unassociated model would match this often with a probability of {p_value:.2g}: remarkable, but "
-            f"the policy demands {policy.alpha:g} or less, which takes {least} matches."
-        )
-        return Decision(Verdict.INCONCLUSIVE, p_value, least, (reason,))
-    reason = (
-        f"{counts.n_matches} of {counts.n_asked} matches are no more than an unassociated model may show; "
-        f"{least} would have been a MATCH."
+    counts, factor = grounds.counts, grounds.n_commitments
+    prior = prior or find_prior(grounds.conditions)
+    null = estimate_null(
+        grounds.owner,
+        grounds.verifier,
+        prior,
+        n_classes=grounds.conditions.n_classes,
+        n_candidates=counts.n_candidates,
     )
-    return Decision(Verdict.NO_MATCH, p_value, least, (reason,))
+    alpha = policy.alpha / factor
+    p_value = min(1.0, null.p_value(counts.n_matches) * factor)
+    least = null.min_matches(alpha)
+    descent_p, is_explained, needed = None, False, least
+    if grounds.descent.is_declared:
+        descendant = predict_descendant(grounds.descent, counts.n_asked, counts.n_candidates)
+        tail = np.ones_like(null.tail) if descendant is None else descendant.tail
+        descent_p = min(1.0, float(tail[counts.n_matches]) * factor)
+        is_explained = descent_p > policy.alpha
+        exceeded = np.flatnonzero(tail <= alpha)
+        needed = max(least, int(exceeded[0])) if least is not None and len(exceeded) else None
+    # Where not even all matches would be remarkable, few of them say nothing.
+    is_known = null.p_value(counts.n_asked) * factor <= policy.no_match_above
+    verdict, reasons = _decide(grounds, policy, p_value, least, is_known=is_known, is_explained=is_explained)
+    decision = Decision(
+        verdict,
+        p_value,
+        descent_p,
+        needed if needed is not None and needed <= counts.n_asked else None,
+        find_status(grounds.descent, is_explained=is_explained),
+        reasons,
+    )
+    return Judgement(decision, null, null.summarise(counts.n_matches), prior)
+
+
+def _decide(
+    grounds: Grounds, policy: Policy, p_value: float, least: int | None, *, is_known: bool, is_explained: bool
+) -> tuple[Verdict, tuple[Reason, ...]]:
+    counts = grounds.counts
+    obstacles: list[Reason] = []
+    if counts.n_asked < policy.min_examples:
+        obstacles.append("few examples")
+    if counts.n_answered < policy.min_answered * counts.n_asked:
+        obstacles.append("few answers")
+    if policy.needs_references and not grounds.verifier:
+        obstacles.append("no references")
+    if obstacles:
+        return Verdict.INCONCLUSIVE, tuple(obstacles)
+    if p_value > policy.no_match_above and is_known:
+        return Verdict.NO_MATCH, ("insignificant",)
+    if least is None or least > counts.n_asked:
+        return Verdict.INCONCLUSIVE, ("no count suffices",)
+    if p_value > policy.alpha:
+        return Verdict.INCONCLUSIVE, ("remarkable",)
+    if counts.n_matches < least:
+        return Verdict.INCONCLUSIVE, ("crafted",)
+    if grounds.is_chosen:
+        return Verdict.INCONCLUSIVE, ("chosen input",)
+    if is_explained:
+        is_measured = len(grounds.descent.co_descendants) > 0
+        return Verdict.INCONCLUSIVE, ("descent" if is_measured else "descent unknown",)
+    return Verdict.MATCH, ("significant",)

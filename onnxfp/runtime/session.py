@@ -149,7 +149,7 @@ class ModelSession:
 
     def _answer_batch(self, inputs: ModelInput) -> tuple[Labels, Scores | None]:
         """Return the answers to no more examples than one run takes."""
-        batch = _to_dtype(inputs, self.input.dtype)
+        batch = to_element_type(inputs, self.input.dtype)
         if self.input.batch and len(inputs) < self.input.batch:
             batch = np.concatenate([batch, np.repeat(batch[-1:], self.input.batch - len(inputs), axis=0)])
         labels, scores = read_answer(self.model.path, self.output, self._run([self.output.name], batch)[0], len(batch))
@@ -200,7 +200,13 @@ def open_unoptimised(session: ModelSession) -> ModelSession:
     )
 
 
-def _to_dtype(inputs: ModelInput, dtype: str) -> NDArray[Any]:
+def to_element_type(inputs: ModelInput, dtype: str) -> NDArray[Any]:
+    """Return model input in a model's element type; integers are rounded and clipped to its range.
+
+    Args:
+        inputs: ``(n, *shape)`` float32 in the units of the model's input.
+        dtype: NumPy name of the element type.
+    """
     target = np.dtype(dtype)
     if np.issubdtype(target, np.integer):
         limits = np.iinfo(target)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from onnxfp.errors import ContractError
 from onnxfp.model.io_contract import channel_axis
-from onnxfp.runtime.session import Answers, ModelSession
+from onnxfp.runtime.session import Answers, ModelSession, to_element_type
 from onnxfp.types import InputGrid, InputSpec, Levels, ModelInput
 
 
@@ -56,6 +58,19 @@ class OnnxSuspect:
         ]
         scores = [part.scores for part in parts if part.scores is not None]
         return Answers(np.concatenate([part.labels for part in parts]), np.concatenate(scores) if scores else None)
+
+    def feed(self, levels: Levels) -> NDArray[Any]:
+        """Return the values that the suspect is fed, in its own element type and order of axes.
+
+        Args:
+            levels: ``(n, *shape)`` grid levels in the base's axis order.
+        """
+        return to_element_type(self._adapt(levels), self.session.input.dtype)
+
+    @property
+    def grid(self) -> InputGrid:
+        """The grid by which levels become the suspect's input."""
+        return self._grid
 
     def _adapt(self, levels: Levels) -> ModelInput:
         moved = np.ascontiguousarray(np.transpose(levels, (0, *(axis + 1 for axis in self._axes))))

@@ -1,0 +1,108 @@
+"""How much of the input range a suspect tells apart.
+
+The ball around a seed is a share of the input's range. A suspect that clips its input, or is fed in units that are not
+its own, tells only a part of the range apart, and the same ball is a larger share of that part. In the extreme, one
+step inside the ball crosses everything that the suspect can see, and any example matches any model. So the ball is
+measured again as the suspect sees it:
+
+* on the values that it is fed, after rounding and clipping to its element type (:func:`measure_fed_epsilon`);
+* by its own answers: levels at the ends of the range that can be clipped without any change of the scores are one level
+  to it (:func:`measure_window`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnxfp.types import Levels, Scores
+
+N_PROBES = 16
+"""Seeds on which the window is measured."""
+
+EIGHTHS = 8
+"""Resolution of the window: eighths of the range."""
+
+MIN_WINDOW = 0.75
+"""Smallest window that counts as the whole range.
+
+Static quantisers clip a few percent at either end. Ranges that are taken for one another, [0, 1] and [0, 255] or [0, 1]
+and [-1, 1], leave at most half.
+"""
+
+# A change of the scores below this share of their spread over the probes is none.
+_NEGLIGIBLE = 1e-3
+_CHUNK_VALUES = 2**24
+
+
+def measure_fed_epsilon(feed: Callable[[Levels], NDArray[np.generic]], levels: Levels, seeds: Levels) -> float:
+    """Return the largest distance of an example from its seed as a share of the range that a model is fed.
+
+    Args:
+        feed: Returns the values that the model is fed for ``(n, *shape)`` levels, in its own element type.
+        levels: ``(n, *shape)`` levels of the examples.
+        seeds: ``(n, *shape)`` levels of their seeds.
+
+    Returns:
+        A share in [0, 1]; 0 where the model is fed one value whatever the levels.
+    """
+    n_levels = 256 if levels.dtype == np.uint8 else 65536
+    ends = np.stack([np.full(levels.shape[1:], level, levels.dtype) for level in (0, n_levels - 1)])
+    low, high = (fed.astype(np.float64) for fed in feed(ends))
+    width = np.abs(high - low)
+    chunk = max(1, _CHUNK_VALUES // max(1, width.size))
+    largest = 0.0
+    for first in range(0, len(levels), chunk):
+        part = slice(first, first + chunk)
+        distance = np.abs(feed(levels[part]).astype(np.float64) - feed(seeds[part]).astype(np.float64))
+        share = np.divide(distance, width, out=np.zeros_like(distance), where=width > 0)
+        largest = max(largest, float(share.max(initial=0.0)))
+    return min(largest, 1.0)
+
+
+def measure_window(ask: Callable[[Levels], Scores | None], seeds: Levels) -> float | None:
+    """Return the share of the range that a suspect tells apart, by its answers to clipped inputs.
+
+    Args:
+        ask: Returns ``(n, n_classes)`` scores for ``(n, *shape)`` levels, or ``None`` where the suspect gives labels
+            only.
+        seeds: ``(n, *shape)`` levels of derived seeds; the first :data:`N_PROBES` are used.
+
+    Returns:
+        A multiple of an eighth in [0, 1], where 1 is the whole range; ``None`` where labels alone cannot tell.
+    """
+    probes = seeds[:N_PROBES]
+    plain = ask(probes)
+    if plain is None:
+        return None
+    centred = _centre(plain)
+    spread = float(np.abs(centred - centred.mean(axis=0)).mean())
+    n_levels = 256 if seeds.dtype == np.uint8 else 65536
+
+    def is_unchanged(low: int, high: int) -> bool:
+        ends = [min(n_levels - 1, n_levels * eighth // EIGHTHS) for eighth in (low, high)]
+        scores = ask(np.clip(probes, *ends).astype(probes.dtype))
+        return scores is not None and float(np.abs(_centre(scores) - centred).mean()) <= _NEGLIGIBLE * spread
+
+    low = _last(lambda eighth: is_unchanged(eighth, EIGHTHS))
+    high = EIGHTHS - _last(lambda eighth: is_unchanged(low, EIGHTHS - eighth))
+    return max(0, high - low) / EIGHTHS
+
+
+def _last(holds: Callable[[int], bool]) -> int:
+    """Return the largest of 0 to 8 for which a monotone predicate holds; it holds for 0."""
+    first, beyond = 0, EIGHTHS + 1
+    while beyond - first > 1:
+        middle = (first + beyond) // 2
+        if holds(middle):
+            first = middle
+        else:
+            beyond = middle
+    return first
+
+
+def _centre(scores: Scores) -> NDArray[np.float64]:
+    finite = np.nan_to_num(scores.astype(np.float64), posinf=1e30, neginf=-1e30)
+    return np.asarray(finite - finite.mean(axis=1, keepdims=True))
