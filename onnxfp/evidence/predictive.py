@@ -103,18 +103,21 @@ def _log_probability(k: int, n: int, alpha: NDArray[np.float64], beta: NDArray[n
 def _log_probabilities(n: int, alpha: NDArray[np.float64], beta: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return ``(len(alpha), n + 1)`` logarithms of the beta-binomial probabilities of every count.
 
-    By rising factorials, ``B(k + a, n - k + b) / B(a, b) = [a]_k [b]_(n - k) / [a + b]_n`` with
-    ``[x]_k = x (x + 1) .. (x + k - 1)``: three times as fast as a beta function for each.
+    Each follows from the one before, ``P(k + 1) / P(k) = (n - k) / (k + 1) * (k + alpha) / (n - k - 1 + beta)``: one
+    logarithm a count instead of a beta function.
     """
+    from scipy.special import betaln
 
-    def log_factors(x: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.asarray(np.log(x[:, None] + np.arange(n)))
-
-    def rising(x: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.pad(log_factors(x).cumsum(axis=1), ((0, 0), (1, 0)))
-
-    whole = log_factors(alpha + beta).sum(axis=1, keepdims=True)
-    return np.asarray(_log_choices(n) + rising(alpha) + rising(beta)[:, ::-1] - whole)
+    k = np.arange(n)
+    ratios = k + alpha[:, None]
+    ratios /= n - 1 - k + beta[:, None]
+    np.log(ratios, out=ratios)
+    found = np.empty((len(alpha), n + 1))
+    found[:, 0] = betaln(alpha, n + beta) - betaln(alpha, beta)
+    np.cumsum(ratios, axis=1, out=found[:, 1:])
+    found[:, 1:] += found[:, :1]
+    found += _log_choices(n)
+    return found
 
 
 def _log_choices(n: int) -> NDArray[np.float64]:

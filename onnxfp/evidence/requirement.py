@@ -102,7 +102,8 @@ def compute_requirement(
     rate = None if least is None else least / n_examples
     obstacle = _find_obstacle(least, n_examples, n_candidates, policy)
     remedies: list[str] = []
-    if obstacle:
+    # Of more candidates, a stranger's bundle would cost its reader seconds a remedy.
+    if obstacle and n_candidates <= _MAX_TRIED:
         for n in (n for n in _STEPS if n > n_examples and n * ratio <= _MAX_TRIED):
             better = find_least(n)
             if better is not None and better / n <= PLAUSIBLE_RATE:
