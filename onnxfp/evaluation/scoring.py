@@ -9,11 +9,11 @@ from onnxfp.bundle.fingerprint import Fingerprint
 from onnxfp.evaluation.examiner import N_USEFULNESS, split_data
 from onnxfp.evaluation.task import Observation, Task
 from onnxfp.evaluation.user_data import Data
-from onnxfp.evidence.null import Null, ReferenceCount, owner_counts
-from onnxfp.evidence.priors import Conditions, find_prior
+from onnxfp.evidence.null import ReferenceCount, owner_counts
+from onnxfp.evidence.priors import Conditions
 from onnxfp.evidence.statistics import clopper_pearson
 from onnxfp.evidence.uniqueness import N_RESAMPLES, compare
-from onnxfp.evidence.verdict import Counts, Policy, Verdict, decide
+from onnxfp.evidence.verdict import Counts, Grounds, Policy, Verdict, find_null, judge
 from onnxfp.report.evaluation import (
     MAX_LOSS,
     MAX_LOSS_ON_NOISE,
@@ -146,21 +146,19 @@ class _Judge:
         is_linear: bool,
     ) -> None:
         self.fingerprint, self.policy = fingerprint, policy
-        self._prior = find_bundle_prior(fingerprint.manifest, is_linear=is_linear)
-        self._owner, self._pool = owner, pool
-        self.null = self._estimate(pool)
+        self._conditions = Conditions.of_bundle(fingerprint.manifest, is_linear=is_linear)
+        self._owner, self._pool = tuple(owner), tuple(pool)
+        self.null = find_null(self._grounds(Counts(0, 0, 1, fingerprint.manifest.n_candidates), self._pool))
 
     def judge(self, counts: Counts, reference: str | None) -> tuple[float, Verdict]:
         """Return p-value and verdict; a reference, given by its digest, is judged by the others."""
-        others = [r for r in self._pool if r.digest != reference] if reference is not None else self._pool
-        null = self.null if reference is None else self._estimate(others)
-        decision = decide(counts, null, len(others), self.policy)
+        others = tuple(r for r in self._pool if r.digest != reference)
+        null = self.null if reference is None else None
+        decision = judge(self._grounds(counts, others), self.policy, null=null).decision
         return decision.p_value, decision.verdict
 
-    def _estimate(self, pool: Sequence[ReferenceCount]) -> Null:
-        manifest = self.fingerprint.manifest
-        n_classes = manifest.base.n_classes
-        return estimate_null(self._owner, pool, self._prior, n_classes=n_classes, n_candidates=manifest.n_candidates)
+    def _grounds(self, counts: Counts, pool: tuple[ReferenceCount, ...]) -> Grounds:
+        return Grounds(counts, self._conditions, self._owner, pool)
 
 
 def _usefulness(base: Observation, suite: Suite, data: Data | None) -> Usefulness:

@@ -2,7 +2,7 @@
 
 Two models are *siblings by descent* where both derive from a third one, the *ancestor*, and neither from the other. A
 fingerprint that survives tuning also survives the tuning that leads to a sibling. So a MATCH means common lineage until
-common descent has been examined: the suspect derives from the base, the base from the suspect, or both from an ancestor.
+common descent has been examined: one of the two derives from the other, or both from an ancestor.
 
 Where an ancestor is declared, by the owner in the bundle or by the verifier, a MATCH takes more. The ancestor and at
 least :data:`ENOUGH_CO_DESCENDANTS` other models that derive from it, and not from the base, are asked the same examples.
@@ -11,7 +11,6 @@ They form a pool of their own, and a suspect must match more often than a new mo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -97,8 +96,3 @@ def find_status(descent: Descent, *, is_explained: bool) -> DescentStatus:
     if descent.is_declared:
         return "possible" if is_explained else "excluded"
     return "none declared" if descent.is_from_scratch else "not examined"
-
-
-def list_digests(descents: Sequence[AncestorCount]) -> tuple[str, ...]:
-    """Return the digests of ancestors, each once, in order."""
-    return tuple(dict.fromkeys(one.digest for one in descents))

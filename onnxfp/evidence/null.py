@@ -1,11 +1,11 @@
 """The null: how many matches a model may show that owes nothing to the base.
 
-Examples transfer, so unassociated models match more often than ``1 / n_classes``, and unevenly: a network of
-the base's architecture and data matches most. Several distributions compete, and at every count the largest tail decides:
+Examples transfer, so unassociated models match more often than ``1 / n_classes``, and unevenly: a network of the base's
+architecture and data matches most. Several distributions compete, and at every count the largest tail decides:
 
 * chance, ``1 / n_classes``;
-* what the prior predicts for a new model: the counts of the unassociated models that the project's own benchmark measured
-  under the same conditions (:mod:`onnxfp.evidence.priors`);
+* what the prior predicts for a new model: the counts of the unassociated models that the project's own benchmark
+  measured under the same conditions (:mod:`onnxfp.evidence.priors`);
 * what the prior and the owner's pool, stored in the bundle, predict together;
 * what the verifier's own pool predicts: together with the prior, and from :data:`ENOUGH_REFERENCES` on in its place.
 

@@ -15,7 +15,7 @@ import numpy as np
 from onnxfp.errors import ParameterError
 from onnxfp.evidence.lineage import Descent, DescentStatus, find_status, predict_descendant
 from onnxfp.evidence.null import Null, NullRate, ReferenceCount, estimate_null
-from onnxfp.evidence.priors import Conditions, Prior, find_prior
+from onnxfp.evidence.priors import Conditions, find_prior
 
 
 class Verdict(Enum):
@@ -152,10 +152,20 @@ class Judgement:
     decision: Decision
     null: Null
     rate: NullRate
-    prior: Prior
 
 
-def judge(grounds: Grounds, policy: Policy, *, prior: Prior | None = None) -> Judgement:
+def find_null(grounds: Grounds) -> Null:
+    """Return the distribution of match counts under which a suspect is judged."""
+    return estimate_null(
+        grounds.owner,
+        grounds.verifier,
+        find_prior(grounds.conditions),
+        n_classes=grounds.conditions.n_classes,
+        n_candidates=grounds.counts.n_candidates,
+    )
+
+
+def judge(grounds: Grounds, policy: Policy, *, null: Null | None = None) -> Judgement:
     """Return the verdict on one suspect.
 
     The p-value is the null's tail at the number of matches, over *all* candidates: one that the owner did not keep
@@ -165,17 +175,15 @@ def judge(grounds: Grounds, policy: Policy, *, prior: Prior | None = None) -> Ju
     Args:
         grounds: What the verdict follows from.
         policy: The requirements.
-        prior: The prior for ``grounds.conditions``, where it was looked up before.
+        null: The null that :func:`find_null` returns for the grounds, where it is at hand.
+
+    Raises:
+        ParameterError: The null is one for another number of candidates.
     """
     counts, factor = grounds.counts, grounds.n_commitments
-    prior = prior or find_prior(grounds.conditions)
-    null = estimate_null(
-        grounds.owner,
-        grounds.verifier,
-        prior,
-        n_classes=grounds.conditions.n_classes,
-        n_candidates=counts.n_candidates,
-    )
+    null = null or find_null(grounds)
+    if len(null.tail) != counts.n_candidates + 1:
+        raise ParameterError(f"the null is for {len(null.tail) - 1} candidates; there are {counts.n_candidates}")
     alpha = policy.alpha / factor
     p_value = min(1.0, null.p_value(counts.n_matches) * factor)
     least = null.min_matches(alpha)
@@ -198,7 +206,7 @@ def judge(grounds: Grounds, policy: Policy, *, prior: Prior | None = None) -> Ju
         find_status(grounds.descent, is_explained=is_explained),
         reasons,
     )
-    return Judgement(decision, null, null.summarise(counts.n_matches), prior)
+    return Judgement(decision, null, null.summarise(counts.n_matches))
 
 
 def _decide(

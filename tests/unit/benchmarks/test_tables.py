@@ -8,7 +8,9 @@ from functools import cache
 from pathlib import Path
 
 from onnxfp import Policy
-from onnxfp.evidence.null import Null, estimate_null, find_prior
+from onnxfp.evidence.null import Null, estimate_null
+from onnxfp.evidence.priors import Conditions, find_prior
+from onnxfp.types import Spectrum
 
 REPOSITORY = Path(__file__).parents[3]
 FALSE_CLAIM = (REPOSITORY / "benchmarks" / "FALSE_CLAIM.md").read_text(encoding="utf-8")
@@ -17,10 +19,11 @@ FALSE_CLAIM = (REPOSITORY / "benchmarks" / "FALSE_CLAIM.md").read_text(encoding=
 @cache
 def null_of(models: str, n: int, *, is_wide: bool = False) -> Null:
     if models == "ImageNet":
-        prior, n_classes = find_prior("eot", "coarse", 32 / 255, 1000), 1000
+        prior, n_classes = find_prior(Conditions("coarse", 32 / 255, 1000, (224, 224))), 1000
     else:
-        spectrum = "white" if "white" in models else "coarse"
-        prior, n_classes = find_prior("ltrc", spectrum, 1.0 if is_wide else 16 / 255, 10), 10  # type: ignore[arg-type]
+        spectrum: Spectrum = "white" if "white" in models else "coarse"
+        conditions = Conditions(spectrum, 1.0 if is_wide else 16 / 255, 10, (32, 32))
+        prior, n_classes = find_prior(conditions), 10
     return estimate_null((), (), prior, n_classes=n_classes, n_candidates=n)
 
 

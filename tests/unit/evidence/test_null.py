@@ -4,21 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
 
 from onnxfp.errors import ParameterError
-from onnxfp.evidence import null as module
-from onnxfp.evidence.null import (
-    ENOUGH_REFERENCES,
-    Null,
-    Prior,
-    ReferenceCount,
-    estimate_null,
-    find_prior,
-)
+from onnxfp.evidence import priors as module
+from onnxfp.evidence.null import ENOUGH_REFERENCES, Null, ReferenceCount, estimate_null
 from onnxfp.evidence.predictive import predict_matches
+from onnxfp.evidence.priors import Conditions, Prior
 from onnxfp.evidence.statistics import binomial_tails
 from onnxfp.evidence.top_k import LADDER
 from onnxfp.recipe.defaults import RecipeOverrides, choose_n_examples, choose_recipe
@@ -27,6 +22,11 @@ from onnxfp.types import InputGrid, Kind, Spectrum
 COUNTS = (20, 35, 28, 31, 40, 22, 18, 33)
 PRIOR = Prior(tuple((k, 100) for k in COUNTS), "a benchmark")
 REACHED = replace(PRIOR, attack_bound=0.02)
+
+
+def find_prior(spectrum: Spectrum, epsilon: float, n_classes: int, k: int = 1, **what: Any) -> Prior:
+    side = 32 if n_classes <= 100 else 224
+    return module.find_prior(Conditions(spectrum, epsilon, n_classes, **{"sides": (side, side), **what}), k)
 
 
 def pool(*counts: int) -> list[ReferenceCount]:
@@ -113,7 +113,7 @@ def test_chance_is_k_of_the_classes() -> None:
 @pytest.mark.parametrize("n_classes", [3, 5, 10, 100, 101, 1000, 100_000])
 def test_the_defaults_can_convict_from_three_classes_on(kind: Kind, n_classes: int) -> None:
     recipe = choose_recipe(RecipeOverrides(kind=kind), InputGrid(), (3, 64, 64), (1, 2), n_classes)
-    prior = find_prior(kind, recipe.spectrum, recipe.epsilon_levels / 255, n_classes)
+    prior = find_prior(recipe.spectrum, recipe.epsilon_levels / 255, n_classes)
     n = choose_n_examples(n_classes)
     least = estimate_null([], [], prior, n_classes=n_classes, n_candidates=n).min_matches(1e-6)
     assert least is not None
@@ -121,7 +121,7 @@ def test_the_defaults_can_convict_from_three_classes_on(kind: Kind, n_classes: i
 
 
 def test_luck_is_added_where_there_are_fewer_classes_than_were_measured() -> None:
-    ten, nine, four, two, hundred = (find_prior("ltrc", "white", 16 / 255, n) for n in (10, 9, 4, 2, 100))
+    ten, nine, four, two, hundred = (find_prior("white", 16 / 255, n) for n in (10, 9, 4, 2, 100))
     assert ten.counts == hundred.counts
     for measured, carried in zip(ten.counts, two.counts, strict=True):
         # Who gave the recorded label of ten by luck gives the one of two; the rest of them, every other time.
@@ -134,9 +134,9 @@ def test_luck_is_added_where_there_are_fewer_classes_than_were_measured() -> Non
     assert ten.attack_bound < nine.attack_bound
 
 
-@pytest.mark.parametrize("what", [{"is_image": False}, {"is_linear": True}])
-def test_nothing_is_known_of_models_that_were_not_measured(what: dict[str, bool]) -> None:
-    measured, other = find_prior("c", "white", 16 / 255, 10), find_prior("c", "white", 16 / 255, 10, **what)
+@pytest.mark.parametrize("what", [{"sides": ()}, {"is_linear": True}, {"sides": (96, 96)}, {"sides": (32, 65)}])
+def test_nothing_is_known_of_models_that_were_not_measured(what: dict[str, Any]) -> None:
+    measured, other = find_prior("white", 16 / 255, 10), find_prior("white", 16 / 255, 10, **what)
     assert estimate([], [], 10, measured).min_matches(1e-6) is not None
     assert (estimate([], [], 10, other).tail == 1.0).all()
     # A pool of the verifier's own is as good as it is elsewhere: such siblings are in it.
@@ -146,7 +146,7 @@ def test_nothing_is_known_of_models_that_were_not_measured(what: dict[str, bool]
 
 
 def test_luck_within_the_top_k_is_added_below_the_classes_that_were_measured() -> None:
-    ten, twenty, seven, six = (find_prior("ltrc", "white", 16 / 255, n, 5) for n in (10, 20, 7, 6))
+    ten, twenty, seven, six = (find_prior("white", 16 / 255, n, 5) for n in (10, 20, 7, 6))
     # Above, chance is smaller than it was measured with, and the counts are kept.
     assert ten.counts == twenty.counts
     for measured, carried in zip(ten.counts, seven.counts, strict=True):
@@ -157,25 +157,25 @@ def test_luck_within_the_top_k_is_added_below_the_classes_that_were_measured() -
 
 def test_no_count_within_the_top_k_is_a_match() -> None:
     for n_classes, k, verifier in ((10, 5, pool(*[0] * ENOUGH_REFERENCES)), (1000, 5, []), (1000, 100, [])):
-        prior = find_prior("ltrc", "coarse", 16 / 255, n_classes, k)
+        prior = find_prior("coarse", 16 / 255, n_classes, k)
         null = estimate_null([], verifier, prior, n_classes=n_classes, n_candidates=400, k=k)
         assert null.p_value(400) < 1e-6
         assert null.min_matches(0.5) is None
 
 
 def test_a_prior_that_was_not_measured_for_k_says_so() -> None:
-    prior = find_prior("ltrc", "coarse", 16 / 255, 50, 10)
+    prior = find_prior("coarse", 16 / 255, 50, 10)
     assert prior.counts == ()
     assert "never measured within the top 10 at epsilon" in prior.source
     # What was never attacked is not cleared by references.
     assert prior.attack_bound == 1.0
-    assert find_prior("ltrc", "pink", 16 / 255, 1000, 10).attack_bound is None
+    assert find_prior("pink", 16 / 255, 1000, 10).attack_bound is None
 
 
 @pytest.mark.parametrize("n_classes", [2, 10])
 def test_references_that_were_avoided_do_not_clear_the_way_for_an_accuser(n_classes: int) -> None:
     for epsilon in (8 / 255, 16 / 255, 1.0):
-        prior = find_prior("ltrc", "white", epsilon, n_classes)
+        prior = find_prior("white", epsilon, n_classes)
         assert prior.attack_bound is not None
         null = estimate_null([], pool(*[0] * 30), prior, n_classes=n_classes, n_candidates=400)
         least = null.min_matches(1e-6)
@@ -197,18 +197,16 @@ def test_no_prior_demands_less_than_an_accuser_reached() -> None:
 
 @pytest.mark.parametrize("spectrum", ["white", "coarse"])
 def test_a_wider_ball_reaches_no_less(spectrum: Spectrum) -> None:
-    inside, beyond = (find_prior("ltrc", spectrum, epsilon, 10).attack_bound for epsilon in (16 / 255, 1.0))
+    inside, beyond = (find_prior(spectrum, epsilon, 10).attack_bound for epsilon in (16 / 255, 1.0))
     assert inside is not None
     assert beyond is not None
     assert inside < beyond
 
 
-@pytest.mark.parametrize(
-    ("kind", "spectrum", "epsilon"), [("c", "white", 17 / 255), ("ltrc", "pink", 8 / 255), ("rc", "white", 1.0)]
-)
-def test_beyond_what_was_measured_nothing_is_known(kind: Kind, spectrum: Spectrum, epsilon: float) -> None:
+@pytest.mark.parametrize(("spectrum", "epsilon"), [("white", 17 / 255), ("pink", 8 / 255), ("white", 1.0)])
+def test_beyond_what_was_measured_nothing_is_known(spectrum: Spectrum, epsilon: float) -> None:
     # An accuser who crafts with a huge epsilon, where every sibling matches, convicts nobody by the prior alone.
-    prior = find_prior(kind, spectrum, epsilon, 10)
+    prior = find_prior(spectrum, epsilon, 10)
     few, enough = pool(*[30] * (ENOUGH_REFERENCES - 1)), pool(*[30] * ENOUGH_REFERENCES)
     for owner, verifier in (([], []), (few, []), ([], few), (enough, few)):
         assert (estimate(owner, verifier, 10, prior).tail == 1.0).all()
@@ -216,7 +214,7 @@ def test_beyond_what_was_measured_nothing_is_known(kind: Kind, spectrum: Spectru
     harmless = pool(*[0] * 4 * ENOUGH_REFERENCES)
     assert estimate([], enough, 10, prior).min_matches(1e-6) is None
     assert estimate([], harmless, 10, prior).min_matches(1e-6) is None
-    assert estimate([], harmless, 10, find_prior("ltrc", "white", 16 / 255, 10)).min_matches(1e-6) is not None
+    assert estimate([], harmless, 10, find_prior("white", 16 / 255, 10)).min_matches(1e-6) is not None
 
 
 def test_references_do_not_replace_the_prior_where_no_attack_was_measured() -> None:
@@ -235,3 +233,25 @@ def test_the_priors_are_counts_of_a_measurement() -> None:
             assert all(n <= w <= entry["n_examples"] for n, w in zip(narrow, wide, strict=True))
         assert "benchmarks/PRIOR.md" in entry["source"]
         assert entry["min_classes"] <= entry["n_classes"] <= (entry["max_classes"] or entry["n_classes"])
+
+
+def test_bounds_that_nobody_uses_were_never_measured_nor_attacked() -> None:
+    usual, other = (find_prior("white", 16 / 255, 10, is_usual=is_usual) for is_usual in (True, False))
+    assert usual.counts
+    assert (other.counts, other.attack_bound) == ((), None)
+    assert "bounds and normalisation" in other.source
+    assert estimate([], pool(*[0] * ENOUGH_REFERENCES), 10, other).min_matches(1e-6) is None
+
+
+def test_each_model_counts_with_the_kind_that_it_matched_most() -> None:
+    kinds = [entry for entry in module._entries("priors") if entry["spectrum"] == "coarse" and entry["n_classes"] == 10]
+    assert len(kinds) == 4
+    worst = [max(counts) for counts in zip(*(entry["n_matches"] for entry in kinds), strict=True)]
+    assert [matches for matches, _ in find_prior("coarse", 16 / 255, 10).counts] == worst
+
+
+def test_the_tables_of_a_regime_list_the_same_number_of_models() -> None:
+    regimes: dict[tuple[str, int], set[int]] = {}
+    for entry in module._entries("priors"):
+        regimes.setdefault((entry["spectrum"], entry["n_classes"]), set()).add(len(entry["n_matches"]))
+    assert all(len(lengths) == 1 for lengths in regimes.values())

@@ -12,9 +12,10 @@ import pytest
 
 import onnxfp
 from onnxfp.errors import ParameterError
-from onnxfp.evidence.null import Prior, ReferenceCount, estimate_null, find_prior
+from onnxfp.evidence.null import ReferenceCount, estimate_null
+from onnxfp.evidence.priors import Conditions, Prior, find_prior
 from onnxfp.evidence.requirement import PLAUSIBLE_RATE, compute_requirement, find_requirement
-from onnxfp.evidence.verdict import Counts, Policy, Verdict, decide
+from onnxfp.evidence.verdict import Counts, Grounds, Policy, Verdict, judge
 from onnxfp.recipe.defaults import RecipeOverrides
 
 # Numbers of a measurement, written down here so that the next one does not change what is tested.
@@ -30,7 +31,8 @@ def power(n: int, *, m: int | None = None, n_classes: int = 10, prior: Prior = P
 def test_it_is_the_count_from_which_on_the_verdict_is_match(n: int, m: int) -> None:
     found = power(n, m=m)
     null = estimate_null([], [], PRIOR, n_classes=10, n_candidates=m)
-    verdicts = [decide(Counts(k, n, n, m), null, 0, Policy()).verdict for k in range(n + 1)]
+    task = Conditions("coarse", 16 / 255, 10, (32, 32))
+    verdicts = [judge(Grounds(Counts(k, n, n, m), task), Policy(), null=null).decision.verdict for k in range(n + 1)]
     if found.min_matches is None:
         assert Verdict.MATCH not in verdicts
         return
@@ -40,7 +42,7 @@ def test_it_is_the_count_from_which_on_the_verdict_is_match(n: int, m: int) -> N
 
 
 def test_the_default_number_of_examples_has_no_obstacle() -> None:
-    for prior in (PRIOR, find_prior("ltrc", "coarse", 16 / 255, 10)):
+    for prior in (PRIOR, find_prior(Conditions("coarse", 16 / 255, 10, (32, 32)))):
         found = power(200, prior=prior)
         assert found.min_rate <= PLAUSIBLE_RATE
         assert (found.obstacle, found.remedies) == ("", ())
@@ -63,7 +65,7 @@ def test_too_few_examples_for_any_match() -> None:
     found = power(30)
     assert (found.min_matches, found.min_rate) == (None, None)
     assert "Not even 30 matches of 30" in found.obstacle
-    few = power(10, n_classes=1000, prior=find_prior("eot", "coarse", 32 / 255, 1000))
+    few = power(10, n_classes=1000, prior=find_prior(Conditions("coarse", 32 / 255, 1000, (224, 224))))
     assert few.min_matches is None
     assert "10 examples are fewer than the 20" in few.obstacle
 

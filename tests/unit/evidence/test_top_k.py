@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -11,9 +12,10 @@ from scipy.stats import betabinom
 
 from onnxfp.bundle.manifest import Manifest, ReferenceResult
 from onnxfp.errors import ShapeError
-from onnxfp.evidence.null import ENOUGH_REFERENCES, Prior, ReferenceCount, estimate_null
+from onnxfp.evidence.null import ENOUGH_REFERENCES, ReferenceCount, estimate_null
+from onnxfp.evidence.priors import Conditions, Prior
 from onnxfp.evidence.statistics import binomial_tails
-from onnxfp.evidence.top_k import count_within, measure_top_k, rank_labels
+from onnxfp.evidence.top_k import TopKEvidence, count_within, measure_top_k, rank_labels
 from onnxfp.types import Labels, Ranks, Scores, Spectrum
 
 N = 100
@@ -89,6 +91,13 @@ def ranks_with(n_within: int, n_classes: int) -> Ranks:
     return np.array([1] * n_within + [n_classes] * (N - n_within))
 
 
+def grade_suspect(ranks: Ranks, references: Mapping[str, Ranks], manifest: Manifest) -> tuple[TopKEvidence, ...]:
+    n_classes = manifest.base.n_classes
+    side = 32 if n_classes <= 100 else 224
+    conditions = Conditions(manifest.spectrum, manifest.epsilon_share, n_classes, (side, side))
+    return measure_top_k(ranks, references, conditions, manifest.n_candidates)
+
+
 def references(n: int, n_within: int, n_classes: int) -> dict[str, Ranks]:
     return {f"sha256:{i:064x}": ranks_with(n_within, n_classes) for i in range(n)}
 
@@ -115,13 +124,13 @@ def test_only_what_is_known_is_graded(
     forge: Any, n_classes: int, spectrum: Spectrum, n_references: int, steps: list[int]
 ) -> None:
     manifest = manifest_of(forge, n_classes, spectrum)
-    grades = measure_top_k(ranks_with(60, n_classes), references(n_references, 30, n_classes), manifest)
+    grades = grade_suspect(ranks_with(60, n_classes), references(n_references, 30, n_classes), manifest)
     assert [grade.k for grade in grades] == steps
     assert all((grade.n_within, grade.rate) == (60, 0.6) for grade in grades)
 
 
 def test_a_grade_never_falls_below_chance(forge: Any) -> None:
-    grades = measure_top_k(ranks_with(20, 1000), references(40, 0, 1000), manifest_of(forge, 1000))
+    grades = grade_suspect(ranks_with(20, 1000), references(40, 0, 1000), manifest_of(forge, 1000))
     for grade in grades:
         assert grade.p_value >= binomial_tails(N, grade.k / 1000)[20]
     assert grades[-1].p_value == binomial_tails(N, 0.1)[20]
@@ -133,7 +142,7 @@ def test_the_verifiers_references_count_and_the_owners_do_not(forge: Any) -> Non
     manifest, suspect = manifest_of(forge, 10), ranks_with(90, 10)
 
     def p_value(manifest: Manifest, n: int = 0, n_within: int = 0) -> float:
-        return measure_top_k(suspect, references(n, n_within, 10), manifest)[0].p_value
+        return grade_suspect(suspect, references(n, n_within, 10), manifest)[0].p_value
 
     alone = p_value(manifest)
     assert p_value(manifest, 1, 95) > alone
@@ -146,7 +155,7 @@ def test_the_verifiers_references_count_and_the_owners_do_not(forge: Any) -> Non
 
 def test_candidates_that_were_not_kept_count_as_outside(forge: Any) -> None:
     all_kept, selected = (
-        measure_top_k(ranks_with(90, 10), {}, manifest_of(forge, 10, n_candidates=m))[0].p_value for m in (N, 130)
+        grade_suspect(ranks_with(90, 10), {}, manifest_of(forge, 10, n_candidates=m))[0].p_value for m in (N, 130)
     )
     assert selected > all_kept
 
