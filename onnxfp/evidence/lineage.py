@@ -1,8 +1,8 @@
 """Common descent: whether the matches of a suspect may come from an ancestor that it shares with the base.
 
 Two models are *siblings by descent* where both derive from a third one, the *ancestor*, and neither from the other. A
-fingerprint that survives tuning also survives the tuning that leads to a sibling. So a MATCH means common lineage until
-common descent has been examined: one of the two derives from the other, or both from an ancestor.
+fingerprint that survives tuning also survives the tuning that leads to a sibling. So a MATCH means common lineage
+until common descent has been examined: one of the two derives from the other, or both from an ancestor.
 
 Where an ancestor is declared, by the owner in the bundle or by the verifier, a MATCH takes more. The ancestor and at
 least :data:`ENOUGH_CO_DESCENDANTS` other models that derive from it, and not from the base, are asked the same examples.

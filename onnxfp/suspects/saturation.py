@@ -82,8 +82,9 @@ def measure_window(ask: Callable[[Levels], Scores | None], seeds: Levels) -> flo
     n_levels = 256 if seeds.dtype == np.uint8 else 65536
 
     def is_unchanged(low: int, high: int) -> bool:
-        ends = [min(n_levels - 1, n_levels * eighth // EIGHTHS) for eighth in (low, high)]
-        scores = ask(np.clip(probes, *ends).astype(probes.dtype))
+        # Rounded outwards: a level that the suspect tells apart is not cut off.
+        least, most = (n_levels - 1) * low // EIGHTHS, -(-(n_levels - 1) * high // EIGHTHS)
+        scores = ask(np.clip(probes, least, most).astype(probes.dtype))
         return scores is not None and float(np.abs(_centre(scores) - centred).mean()) <= _NEGLIGIBLE * spread
 
     low = _last(lambda eighth: is_unchanged(eighth, EIGHTHS))
