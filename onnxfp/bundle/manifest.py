@@ -99,12 +99,10 @@ class AncestorResult:
         digest: ``sha256:<hex>`` of its file.
         n_matches: Number of the kept examples to which it gave the recorded label; ``None`` where it has other classes
             and was not asked.
-        n_dropped: Number of candidates that were dropped because it matched them.
     """
 
     digest: str
     n_matches: int | None
-    n_dropped: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,7 +248,7 @@ class Manifest:
             raise BundleFormatError("manifest.json: grid: the model's input overflows float32", hint=_HINT)
 
     def _lineage_claims(self) -> dict[str, bool]:
-        ancestors, n_lost = self.lineage.ancestors, self.n_candidates - self.n_examples
+        ancestors = self.lineage.ancestors
         return {
             "lineage.claim contradicts lineage.ancestors": (self.lineage.claim == "declared") == bool(ancestors),
             "lineage is not part of schema 1": self.schema != _SCHEMA_1 or self.lineage == Lineage(),
@@ -261,7 +259,6 @@ class Manifest:
             "an ancestor matches more than all": all(
                 a.n_matches is None or 0 <= a.n_matches <= self.n_examples for a in ancestors
             ),
-            "an ancestor dropped more candidates than were lost": all(0 <= a.n_dropped <= n_lost for a in ancestors),
         }
 
 

@@ -5,7 +5,8 @@ fingerprint that survives tuning also survives the tuning that leads to a siblin
 until common descent has been examined: one of the two derives from the other, or both from an ancestor.
 
 Where an ancestor is declared, by the owner in the bundle or by the verifier, a MATCH takes more. The ancestor and at
-least :data:`ENOUGH_CO_DESCENDANTS` other models that derive from it, and not from the base, are asked the same examples.
+least :data:`ENOUGH_CO_DESCENDANTS` other models that derive from it, and not from the base, are asked the same
+examples.
 They form a pool of their own, and a suspect must match more often than a new model of that pool may.
 """
 
@@ -13,6 +14,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal
+
+import numpy as np
 
 from onnxfp.evidence.null import ReferenceCount
 from onnxfp.evidence.predictive import Prediction, predict_matches
@@ -81,9 +84,14 @@ def predict_descendant(descent: Descent, n_examples: int, n_candidates: int) -> 
     """
     if len(descent.co_descendants) < ENOUGH_CO_DESCENDANTS:
         return None
-    counts = [one.n_matches for one in descent.co_descendants]
-    counts += [one.n_matches for one in descent.ancestors if one.n_matches is not None]
-    return predict_matches([(matches, n_examples) for matches in counts], n_candidates)
+    pool = [(one.n_matches, n_examples) for one in descent.co_descendants]
+    asked = [(one.n_matches, n_examples) for one in descent.ancestors if one.n_matches is not None]
+    alone = predict_matches(pool, n_candidates)
+    if not asked:
+        return alone
+    # Examples may have been kept from matching the ancestor alone: it may raise what is expected, and never lower it.
+    together = predict_matches([*pool, *asked], n_candidates)
+    return Prediction(np.maximum(alone.tail, together.tail), max(alone.rate, together.rate))
 
 
 def find_status(descent: Descent, *, is_explained: bool) -> DescentStatus:
