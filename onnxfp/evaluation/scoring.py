@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from onnxfp.bundle.fingerprint import Fingerprint
-from onnxfp.evaluation.examiner import N_USEFULNESS, split_data
 from onnxfp.evaluation.task import Observation, Task
+from onnxfp.evaluation.task_runner import N_USEFULNESS, split_data
 from onnxfp.evaluation.user_data import Data
 from onnxfp.evidence.null import Null, ReferenceCount, estimate_null, find_bundle_prior, owner_counts
 from onnxfp.evidence.statistics import clopper_pearson

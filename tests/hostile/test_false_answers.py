@@ -21,8 +21,8 @@ from onnxfp.model.tensor_info import Tensor
 from onnxfp.runtime import isolated
 from onnxfp.runtime.ipc import MessageError, read_message, write_message
 from onnxfp.runtime.isolated import IsolatedRuntime, Limits
+from onnxfp.runtime.launch import WorkerProcess
 from onnxfp.runtime.local import NoCudaError, RefusedError
-from onnxfp.runtime.process import Child
 from onnxfp.runtime.session import ModelSession
 from onnxfp.types import OutputSpec
 from tests.fuzz.limits import limited_memory
@@ -157,8 +157,8 @@ def test_lists_in_lists_are_no_texts(depth: int, monkeypatch: pytest.MonkeyPatch
     for text in deep_words(depth):
         said = io.BytesIO(len(text).to_bytes(8, "little") + text.encode())
         process = SimpleNamespace(stdin=io.BytesIO(), stdout=said, pid=2**31 - 2, kill=str, wait=lambda timeout: 0)
-        child = Child(process, SimpleNamespace(cleanup=str))  # type: ignore[arg-type]
-        monkeypatch.setattr(isolated, "take_child", lambda *words, child=child: child)
+        worker = WorkerProcess(process, SimpleNamespace(cleanup=str))  # type: ignore[arg-type]
+        monkeypatch.setattr(isolated, "take_worker", lambda *words, worker=worker: worker)
         with suppress(RefusedError, NoCudaError):
             opened = IsolatedRuntime(b"", "cpu", optimise=True, n_bytes=1, limits=Limits())
             assert {opened.warning, *opened.providers} <= {"", "?"}

@@ -64,7 +64,7 @@ def split_data(n: int, suite: Suite, *, is_trained: bool) -> Split:
     return Split(measured, learned)
 
 
-class Examiner:
+class TaskRunner:
     """Everything that one process needs to make variants and ask them.
 
     Args:
@@ -98,11 +98,11 @@ class Examiner:
         self._variants = {v.name: v for v in list_variants(suite, has_labels=is_trained)}
         self._input_transforms = {query.name: query for query in list_input_transforms(suite)}
 
-    def observe(self, task: Task) -> Observation:
+    def run(self, task: Task) -> Observation:
         """Return how the task went; whatever goes wrong with it is part of the answer."""
         began = time.monotonic()
         try:
-            seen = self._observe(task)
+            seen = self._run(task)
         except OnnxfpError as error:
             seen = Observation(error=str(error) or type(error).__name__)
         # Libraries fail in many ways on what variants do to a graph; one of them must cost one row and no more.
@@ -110,7 +110,7 @@ class Examiner:
             seen = Observation(error=f"{type(error).__name__}: {error}")
         return replace(seen, seconds=time.monotonic() - began)
 
-    def _observe(self, task: Task) -> Observation:
+    def _run(self, task: Task) -> Observation:
         if task.kind == "base":
             return self._question(self._base)
         if task.kind == "query":
