@@ -269,8 +269,8 @@ def test_models_of_other_forms(form: str, make_classifier: Maker, easy: RecipeOv
         seen = runner.run(Task(name, "variant", name))
         assert (seen.error, seen.n_answered) == ("", 20), name
     without = TaskRunner(base, fingerprint, "quick", fixed=arguments.get("fixed"))
-    assert without.observe(Task("base", "base", "base")).usefulness == 1.0
-    assert without.observe(Task("x", "variant", "int8-static")).error == ""
+    assert without.run(Task("base", "base", "base")).usefulness == 1.0
+    assert without.run(Task("x", "variant", "int8-static")).error == ""
 
 
 def test_variants_of_a_trained_model_are_what_they_claim(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
