@@ -105,7 +105,7 @@ class _Slot:
     def observe(self, task: Task) -> Observation:
         try:
             seen, _ = self._take().ask(asdict(task))
-            return Observation(**seen)
+            return Observation.from_plain(seen)
         except (EOFError, OSError, MessageError) as error:
             return Observation(
                 error=f"its process {self._bury()}" if not isinstance(error, MessageError) else str(error)

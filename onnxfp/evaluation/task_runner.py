@@ -21,6 +21,7 @@ from onnxfp.evaluation.task import Observation, Task
 from onnxfp.evaluation.user_data import Data
 from onnxfp.evidence.statistics import count_matches, match_rate
 from onnxfp.evidence.top_k import count_within, rank_labels
+from onnxfp.evidence.verdict import Counts
 from onnxfp.model.onnx_file import read_onnx
 from onnxfp.runtime.isolated import Limits
 from onnxfp.runtime.local import Provider
@@ -135,9 +136,13 @@ class TaskRunner:
         ranks = rank_labels(recorded, answers.scores)
         return Observation(
             digest=session.model.digest,
-            n_matches=count_matches(recorded, answers.labels),
-            n_answered=int((answers.labels >= 0).sum()),
-            n_top5=-1 if ranks is None or self._spec.n_classes <= _TOP else count_within(ranks, _TOP),
+            counts=Counts(
+                n_matches=count_matches(recorded, answers.labels),
+                n_answered=int((answers.labels >= 0).sum()),
+                n_asked=self._fingerprint.n_examples,
+                n_candidates=self._manifest.n_candidates,
+            ),
+            n_top5=None if ranks is None or self._spec.n_classes <= _TOP else count_within(ranks, _TOP),
             usefulness=match_rate(self._truth, useful),
         )
 

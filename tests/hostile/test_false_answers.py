@@ -1,4 +1,4 @@
-"""A child process that its model has taken over: whatever it says to the verifier is an error, and no more."""
+"""A worker process that its model has taken over: whatever it says to the verifier is an error, and no more."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def test_numbers_beyond_float32_are_no_answer_and_no_warning() -> None:
     assert labels.tolist() == [-1, 4]
 
 
-CHILD = """
+WORKER = """
 import sys
 from onnxfp.runtime.ipc import read_message, write_message
 read_message(sys.stdin.buffer)
@@ -170,11 +170,11 @@ Opening = Callable[[str], ModelSession]
 
 @pytest.fixture
 def taken_over(base_path: Path, monkeypatch: pytest.MonkeyPatch) -> Opening:
-    """Return what opens a model in a child that says what it is told to."""
+    """Return what opens a model in a worker that says what it is told to."""
     start = subprocess.Popen
 
     def opening(say: str) -> ModelSession:
-        code = CHILD.replace("SAY", say)
+        code = WORKER.replace("SAY", say)
 
         def start_another(words: list[str], **options: Any) -> Any:
             return start([words[0], "-c", code], **options)

@@ -1,4 +1,4 @@
-"""Frames: what goes through the pipe to a child process, and what does not."""
+"""Frames: what goes through the pipe to a worker, and what does not."""
 
 from __future__ import annotations
 

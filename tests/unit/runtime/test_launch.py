@@ -88,7 +88,7 @@ def test_one_that_was_started_ahead_is_taken_once(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(launch, "_start", start)
     monkeypatch.setattr(launch, "_waiting", {})
-    monkeypatch.setattr(launch.atexit, "register", lambda end: None)
+    monkeypatch.setattr("atexit.register", lambda end: None)
     start_ahead("a.module", "word")
     start_ahead("a.module", "word")
     assert started == [("a.module", "word")]
