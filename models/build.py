@@ -185,7 +185,7 @@ FILES: dict[str, tuple[str, Callable[[Path], None]]] = {
 
 def predict(path: Path, images: Tensor) -> np.ndarray:
     """Return the ``(n,)`` labels that a file gives ``(n, 3, 32, 32)`` uint8 images, through onnxruntime."""
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])  # noqa: TID251
     source = session.get_inputs()[0]
     dtype = np.float16 if "16" in source.type else np.float32
     batches = [(batch.float() / 255).numpy().astype(dtype) for batch in images.split(500)]

@@ -87,7 +87,7 @@ def classifier(
     bias = np.zeros(n_classes)
     if is_centred:
         plain = classifier(seed=seed, n_classes=n_classes, shape=shape, is_centred=False)
-        session = onnxruntime.InferenceSession(plain.SerializeToString(), providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(plain.SerializeToString(), providers=["CPUExecutionProvider"])  # noqa: TID251
         noise = np.random.default_rng(0).random((256, *shape), np.float32)
         bias = -session.run(None, {"image": noise})[0].mean(axis=0)
     nodes = [

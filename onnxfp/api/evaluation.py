@@ -14,7 +14,7 @@ from onnxfp.bundle.check import check_bundle
 from onnxfp.bundle.fingerprint import Fingerprint
 from onnxfp.errors import ExecutionError, FileError, ParameterError
 from onnxfp.evaluation.checkpoint import Checkpoint
-from onnxfp.evaluation.process_pool import Setup, choose_jobs, run_tasks
+from onnxfp.evaluation.pool import Setup, choose_jobs, run_tasks
 from onnxfp.evaluation.scoring import Line, Listing, make_evaluation
 from onnxfp.evaluation.task import Observation, Task
 from onnxfp.evaluation.user_data import Data, read_data

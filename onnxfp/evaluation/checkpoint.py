@@ -21,7 +21,7 @@ from onnxfp.files import write_file
 
 # Not the one of a generation, which may be going on beside the same bundle.
 SUFFIX = ".evaluation.partial"
-_SCHEMA = "onnxfp/evaluation-checkpoint/1"
+_SCHEMA = "onnxfp/evaluation-checkpoint/2"
 
 _log = logging.getLogger(__name__)
 

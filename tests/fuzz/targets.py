@@ -188,7 +188,7 @@ def run_model(content: bytes) -> None:
 
 
 def run_answers(content: bytes) -> None:
-    """Believe a child process that its model has taken over: two frames, what it is and what it answers."""
+    """Believe a worker that its model has taken over: two frames, what it is and what it answers."""
     stream, path = io.BytesIO(content), Path("model.onnx")
     try:
         described, _ = read_message(stream)

@@ -40,9 +40,9 @@ def model_of(
 
 def answer(model: onnx.ModelProto, x: NDArray[Any]) -> NDArray[Any]:
     """Return onnxruntime's output ``y``."""
-    options = onnxruntime.SessionOptions()
+    options = onnxruntime.SessionOptions()  # noqa: TID251
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])  # noqa: TID251
     expected: NDArray[Any] = session.run(["y"], {"x": x})[0]
     return expected
 
@@ -155,10 +155,10 @@ def test_root_mean_square_normalisation_as_onnxruntimes_optimiser_writes_it(tmp_
     ]
     x = normal(3, 8)
     constants = {"epsilon": np.array(1e-5, np.float32), "two": np.array(2, np.float32), "scale": normal(8)}
-    options = onnxruntime.SessionOptions()
+    options = onnxruntime.SessionOptions()  # noqa: TID251
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
     options.optimized_model_filepath = str(tmp_path / "m.onnx")
-    onnxruntime.InferenceSession(model_of(nodes, x, constants).SerializeToString(), options)
+    onnxruntime.InferenceSession(model_of(nodes, x, constants).SerializeToString(), options)  # noqa: TID251
     optimised = onnx.load(tmp_path / "m.onnx")
     assert [(node.domain, node.op_type) for node in optimised.graph.node] == [("", "SimplifiedLayerNormalization")]
     agrees(optimised, x)

@@ -160,10 +160,10 @@ def test_a_batch_of_one_that_is_baked_in(tmp_path: Path, maker: Callable[[], nn.
 def test_graphs_that_onnxruntime_optimised(tmp_path: Path, maker: Callable[[], nn.Module], level: str) -> None:
     network = made(maker)
     export(network, tmp_path / "plain.onnx", 17)
-    options = onnxruntime.SessionOptions()
+    options = onnxruntime.SessionOptions()  # noqa: TID251
     options.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, f"ORT_ENABLE_{level}")
     options.optimized_model_filepath = str(tmp_path / "m.onnx")
-    onnxruntime.InferenceSession(tmp_path / "plain.onnx", options, providers=["CPUExecutionProvider"])
+    onnxruntime.InferenceSession(tmp_path / "plain.onnx", options, providers=["CPUExecutionProvider"])  # noqa: TID251
     copy, session = convert(tmp_path / "m.onnx")
     assert check_parity(copy, session, IMAGES).max_rel_difference < 1e-4
     with torch.no_grad():

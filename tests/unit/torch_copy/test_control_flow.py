@@ -24,7 +24,7 @@ def model_of(nodes: list[onnx.NodeProto], initializers: list[onnx.TensorProto], 
 
 def agrees(model: onnx.ModelProto) -> torch.Tensor:
     """Compare with onnxruntime and return the gradient of the sum."""
-    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])  # noqa: TID251
     (expected,) = session.run(["y"], {"x": X})
     x = torch.from_numpy(X).requires_grad_(True)
     y = build_torch_copy(model, output_name="y")(x)

@@ -274,7 +274,7 @@ def test_weights_of_quantised_layers_are_levels_less_their_zero_point(layer: str
     assert copy.levels == set(copy.weights()) == {"w.levels"}
     assert copy.weights()["w.levels"].tolist() == [[2, 0], [3, 1], [4, 2], [5, 3]]
     x = np.random.default_rng(0).normal(size=(5, 4)).astype(np.float32)
-    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])  # noqa: TID251
     with torch.no_grad():
         np.testing.assert_allclose(copy(torch.from_numpy(x)), session.run(["y"], {"x": x})[0], atol=1e-5)
     point = torch.from_numpy(x).requires_grad_(True)

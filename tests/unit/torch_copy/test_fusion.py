@@ -42,7 +42,7 @@ def block(bias: bool = True, clip: tuple[float, float] = (0.0, 1.5), **more: np.
 
 def check(proto: onnx.ModelProto) -> TorchCopy:
     x = RNG.normal(size=(5, 3, 6, 6)).astype(np.float32)
-    session = onnxruntime.InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"])  # noqa: TID251
     copy = build_torch_copy(proto)
     for part in (x, x[:1]):
         expected = session.run(None, {"x": part})[0]

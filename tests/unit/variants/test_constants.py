@@ -36,7 +36,7 @@ def model_of(nodes: list[onnx.NodeProto], **stored: Array) -> onnx.ModelProto:
 
 
 def scores(model: onnx.ModelProto) -> Array:
-    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])  # noqa: TID251
     return np.asarray(session.run(None, {"x": X})[0])
 
 

@@ -23,7 +23,7 @@ Array = NDArray[Any]
 
 
 def scores(model: onnx.ModelProto, inputs: Array = X) -> Array:
-    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])  # noqa: TID251
     (source,) = session.get_inputs()
     dtype = np.float16 if "16" in source.type else np.float32
     return np.asarray(session.run(None, {source.name: inputs.astype(dtype)})[0], np.float32)

@@ -61,7 +61,7 @@ def values(model: onnx.ModelProto, *names: str, inputs: Array = X) -> list[Array
     """Return values inside a graph."""
     model = onnx.ModelProto.FromString(model.SerializeToString())
     model.graph.output.extend(helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in names)
-    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])  # noqa: TID251
     return [np.asarray(value) for value in session.run(list(names), {"image": inputs})]
 
 
@@ -152,7 +152,7 @@ def test_half_precision_stays_half() -> None:
     types = {t.name: t.data_type for t in changed.graph.initializer if t.name.endswith(("_weight", "_bias"))}
     assert types
     assert set(types.values()) == {TensorProto.FLOAT16}
-    session = onnxruntime.InferenceSession(changed.SerializeToString(), providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(changed.SerializeToString(), providers=["CPUExecutionProvider"])  # noqa: TID251
     assert np.isfinite(session.run(None, feeds[0])[0]).all()
 
 

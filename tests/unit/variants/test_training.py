@@ -30,7 +30,7 @@ Maker = Callable[..., onnx.ModelProto]
 
 
 def scores(model: onnx.ModelProto, inputs: NDArray[Any]) -> NDArray[Any]:
-    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])  # noqa: TID251
     return np.asarray(session.run(None, {"image": inputs})[0])
 
 

@@ -39,7 +39,7 @@ def model_of(nodes: list[onnx.NodeProto], **stored: Array) -> onnx.ModelProto:
 
 
 def scores(model: onnx.ModelProto) -> Array:
-    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])  # noqa: TID251
     return np.asarray(session.run(None, {"image": X})[0])
 
 
@@ -203,7 +203,7 @@ def test_a_pruned_channel_is_zero_behind_its_batch_normalisation_and_its_added_b
     for value, axis in (("n1", 1), ("a3", 1), ("a4", 1)):
         shown = onnx.ModelProto.FromString(pruned.SerializeToString())
         shown.graph.output.append(helper.make_tensor_value_info(value, TensorProto.FLOAT, None))
-        session = onnxruntime.InferenceSession(shown.SerializeToString(), providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(shown.SerializeToString(), providers=["CPUExecutionProvider"])  # noqa: TID251
         found = session.run([value], {"image": X})[0]
         others = tuple(a for a in range(found.ndim) if a != axis)
         assert (found == 0).all(axis=others).sum() == 2, value
