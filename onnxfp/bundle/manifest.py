@@ -15,6 +15,7 @@ from onnxfp.limits import MAX_CANDIDATES, MAX_VALUES_PER_EXAMPLE
 from onnxfp.model.io_contract import spatial_axes
 from onnxfp.recipe.derivation import DerivationContext
 from onnxfp.recipe.recipe import Recipe
+from onnxfp.text import quote_text
 from onnxfp.types import InputGrid, InputSpec, OutputSpec, Spectrum
 
 SCHEMA = "onnxfp/bundle/1"
@@ -149,7 +150,7 @@ class Manifest:
         value = canonical_json.load(text, "manifest.json")
         if value.get("schema") != SCHEMA:
             raise BundleVersionError(
-                f"the bundle has schema {str(value.get('schema'))[:100]!r}; this release reads {SCHEMA!r}",
+                f"the bundle has schema {quote_text(str(value.get('schema')))}; this release reads {SCHEMA!r}",
                 hint="install a newer onnxfp",
             )
         manifest: Manifest = build(cls, value, "manifest")

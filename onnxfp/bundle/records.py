@@ -14,6 +14,7 @@ from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from onnxfp.errors import BundleFormatError, ParameterError
+from onnxfp.text import escape_text, quote_text
 
 MAX_TEXT = 1000
 """Longest text of a field, in characters."""
@@ -43,7 +44,7 @@ def build(kind: type[Record], value: Any, where: str) -> Record:
     strangers = sorted(set(value) ^ set(names))
     if strangers:
         problem = "is unknown" if strangers[0] in value else "is missing"
-        raise BundleFormatError(f"{where}.{_shown(strangers[0])} {problem}", hint=_HINT)
+        raise BundleFormatError(f"{where}.{escape_text(strangers[0], 100)} {problem}", hint=_HINT)
     arguments = {name: _convert(hints[name], value[name], f"{where}.{name}") for name in names}
     try:
         return kind(**arguments)
@@ -93,7 +94,7 @@ def _convert(kind: Any, value: Any, where: str) -> Any:
         return float(value)
     elif kind is str and type(value) is str and not value.isprintable():
         # It could steer the terminal of whoever reads the report.
-        raise BundleFormatError(f"{where} holds characters that cannot be printed: {value[:60]!a}", hint=_HINT)
+        raise BundleFormatError(f"{where} holds characters that cannot be printed: {quote_text(value, 60)}", hint=_HINT)
     elif (
         (kind is int and type(value) is int and abs(value) < 2**63)
         or (kind is bool and type(value) is bool)
@@ -102,10 +103,6 @@ def _convert(kind: Any, value: Any, where: str) -> Any:
         return value
     expected = getattr(kind, "__name__", None) if origin is None else str(kind)
     raise BundleFormatError(f"{where} must be {expected}; found {str(value)[:60]!r}", hint=_HINT)
-
-
-def _shown(name: str) -> str:
-    return name[:100] if name.isprintable() else ascii(name[:100])
 
 
 _HINT = "the bundle was not written by onnxfp, or was edited since"

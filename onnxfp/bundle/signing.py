@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 from onnxfp.bundle import canonical_json
 from onnxfp.bundle.canonical_json import Json
 from onnxfp.errors import BundleFormatError, DigestError, KeyMismatchError, SignatureError
+from onnxfp.text import quote_text
 
 if TYPE_CHECKING:
     from securesystemslib.signer import Signer
@@ -202,7 +203,7 @@ def _parse_statement(payload: bytes, kind: StatementKind) -> Statement:
     found = value.get("predicateType")
     if found != kind.predicate_type:
         raise BundleFormatError(
-            f"the signed statement is of type {str(found)[:100]!r}; {kind.predicate_type!r} was expected",
+            f"the signed statement is of type {quote_text(str(found))}; {kind.predicate_type!r} was expected",
             hint=kind.hint,
         )
     subjects: dict[str, str] = {}
@@ -226,7 +227,7 @@ def _parse_envelope(envelope: bytes, kind: StatementKind) -> tuple[bytes, tuple[
         case {"payload": str(payload), "payloadType": str(found), "signatures": list(signatures)} if len(value) == 3:
             if found != PAYLOAD_TYPE:
                 raise BundleFormatError(
-                    f"the envelope has payload type {found[:60]!r}, not {PAYLOAD_TYPE!r}", hint=kind.hint
+                    f"the envelope has payload type {quote_text(found, 60)}, not {PAYLOAD_TYPE!r}", hint=kind.hint
                 )
         case _:
             raise BundleFormatError(f"{kind.where} is not a DSSE envelope", hint=kind.hint)

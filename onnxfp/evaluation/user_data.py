@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from onnxfp.bundle.manifest import BaseModel
 from onnxfp.errors import FileError, ShapeError
 from onnxfp.files import open_plain_file
+from onnxfp.text import quote_text
 from onnxfp.types import InputGrid, Labels, Levels
 
 MAX_BYTES = 2**33
@@ -70,7 +71,7 @@ def read_data(path: Path, base: BaseModel, grid: InputGrid) -> Data:
                 names = archive.namelist()
                 if _IMAGES not in names:
                     raise FileError(
-                        f"{path} holds no array named images; it has {', '.join(names)[:200]!a}", hint=_HINT
+                        f"{path} holds no array named images; it has {quote_text(', '.join(names), 200)}", hint=_HINT
                     )
                 images = _read_array(path, archive, _IMAGES)
                 labels = _read_array(path, archive, _LABELS) if _LABELS in names else None

@@ -16,6 +16,7 @@ from onnxfp.evidence.statistics import Estimate, Interval
 from onnxfp.evidence.verdict import Counts, Policy, Verdict
 from onnxfp.report.schemas import upgrade
 from onnxfp.report.verification import BundleRecord, Signer
+from onnxfp.text import escape_text, quote_text
 
 SCHEMA = "onnxfp/evaluation/2"
 
@@ -112,9 +113,7 @@ class Row:
     def __post_init__(self) -> None:
         # Names of files and messages of libraries: none may be one with which the record could not be read again.
         for name in ("name", "family", "error"):
-            text = getattr(self, name)
-            shown = text if text.isprintable() else ascii(text)
-            object.__setattr__(self, name, shown[:MAX_TEXT])
+            object.__setattr__(self, name, escape_text(getattr(self, name), MAX_TEXT))
 
     @property
     def counts_as_variant(self) -> bool:
@@ -254,7 +253,7 @@ class Evaluation:
             value = upgrade(load_any_layout(text, "the evaluation"), SCHEMA)
             if value.get("schema") != SCHEMA:
                 raise ReportVersionError(
-                    f"the evaluation has schema {str(value.get('schema'))[:100]!a}; this release reads {SCHEMA!r}",
+                    f"the evaluation has schema {quote_text(str(value.get('schema')))}; this release reads {SCHEMA!r}",
                     hint="install a newer onnxfp",
                 )
             evaluation: Evaluation = build(cls, _without_schema(value), "evaluation")

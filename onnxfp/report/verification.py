@@ -18,6 +18,7 @@ from onnxfp.evidence.verdict import Counts, Decision, Policy, Verdict
 from onnxfp.report.checks import Check, CommitmentRecord, find_contradiction
 from onnxfp.report.schemas import upgrade
 from onnxfp.runtime.isolated import HOLDS
+from onnxfp.text import escape_text, quote_text
 from onnxfp.trust.timestamp import Timestamp
 from onnxfp.trust.trust_store import is_name
 
@@ -78,9 +79,7 @@ class SuspectRecord:
 
     def __post_init__(self) -> None:
         for name in ("input", "output"):
-            text = getattr(self, name)
-            shown = text if text.isprintable() else ascii(text)
-            object.__setattr__(self, name, shown[:MAX_TEXT])
+            object.__setattr__(self, name, escape_text(getattr(self, name), MAX_TEXT))
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +219,7 @@ class Report:
         value = upgrade(value, SCHEMA)
         if value.get("schema") != SCHEMA:
             raise ReportVersionError(
-                f"the report has schema {str(value.get('schema'))[:100]!r}; this release reads {SCHEMA!r}",
+                f"the report has schema {quote_text(str(value.get('schema')))}; this release reads {SCHEMA!r}",
                 hint="install a newer onnxfp",
             )
         record = {key: item for key, item in value.items() if key != "schema"}

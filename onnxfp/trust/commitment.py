@@ -35,6 +35,7 @@ from onnxfp.errors import (
     TimestampingError,
 )
 from onnxfp.files import open_plain_file, write_file
+from onnxfp.text import quote_text
 
 SCHEMA = "onnxfp/commitment/1"
 SUFFIX = ".commitment.json"
@@ -80,7 +81,7 @@ class Commitment:
             value = canonical_json.load(text, "the opening")
             if value.get("schema") != SCHEMA:
                 raise CommitmentVersionError(
-                    f"the opening has schema {str(value.get('schema'))[:100]!a}; this release reads {SCHEMA!r}",
+                    f"the opening has schema {quote_text(str(value.get('schema')))}; this release reads {SCHEMA!r}",
                     hint="install a newer onnxfp, or give the opening that `onnxfp commit` wrote",
                 )
             opening: Commitment = build(cls, value, "opening")
@@ -174,6 +175,6 @@ def parse_value(text: str) -> str:
     found = _VALUE.fullmatch(text)
     if found is None:
         raise ParameterError(
-            f"{text[:100]!a} is not the value of a commitment", hint="a value is sha256: and 64 hexadecimal digits"
+            f"{quote_text(text)} is not the value of a commitment", hint="a value is sha256: and 64 hexadecimal digits"
         )
     return f"sha256:{found[1].lower()}"
