@@ -20,8 +20,8 @@ from onnxfp.bundle.fingerprint import Fingerprint
 from onnxfp.bundle.manifest import Manifest
 from onnxfp.bundle.signing import check_members, member_digest, verify_envelope
 from onnxfp.bundle.writer import EXAMPLES, INDICES, LABELS, MANIFEST, MAX_FILE_BYTES, MEMBERS, SIGNATURE
-from onnxfp.errors import BundleError, BundleFormatError, FileError, TrustError
-from onnxfp.files import open_plain_file
+from onnxfp.errors import BundleError, BundleFormatError, TrustError
+from onnxfp.files import open_regular_file
 
 MAX_TEXT_BYTES = 2**20
 """Largest manifest or envelope that is parsed (1 MiB)."""
@@ -45,12 +45,10 @@ def read_bundle(path: str | Path) -> Fingerprint:
     """
     path = Path(path)
     try:
-        with open_plain_file(path, "give the path of a bundle, for example model.fp.npz") as stream:
+        with open_regular_file(path, hint="give the path of a bundle, for example model.fp.npz") as stream:
             return _parse(stream, os.fstat(stream.fileno()).st_size)
     except (BundleError, TrustError) as error:
         raise type(error)(f"{path}: {error}", hint=error.hint) from error
-    except OSError as error:
-        raise FileError(f"{path} cannot be read: {error.strerror}", hint="check the file's permissions") from error
 
 
 def parse_bundle(content: bytes) -> Fingerprint:

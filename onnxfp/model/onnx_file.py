@@ -125,7 +125,7 @@ def _read_bytes(path: Path, real_path: Path) -> bytes:
     with _readable(path):
         if not real_path.is_file():
             reason = (
-                "is a folder" if path.is_dir() else "does not exist" if not path.exists() else "is not a plain file"
+                "is a folder" if path.is_dir() else "does not exist" if not path.exists() else "is not a regular file"
             )
             raise FileError(f"{path} {reason}", hint="give the path of an .onnx file")
         size = real_path.stat().st_size

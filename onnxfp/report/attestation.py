@@ -27,7 +27,7 @@ from onnxfp.errors import (
     ReportFormatError,
     TrustError,
 )
-from onnxfp.files import open_plain_file
+from onnxfp.files import read_bounded, read_start
 from onnxfp.report.schemas import upgrade
 from onnxfp.report.verification import SCHEMA, Report
 from onnxfp.trust.keys import signer_public_key
@@ -100,13 +100,12 @@ def read_attestation(path: str | Path) -> Attestation:
         DigestError: Its subjects are not those of the report.
     """
     path = Path(path)
+    hint = "give the path of an attestation, for example report.att.json"
+    content = read_bounded(path, MAX_FILE_BYTES, hint=hint, too_large=ReportFormatError)
     try:
-        with open_plain_file(path, "give the path of an attestation, for example report.att.json") as stream:
-            return parse_attestation(stream.read(MAX_FILE_BYTES + 1))
+        return parse_attestation(content)
     except (ReportError, TrustError) as error:
         raise type(error)(f"{path}: {error}", hint=error.hint) from error
-    except OSError as error:
-        raise FileError(f"{path} cannot be read: {error.strerror}", hint="check the file's permissions") from error
 
 
 def parse_attestation(content: bytes) -> Attestation:
@@ -139,9 +138,8 @@ def parse_attestation(content: bytes) -> Attestation:
 def is_attestation(path: str | Path) -> bool:
     """Return whether a file begins as an attestation does, and not as a bundle; ``False`` where it cannot be read."""
     try:
-        with open_plain_file(Path(path), "") as stream:
-            return stream.read(1) == b"{"
-    except (OSError, FileError):
+        return read_start(Path(path), 1, hint="") == b"{"
+    except FileError:
         return False
 
 

@@ -30,11 +30,10 @@ from onnxfp.errors import (
     CommitmentError,
     CommitmentFormatError,
     CommitmentVersionError,
-    FileError,
     ParameterError,
     TimestampingError,
 )
-from onnxfp.files import open_plain_file, write_file
+from onnxfp.files import read_bounded, write_file
 from onnxfp.text import quote_text
 
 SCHEMA = "onnxfp/commitment/1"
@@ -147,18 +146,12 @@ def read_opening(path: str | Path) -> Commitment:
         CommitmentVersionError: It was written in a schema that this release does not know.
     """
     path = Path(path)
+    hint = "give the opening of the commitment, for example model.fp.commitment.json"
+    text = read_bounded(path, _MAX_BYTES, hint=hint, too_large=CommitmentFormatError)
     try:
-        with open_plain_file(
-            path, "give the opening of the commitment, for example model.fp.commitment.json"
-        ) as stream:
-            text = stream.read(_MAX_BYTES + 1)
-        if len(text) > _MAX_BYTES:
-            raise CommitmentFormatError(f"the file exceeds the limit of {_MAX_BYTES} bytes", hint=_HINT)
         return Commitment.from_json(text)
     except TimestampingError as error:
         raise type(error)(f"{path}: {error}", hint=error.hint) from error
-    except OSError as error:
-        raise FileError(f"{path} cannot be read: {error.strerror}", hint="check the file's permissions") from error
 
 
 def is_value(text: str) -> bool:

@@ -24,8 +24,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from onnxfp.bundle.records import MAX_TEXT
-from onnxfp.errors import AuthorityError, CertificateError, FileError, TimestampError, TimestampFormatError
-from onnxfp.files import open_plain_file
+from onnxfp.errors import AuthorityError, CertificateError, TimestampError, TimestampFormatError
+from onnxfp.files import read_bounded
 from onnxfp.text import escape_text
 from onnxfp.trust.authority import MAX_RESPONSE_BYTES
 
@@ -102,13 +102,8 @@ def load_authority(path: str | Path) -> Authority:
     from cryptography.x509 import load_pem_x509_certificates
 
     path = Path(path)
-    try:
-        with open_plain_file(path, "give a PEM file with the certificates of the authority") as stream:
-            pem = stream.read(_MAX_CERTIFICATE_BYTES + 1)
-    except OSError as error:
-        raise FileError(f"{path} cannot be read: {error.strerror}", hint="check the file's permissions") from error
-    if len(pem) > _MAX_CERTIFICATE_BYTES:
-        raise CertificateError(f"{path} is larger than any file of certificates", hint=_CHAIN_HINT)
+    hint = "give a PEM file with the certificates of the authority"
+    pem = read_bounded(path, _MAX_CERTIFICATE_BYTES, hint=hint, too_large=CertificateError)
     try:
         certificates = list(dict.fromkeys(load_pem_x509_certificates(pem)))
         signers = tuple(c for c in certificates if _is_for_stamps(c))
@@ -159,15 +154,8 @@ def read_token(path: str | Path) -> bytes:
         FileError: The file cannot be read.
         TimestampFormatError: It is larger than any token.
     """
-    path = Path(path)
-    try:
-        with open_plain_file(path, "give the time-stamp, for example model.fp.npz.tsr") as stream:
-            token = stream.read(MAX_RESPONSE_BYTES + 1)
-    except OSError as error:
-        raise FileError(f"{path} cannot be read: {error.strerror}", hint="check the file's permissions") from error
-    if len(token) > MAX_RESPONSE_BYTES:
-        raise TimestampFormatError(f"{path} exceeds the limit of {MAX_RESPONSE_BYTES} bytes", hint=_FORMAT_HINT)
-    return token
+    hint = "give the time-stamp, for example model.fp.npz.tsr"
+    return read_bounded(Path(path), MAX_RESPONSE_BYTES, hint=hint, too_large=TimestampFormatError)
 
 
 def check_token(

@@ -65,13 +65,10 @@ def trusted_keys() -> tuple[TrustedKey, ...]:
                 raise KeyFileError("it is not called NAME.pub.pem")
             if name.lower() in found:
                 raise KeyFileError(f"its name is that of {found[name.lower()].path.name}, in other letters")
-            # Opening a pipe would wait for its writer.
-            if not path.is_file():
-                raise KeyFileError("it is no plain file")
             public_key = load_public_key(path)
             if is_weak_key(public_key):
                 raise KeyFileError("anybody can sign under its key")
-        except (KeyFileError, OSError) as error:
+        except KeyFileError as error:
             _log.warning("the trust store's %s is left out: %s", quote_text(path.name, 255), error)
             continue
         found[name.lower()] = TrustedKey(name, public_key, path)
