@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from onnxfp.bundle.canonical_json import Json, load_any_layout
 from onnxfp.bundle.records import MAX_TEXT, build, is_digest, is_key
-from onnxfp.errors import BundleFormatError, ReportFormatError, ReportVersionError
+from onnxfp.errors import ReportFormatError, ReportVersionError, translate_codec
 from onnxfp.evidence.null import NullRate, ReferenceCount
 from onnxfp.evidence.statistics import Estimate, Interval
 from onnxfp.evidence.verdict import Counts, Policy, Verdict
@@ -249,7 +249,7 @@ class Evaluation:
                 contradict each other.
             ReportVersionError: The schema is not one that this release reads.
         """
-        try:
+        with translate_codec(ReportFormatError, _HINT):
             value = upgrade(load_any_layout(text, "the evaluation"), SCHEMA)
             if value.get("schema") != SCHEMA:
                 raise ReportVersionError(
@@ -257,8 +257,6 @@ class Evaluation:
                     hint="install a newer onnxfp",
                 )
             evaluation: Evaluation = build(cls, _without_schema(value), "evaluation")
-        except BundleFormatError as error:
-            raise ReportFormatError(str(error), hint=_HINT) from error
         _check(evaluation)
         return evaluation
 

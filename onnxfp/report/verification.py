@@ -10,7 +10,7 @@ from typing import Any
 from onnxfp.bundle.canonical_json import Json, load_any_layout
 from onnxfp.bundle.fingerprint import Fingerprint
 from onnxfp.bundle.records import MAX_TEXT, build, is_digest, is_key, is_time
-from onnxfp.errors import BundleFormatError, ReportFormatError, ReportVersionError
+from onnxfp.errors import ReportFormatError, ReportVersionError, translate_codec
 from onnxfp.evidence.null import NullRate, ReferenceCount
 from onnxfp.evidence.statistics import Interval
 from onnxfp.evidence.top_k import TopKEvidence, find_top_k_contradiction
@@ -202,10 +202,8 @@ class Report:
                 contradict each other; the field is named.
             ReportVersionError: The schema is not one that this release reads.
         """
-        try:
+        with translate_codec(ReportFormatError, _HINT):
             value = load_any_layout(text, "the report")
-        except BundleFormatError as error:
-            raise ReportFormatError(str(error), hint=_HINT) from error
         return cls.from_dict(value)
 
     @classmethod
@@ -227,10 +225,8 @@ class Report:
             if not isinstance(record["versions"], dict):
                 raise ReportFormatError("report.versions must be an object", hint=_HINT)
             record["versions"] = [list(pair) for pair in record["versions"].items()]
-        try:
+        with translate_codec(ReportFormatError, _HINT):
             report: Report = build(cls, record, "report")
-        except BundleFormatError as error:
-            raise ReportFormatError(str(error), hint=_HINT) from error
         report._check()
         return report
 

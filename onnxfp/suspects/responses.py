@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from onnxfp.errors import ParameterError, ResponsesError, SuspectError
+from onnxfp.errors import ParameterError, ResponsesError, SuspectError, name_file
 from onnxfp.files import read_bounded
 from onnxfp.runtime.session import Answers
 from onnxfp.suspects.export import present_examples
@@ -162,10 +162,8 @@ def read_class_names(path: str | Path, n_classes: int) -> tuple[str, ...]:
         names = tuple(line.strip() for line in content.decode("utf-8-sig").splitlines() if line.strip())
     except UnicodeDecodeError as error:
         raise ResponsesError(f"{path}: it is no text in UTF-8: {error}", hint="save it as UTF-8") from error
-    try:
+    with name_file(path, ResponsesError):
         return check_class_names(names, n_classes)
-    except ResponsesError as error:
-        raise ResponsesError(f"{path}: {error}", hint=error.hint) from error
 
 
 def check_class_names(names: Sequence[str], n_classes: int) -> tuple[str, ...]:

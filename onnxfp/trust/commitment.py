@@ -26,12 +26,13 @@ from pathlib import Path
 from onnxfp.bundle import canonical_json
 from onnxfp.bundle.records import build, is_digest, is_key
 from onnxfp.errors import (
-    BundleFormatError,
     CommitmentError,
     CommitmentFormatError,
     CommitmentVersionError,
     ParameterError,
     TimestampingError,
+    name_file,
+    translate_codec,
 )
 from onnxfp.files import read_bounded, write_file
 from onnxfp.text import quote_text
@@ -76,7 +77,7 @@ class Commitment:
             CommitmentFormatError: It is not an opening in the one canonical form.
             CommitmentVersionError: The schema is not one that this release reads.
         """
-        try:
+        with translate_codec(CommitmentFormatError, _HINT):
             value = canonical_json.load(text, "the opening")
             if value.get("schema") != SCHEMA:
                 raise CommitmentVersionError(
@@ -84,8 +85,6 @@ class Commitment:
                     hint="install a newer onnxfp, or give the opening that `onnxfp commit` wrote",
                 )
             opening: Commitment = build(cls, value, "opening")
-        except BundleFormatError as error:
-            raise CommitmentFormatError(str(error), hint=_HINT) from error
         if not is_digest(opening.bundle):
             raise CommitmentFormatError("opening.bundle is not a SHA-256 digest", hint=_HINT)
         # A salt and a raw key are spelled alike: 64 lower-case hexadecimal digits.
@@ -148,10 +147,8 @@ def read_opening(path: str | Path) -> Commitment:
     path = Path(path)
     hint = "give the opening of the commitment, for example model.fp.commitment.json"
     text = read_bounded(path, _MAX_BYTES, hint=hint, too_large=CommitmentFormatError)
-    try:
+    with name_file(path, TimestampingError):
         return Commitment.from_json(text)
-    except TimestampingError as error:
-        raise type(error)(f"{path}: {error}", hint=error.hint) from error
 
 
 def is_value(text: str) -> bool:
