@@ -103,7 +103,7 @@ def evaluate(
         # Said now rather than after the long work.
         raise FileError(f"the folder of {output} does not exist", hint="make it first, or choose another")
     if output is not None and Path(output).exists() and not Path(output).is_file():
-        raise FileError(f"{str(output)!r} is no plain file, and is not replaced", hint="give the name of a file")
+        raise FileError(f"{str(output)!r} is not a regular file, and is not replaced", hint="give the name of a file")
     bundle = None if isinstance(fingerprint, Fingerprint) else Path(fingerprint)
     fingerprint = check_bundle(fingerprint, None if public_key is None else find_public_key(public_key)).fingerprint
     manifest = fingerprint.manifest

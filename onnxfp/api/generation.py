@@ -267,7 +267,7 @@ def _check_place(output: Path, *, overwrite: bool) -> None:
             hint="choose another name, or replace it with --force (from Python with overwrite=True)",
         )
     if output.exists() and not output.is_file():
-        raise FileError(f"{output} is no plain file, and is not replaced", hint="give the name of a file")
+        raise FileError(f"{output} is not a regular file, and is not replaced", hint="give the name of a file")
 
 
 def _check_avoided(

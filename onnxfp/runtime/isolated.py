@@ -22,6 +22,7 @@ from onnxfp.model.tensor_info import Tensor
 from onnxfp.runtime.ipc import MessageError
 from onnxfp.runtime.launch import choose_model_worker, take_worker
 from onnxfp.runtime.local import NoCudaError, Provider, RefusedError
+from onnxfp.text import escape_text, quote_text
 
 HOLDS = ("process", "time", "memory", "network")
 """What a model can be kept from: this process, endless time, all memory, the network."""
@@ -139,7 +140,7 @@ class IsolatedRuntime:
             raise LimitReachedError(f"{doing} {reason}") from None
         except (MessageError, MemoryError) as error:
             self.close()
-            raise RefusedError(f"{doing} gave no readable answer: {str(error)[:200]!a}") from error
+            raise RefusedError(f"{doing} gave no readable answer: {quote_text(str(error), 200)}") from error
         except BaseException:
             self.close()
             raise
@@ -202,5 +203,4 @@ def _words(described: Mapping[str, Any], name: str) -> tuple[str, ...]:
 
 def _printable(message: object) -> str:
     """Return the worker's words without what could steer a terminal; what is no text says nothing."""
-    text = message[:400] if isinstance(message, str) else "?"
-    return "".join(letter if letter.isprintable() else "?" for letter in text)
+    return escape_text(message, 400) if isinstance(message, str) else "?"

@@ -31,7 +31,7 @@ from onnxfp.bundle.signing import FINGERPRINT, PAYLOAD_TYPE, verify_envelope, ve
 from onnxfp.bundle.writer import MANIFEST, SIGNATURE, pack
 from onnxfp.crafting.checkpoint import Checkpoint
 from onnxfp.crafting.state import Crafted
-from onnxfp.errors import BundleFormatError, OnnxfpError
+from onnxfp.errors import CodecError, OnnxfpError
 from onnxfp.model.io_contract import choose_input, choose_output, read_answer
 from onnxfp.model.onnx_file import read_onnx
 from onnxfp.recipe.derivation import check_derivation, derive_labels, derive_seeds
@@ -83,7 +83,7 @@ def scratch() -> Path:
 
 def canonical(text: bytes) -> bytes:
     """Return the canonical spelling of JSON, so that a mutation reaches the checks behind it."""
-    with suppress(BundleFormatError, UnicodeError):
+    with suppress(CodecError, UnicodeError):
         return canonical_json.dump(canonical_json.load_any_layout(text.decode(), "the input"))
     return text
 

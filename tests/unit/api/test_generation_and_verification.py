@@ -348,7 +348,7 @@ def test_an_existing_bundle_is_replaced_on_demand_only(
     assert seen == []
     assert onnxfp.load(output).n_examples == 16
     assert [p.name for p in sorted(tmp_path.glob("a*"))] == ["a.fp.npz"]
-    with pytest.raises(FileError, match="no plain file"):
+    with pytest.raises(FileError, match="not a regular file"):
         onnxfp.generate(base_path, output=tmp_path, overwrite=True)
 
 

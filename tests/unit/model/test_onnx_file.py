@@ -67,7 +67,7 @@ def test_paths_that_hold_no_file_are_refused(tmp_path: Path) -> None:
         read_onnx(tmp_path)
     if os.name == "posix":
         os.mkfifo(tmp_path / "pipe.onnx")
-        with pytest.raises(FileError, match="not a plain file"):
+        with pytest.raises(FileError, match="not a regular file"):
             read_onnx(tmp_path / "pipe.onnx")
 
 
