@@ -16,7 +16,7 @@ $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet torch==2.13.0
-	$(BIN)/python -m pip install --quiet --editable . --group dev
+	$(BIN)/python -m pip install --quiet --editable '.[generate,report]' --group dev
 	# For the tests only, and without torchvision, which it asks for: that would bring the CUDA build of torch.
 	$(BIN)/python -m pip install --quiet --no-deps onnx2torch
 	touch $(READY)
@@ -31,15 +31,17 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# An auditor's installation, without torch: it must verify, and find the page's templates in the installed package.
+# The wheel as an auditor installs it, in an environment of its own: the core without torch, then the extra for pages.
+AUDIT := $(VENV)-audit
 audit-install: $(READY)
-	$(PYTHON) -m venv --clear $(VENV)-audit
-	$(VENV)-audit/bin/python -m pip install --quiet --upgrade pip
-	$(VENV)-audit/bin/python -m pip install --quiet --group audit
-	$(VENV)-audit/bin/python -m pip install --quiet --no-deps .
-	! $(VENV)-audit/bin/python -c "import torch" 2>/dev/null
-	$(VENV)-audit/bin/onnxfp verify models/stolen/int8.onnx tests/golden/base-1.fp.npz \
-		--report $(VENV)-audit/report.html >/dev/null
+	# What an earlier build left in build/ would go into the wheel.
+	rm -rf $(AUDIT) build
+	$(PYTHON) -m venv $(AUDIT)
+	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir $(AUDIT)/wheel .
+	$(AUDIT)/bin/python -m pip install --quiet $(AUDIT)/wheel/onnxfp-*.whl
+	$(BIN)/python -m tests.installed_wheel $(AUDIT) --without-pages
+	$(AUDIT)/bin/python -m pip install --quiet "$$(echo $(AUDIT)/wheel/onnxfp-*.whl)[report]"
+	$(BIN)/python -m tests.installed_wheel $(AUDIT)
 
 unit: $(READY)
 	$(BIN)/pytest
@@ -103,7 +105,7 @@ benchmark-speed: imagenet
 	$(BIN)/python -m benchmarks.speed
 
 clean:
-	rm -rf $(VENV) $(VENV)-audit $(VENV)-origins build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache demo
+	rm -rf $(VENV) $(AUDIT) $(VENV)-origins build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache demo
 
 # Write the present output of every command that README.md shows into it.
 readme: $(READY)
