@@ -1,4 +1,8 @@
-"""Small real models, keys and fingerprints that many tests share."""
+"""Small real models, keys and fingerprints that many tests share, and the rules for markers and parallel runs.
+
+Tests run in parallel with ``pytest -n 2`` (pytest-xdist). Each test has a folder and a home of its own. A fixture that
+computes for seconds and whose outcome is only read is made once for all workers: see ``make_once``.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +21,7 @@ import onnxruntime
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+from filelock import FileLock
 from onnx import TensorProto, helper, numpy_helper
 from securesystemslib.signer import CryptoSigner
 
@@ -41,6 +46,51 @@ MODELS = REPOSITORY / "models"
 
 # A fixed key for tests: its private half is public, so it signs nothing of value.
 TEST_KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
+
+TESTS = Path(__file__).parent
+
+# Measured on one core: a file is slow if it has a test of more than half a second, or takes more than two seconds.
+SLOW: tuple[str, ...] = ()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep every worker of a parallel run to one thread of torch: the workers start with this environment."""
+    if getattr(config.option, "numprocesses", None):
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark tests by the folder or file that they are in."""
+    for item in items:
+        if not item.path.is_relative_to(TESTS):
+            continue
+        place = item.path.relative_to(TESTS)
+        if place.parts[0] in ("browser", "hostile"):
+            item.add_marker(place.parts[0])
+        if place.name == "test_authority_on_the_network.py":
+            item.add_marker("network")
+        if any(place.is_relative_to(slow) for slow in SLOW):
+            item.add_marker("slow")
+
+
+def make_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
+    """Return a folder that ``make`` fills once, also if several workers of a parallel run ask for it.
+
+    Args:
+        factory: pytest's maker of folders. In a worker of pytest-xdist its folder is beside those of the others.
+        name: Name of the folder, unique in a run.
+        make: Fills the folder. It runs in one worker, and the others wait.
+    """
+    shared = factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+    folder, done = shared / name, shared / f"{name}.done"
+    with FileLock(shared / f"{name}.lock"):
+        if not done.exists():
+            folder.mkdir()
+            make(folder)
+            done.touch()
+    return folder
 
 
 @pytest.fixture(autouse=True)
@@ -165,23 +215,22 @@ def easy() -> RecipeOverrides:
 @pytest.fixture(scope="session")
 def crafted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A small base model and its fingerprint of 200 examples, really crafted, once for all tests that only read."""
-    folder = tmp_path_factory.mktemp("crafted")
-    base = folder / "base.onnx"
-    base.write_bytes(classifier(seed=0).SerializeToString())
-    before = os.environ.get("ONNXFP_HOME")
-    os.environ["ONNXFP_HOME"] = str(folder / "home")
+    folder = make_once(tmp_path_factory, "crafted", _craft)
+    return folder / "base.onnx", folder / "base.fp.npz"
+
+
+def _craft(folder: Path) -> None:
+    """Write a small base model and its fingerprint."""
+    (folder / "base.onnx").write_bytes(classifier(seed=0).SerializeToString())
     # With this key and seed few candidates are lost (203 for 200); with some others so many that no count is a MATCH.
     (folder / "home").mkdir()
-    private = TEST_KEY.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    write_file(default_key_path(), private, mode=0o600)
-    public = TEST_KEY.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-    write_file(public_key_path(default_key_path()), public)
-    onnxfp.generate(base, output=folder / "base.fp.npz", overrides=replace(EASY, seed=2))
-    if before is None:
-        del os.environ["ONNXFP_HOME"]
-    else:
-        os.environ["ONNXFP_HOME"] = before
-    return base, folder / "base.fp.npz"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ONNXFP_HOME", str(folder / "home"))
+        private = TEST_KEY.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        write_file(default_key_path(), private, mode=0o600)
+        public = TEST_KEY.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+        write_file(public_key_path(default_key_path()), public)
+        onnxfp.generate(folder / "base.onnx", output=folder / "base.fp.npz", overrides=replace(EASY, seed=2))
 
 
 @dataclass(frozen=True)
