@@ -17,12 +17,10 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from filelock import FileLock
-from onnx import TensorProto, helper, numpy_helper
 from securesystemslib.signer import CryptoSigner
 
 import onnxfp
@@ -40,6 +38,7 @@ from onnxfp.report.evaluation import MAX_LOSS, Evaluation, Outcome, Role, Row, S
 from onnxfp.report.verification import BundleRecord, Signer
 from onnxfp.trust.keys import default_key_path, public_key_path, signer_public_key
 from onnxfp.types import InputGrid, InputSpec, OutputSpec
+from tests.builders import classifier
 
 REPOSITORY = Path(__file__).parents[1]
 MODELS = REPOSITORY / "models"
@@ -112,78 +111,10 @@ def repository() -> Path:
     return REPOSITORY
 
 
-def classifier(
-    *,
-    seed: int = 0,
-    n_classes: int = 5,
-    shape: tuple[int, ...] = (3, 8, 8),
-    batch: int | str = "N",
-    softmax: bool = False,
-    argmax: bool = False,
-    element: int = TensorProto.FLOAT,
-    opset: int = 17,
-    is_centred: bool = True,
-) -> onnx.ModelProto:
-    """Return a small convolutional classifier with random weights, to which noise is of every class alike."""
-    rng = np.random.default_rng(seed)
-    dtype = helper.tensor_dtype_to_np_dtype(element)
-
-    def weights(name: str, *dims: int) -> onnx.TensorProto:
-        values = rng.normal(size=dims) * np.sqrt(3.0 / np.prod(dims[1:]))
-        return numpy_helper.from_array(values.astype(dtype), name)
-
-    w1 = weights("w1", 16, shape[0], 3, 3)
-    w2 = weights("w2", n_classes, 16 * (shape[1] // 4) * (shape[2] // 4))
-    bias = np.zeros(n_classes)
-    if is_centred:
-        plain = classifier(seed=seed, n_classes=n_classes, shape=shape, is_centred=False)
-        session = onnxruntime.InferenceSession(plain.SerializeToString(), providers=["CPUExecutionProvider"])
-        noise = np.random.default_rng(0).random((256, *shape), np.float32)
-        bias = -session.run(None, {"image": noise})[0].mean(axis=0)
-    nodes = [
-        helper.make_node("Conv", ["image", "w1"], ["c1"], name="conv1", pads=[1, 1, 1, 1]),
-        helper.make_node("Relu", ["c1"], ["r1"], name="relu1"),
-        helper.make_node("AveragePool", ["r1"], ["p1"], name="pool", kernel_shape=[4, 4], strides=[4, 4]),
-        helper.make_node("Flatten", ["p1"], ["f1"], name="flatten"),
-        helper.make_node("Gemm", ["f1", "w2", "b2"], ["logits"], name="head", transB=1, alpha=40.0),
-    ]
-    outputs = [helper.make_tensor_value_info("logits", element, [batch, n_classes])]
-    if softmax:
-        nodes.append(helper.make_node("Softmax", ["logits"], ["probabilities"], name="softmax", axis=1))
-        outputs = [helper.make_tensor_value_info("probabilities", element, [batch, n_classes])]
-    if argmax:
-        nodes.append(helper.make_node("ArgMax", ["logits"], ["label"], name="argmax", axis=1, keepdims=0))
-        outputs = [helper.make_tensor_value_info("label", TensorProto.INT64, [batch])]
-    graph = helper.make_graph(
-        nodes,
-        "classifier",
-        [helper.make_tensor_value_info("image", element, [batch, *shape])],
-        outputs,
-        [w1, w2, numpy_helper.from_array(bias.astype(dtype), "b2")],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
-    onnx.checker.check_model(model, full_check=True)
-    return model
-
-
 @pytest.fixture(scope="session")
 def make_classifier() -> Callable[..., onnx.ModelProto]:
     """The maker of small classifiers."""
     return classifier
-
-
-def of_bytes(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Return a small classifier, changed to take images as bytes."""
-    nodes = [
-        helper.make_node("Cast", ["bytes"], ["float"], to=TensorProto.FLOAT),
-        helper.make_node("Div", ["float", "scale"], ["image"]),
-        *model.graph.node,
-    ]
-    del model.graph.node[:], model.graph.input[:]
-    model.graph.node.extend(nodes)
-    model.graph.input.append(helper.make_tensor_value_info("bytes", TensorProto.UINT8, ["N", 3, 8, 8]))
-    model.graph.initializer.append(helper.make_tensor("scale", TensorProto.FLOAT, [], [255.0]))
-    return model
 
 
 @pytest.fixture

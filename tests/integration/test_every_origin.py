@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 import onnxfp
 from onnxfp.recipe.defaults import RecipeOverrides
 from onnxfp.types import Bounds, InputGrid
-from tests.conftest import of_bytes
+from tests.builders import take_bytes
 
 STRONG = RecipeOverrides(kind="rc", epsilon=0.5, n_steps=30, step_size=0.05, noise=0.01)
 
@@ -53,7 +53,7 @@ def test_batches_outputs_and_ages(
 
 def test_images_as_bytes(tmp_path: Path, make_classifier: Callable[..., onnx.ModelProto]) -> None:
     path = tmp_path / "m.onnx"
-    path.write_bytes(of_bytes(make_classifier()).SerializeToString())
+    path.write_bytes(take_bytes(make_classifier()).SerializeToString())
     succeeds(path, RecipeOverrides(kind="rc", epsilon=128, n_steps=30, step_size=12, noise=0.01))
 
 
