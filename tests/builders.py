@@ -16,7 +16,7 @@ Shape = Sequence[int | str | None]
 """Sizes of the axes: a number, the name of a free size, or ``None`` for one without a name."""
 
 
-def value(name: str, shape: Shape | None = None, element: int = TensorProto.FLOAT) -> onnx.ValueInfoProto:
+def declare(name: str, shape: Shape | None = None, element: int = TensorProto.FLOAT) -> onnx.ValueInfoProto:
     """Return the declaration of an input or output.
 
     Args:
@@ -41,7 +41,7 @@ def build_model(
 
     Args:
         nodes: Nodes in order.
-        inputs: Declared inputs, see ``value``.
+        inputs: Declared inputs, see ``declare``.
         outputs: Declared outputs.
         stored: Initializers: arrays by name, or tensors.
         opset: Opset of ONNX, in a file of IR version 8; ``None`` for the newest of both.
@@ -65,28 +65,23 @@ def write_model(model: onnx.ModelProto, path: Path) -> Path:
 
 def pair_model(*nodes: onnx.NodeProto, stored: Iterable[TensorProto] = ()) -> onnx.ModelProto:
     """Return a model of the newest opset from ``x`` to ``y``, both float32 of shape (1, 2), around any nodes."""
-    return build_model(nodes, [value("x", [1, 2])], [value("y", [1, 2])], stored, opset=None)
+    return build_model(nodes, [declare("x", [1, 2])], [declare("y", [1, 2])], stored, opset=None)
 
 
-def linear_classifier(
-    n_features: int, n_classes: int, *, seed: int = 0, last: str = "", opset: int = 17
-) -> onnx.ModelProto:
-    """Return a linear classifier of features, from ``x`` to ``y``, with normal weights and no bias.
+def linear_classifier(weight: NDArray[Any], *, last: str = "", opset: int = 17) -> onnx.ModelProto:
+    """Return a linear classifier of features without a bias, from ``x`` to ``y``.
 
     Args:
-        n_features: Number of features.
-        n_classes: Number of scores.
-        seed: Seed of the weights.
+        weight: ``(n_features, n_classes)``. Stored as float32.
         last: Operator behind the scores, for example ``"Sigmoid"``; empty for none.
         opset: Opset of ONNX.
     """
-    weight = np.random.default_rng(seed).normal(size=(n_features, n_classes)).astype(np.float32)
+    n_features, n_classes = weight.shape
     nodes = [helper.make_node("MatMul", ["x", "w"], ["z" if last else "y"])]
     if last:
         nodes.append(helper.make_node(last, ["z"], ["y"]))
-    return build_model(
-        nodes, [value("x", ["N", n_features])], [value("y", ["N", n_classes])], {"w": weight}, opset=opset
-    )
+    x, y = declare("x", ["N", n_features]), declare("y", ["N", n_classes])
+    return build_model(nodes, [x], [y], {"w": weight.astype(np.float32)}, opset=opset)
 
 
 def classifier(
@@ -136,16 +131,16 @@ def classifier(
         helper.make_node("Flatten", ["p1"], ["f1"], name="flatten"),
         helper.make_node("Gemm", ["f1", "w2", "b2"], ["logits"], name="head", transB=1, alpha=40.0),
     ]
-    outputs = [value("logits", [batch, n_classes], element)]
+    outputs = [declare("logits", [batch, n_classes], element)]
     if softmax:
         nodes.append(helper.make_node("Softmax", ["logits"], ["probabilities"], name="softmax", axis=1))
-        outputs = [value("probabilities", [batch, n_classes], element)]
+        outputs = [declare("probabilities", [batch, n_classes], element)]
     if argmax:
         nodes.append(helper.make_node("ArgMax", ["logits"], ["label"], name="argmax", axis=1, keepdims=0))
-        outputs = [value("label", [batch], TensorProto.INT64)]
+        outputs = [declare("label", [batch], TensorProto.INT64)]
     stored = [w1, w2, numpy_helper.from_array(bias.astype(dtype), "b2")]
     model = build_model(
-        nodes, [value("image", [batch, *shape], element)], outputs, stored, opset=opset, name="classifier"
+        nodes, [declare("image", [batch, *shape], element)], outputs, stored, opset=opset, name="classifier"
     )
     onnx.checker.check_model(model, full_check=True)
     return model
@@ -160,6 +155,6 @@ def take_bytes(model: onnx.ModelProto) -> onnx.ModelProto:
     ]
     del model.graph.node[:], model.graph.input[:]
     model.graph.node.extend(nodes)
-    model.graph.input.append(value("bytes", ["N", 3, 8, 8], TensorProto.UINT8))
+    model.graph.input.append(declare("bytes", ["N", 3, 8, 8], TensorProto.UINT8))
     model.graph.initializer.append(helper.make_tensor("scale", TensorProto.FLOAT, [], [255.0]))
     return model
