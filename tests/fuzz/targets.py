@@ -43,6 +43,7 @@ from onnxfp.runtime.local import RefusedError
 from onnxfp.suspects.responses import read_class_names, read_responses
 from onnxfp.trust.keys import load_public_key, signer_public_key
 from onnxfp.trust.trust_store import FOLDER, add_key, find_public_key, is_name, remove_key
+from tests.builders import pair_model
 
 REPOSITORY = Path(__file__).parents[2]
 GOLDEN = REPOSITORY / "tests" / "golden"
@@ -272,10 +273,8 @@ def _models() -> Iterable[bytes]:
     ).SerializeToString()
     weights = TensorProto(name="w", data_type=TensorProto.FLOAT, dims=[2], data_location=TensorProto.EXTERNAL)
     weights.external_data.add(key="location", value="gone.bin")
-    value = helper.make_tensor_value_info
     node = helper.make_node("Add", ["x", "w"], ["y"], sparse_value=helper.make_sparse_tensor(weights, weights, [4]))
-    graph = helper.make_graph([node], "g", [value("x", 1, [1, 2])], [value("y", 1, [1, 2])], [weights])
-    yield helper.make_model(graph).SerializeToString()
+    yield pair_model(node, stored=[weights]).SerializeToString()
     model = onnx.load_model_from_string((REPOSITORY / "models" / "stolen" / "int8.onnx").read_bytes())
     for tensor in model.graph.initializer:
         tensor.raw_data = tensor.raw_data[:8]

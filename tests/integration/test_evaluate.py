@@ -35,6 +35,7 @@ from onnxfp.recipe.defaults import RecipeOverrides
 from onnxfp.runtime.isolated import Limits
 from onnxfp.types import Bounds, InputGrid
 from onnxfp.variants.catalogue import list_input_transforms, list_variants
+from tests.builders import build_model, declare
 
 Run = Callable[..., Any]
 Maker = Callable[..., onnx.ModelProto]
@@ -239,10 +240,8 @@ def tabular() -> onnx.ModelProto:
         helper.make_node("Gemm", ["r", "b"], ["y0"]),
         helper.make_node("Mul", ["y0", "t"], ["y"]),
     ]
-    inputs = [helper.make_tensor_value_info("x", 1, ["N", 20]), helper.make_tensor_value_info("t", 1, [1])]
-    outputs = [helper.make_tensor_value_info("y", 1, ["N", 4])]
-    graph = helper.make_graph(nodes, "g", inputs, outputs, [stored("a", 20, 64), stored("ab", 64), stored("b", 64, 4)])
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    tensors = [stored("a", 20, 64), stored("ab", 64), stored("b", 64, 4)]
+    return build_model(nodes, [declare("x", ["N", 20]), declare("t", [1])], [declare("y", ["N", 4])], tensors)
 
 
 @pytest.mark.parametrize("form", ["fixed batch, probabilities", "float16", "features and a second input"])

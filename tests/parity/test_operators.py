@@ -11,10 +11,11 @@ import onnxruntime
 import pytest
 import torch
 from numpy.typing import NDArray
-from onnx import helper, numpy_helper
+from onnx import helper
 
 from onnxfp.errors import ConversionError
 from onnxfp.torch_copy.copy import build_torch_copy
+from tests.builders import build_model, declare
 
 RANDOM = np.random.default_rng(0)
 
@@ -27,15 +28,10 @@ def model_of(
     nodes: list[onnx.NodeProto], x: NDArray[Any], constants: dict[str, NDArray[Any]] | None = None, *, opset: int = 17
 ) -> onnx.ModelProto:
     element = helper.np_dtype_to_tensor_dtype(x.dtype)
-    graph = helper.make_graph(
-        nodes,
-        "g",
-        [helper.make_tensor_value_info("x", element, x.shape)],
-        [onnx.ValueInfoProto(name="y")],
-        [numpy_helper.from_array(value, name) for name, value in (constants or {}).items()],
+    y = onnx.ValueInfoProto(name="y")
+    return build_model(
+        nodes, [declare("x", x.shape, element)], [y], constants or {}, opset=opset, domains={"ai.onnx.ml": 1}
     )
-    imports = [helper.make_opsetid(domain, version) for domain, version in (("", opset), ("ai.onnx.ml", 1))]
-    return helper.make_model(graph, opset_imports=imports, ir_version=8)
 
 
 def answer(model: onnx.ModelProto, x: NDArray[Any]) -> NDArray[Any]:

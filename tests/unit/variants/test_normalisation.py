@@ -18,6 +18,7 @@ from onnxfp.variants import normalisation, precision, pruning
 from onnxfp.variants.base_assets import BaseAssets
 from onnxfp.variants.catalogue import list_variants
 from onnxfp.variants.weights import find_weights, normalise
+from tests.builders import build_model, declare
 
 Array = NDArray[np.float32]
 RNG = np.random.default_rng(5)
@@ -210,13 +211,8 @@ def test_what_has_no_channels_or_too_few_inputs_is_said() -> None:
         _ = few.channels
     with pytest.raises(ModelError, match="at least one batch"):
         normalisation.measure_channels(normalise(model), [])
-    graph = helper.make_graph(
-        [helper.make_node("Gemm", ["x", "w"], ["y"])],
-        "g",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 3])],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 3])],
-        [numpy_helper.from_array(np.eye(3, dtype=np.float32), "w")],
-    )
-    linear = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+    weight = {"w": np.eye(3, dtype=np.float32)}
+    gemm = helper.make_node("Gemm", ["x", "w"], ["y"])
+    linear = build_model([gemm], [declare("x", ["N", 3])], [declare("y", ["N", 3])], weight, opset=18)
     with pytest.raises(ModelError, match="no convolutions"):
         normalisation.measure_channels(linear, [{"x": X[:, :, 0, 0]}])

@@ -15,6 +15,7 @@ from onnxfp.errors import ModelError
 from onnxfp.torch_copy.copy import build_torch_copy
 from onnxfp.variants import pruning
 from onnxfp.variants.weights import find_weights, normalise
+from tests.builders import build_model, declare
 
 RNG = np.random.default_rng(9)
 X = RNG.random((6, 3, 8, 8), np.float32)
@@ -27,15 +28,8 @@ def normal(*dims: int, dtype: type = np.float32) -> Array:
 
 
 def model_of(nodes: list[onnx.NodeProto], **stored: Array) -> onnx.ModelProto:
-    graph = helper.make_graph(
-        nodes,
-        "g",
-        [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["N", 3, 8, 8])],
-        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["N", 5])],
-        [numpy_helper.from_array(array, name) for name, array in stored.items()],
-    )
-    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("com.microsoft", 1)]
-    return helper.make_model(graph, opset_imports=opsets, ir_version=8)
+    image, logits = declare("image", ["N", 3, 8, 8]), declare("logits", ["N", 5])
+    return build_model(nodes, [image], [logits], stored, domains={"com.microsoft": 1})
 
 
 def scores(model: onnx.ModelProto) -> Array:
