@@ -7,13 +7,13 @@ siblings come from models/.cache, and are trained where they are not there (minu
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 import onnxfp
+from models import build, onnx_files
 from onnxfp.bundle.fingerprint import Fingerprint
 from onnxfp.errors import OnnxfpError
 from onnxfp.evidence.statistics import count_matches
@@ -26,10 +26,6 @@ from onnxfp.types import Labels, Levels, ModelInput
 HERE = Path(__file__).parent
 MODELS = HERE.parent / "models"
 CACHE = HERE.parent / ".cache"
-sys.path.insert(0, str(MODELS))
-
-import build  # noqa: E402 - models/build.py, which trains the siblings
-import onnx_files  # noqa: E402
 
 # In the order in which they are taken.
 SEEDS = (2, 3, 21, 22, 23, 24, 26, 27, 28, 25, *range(29, 38))

@@ -17,17 +17,16 @@ from dataclasses import dataclass, replace
 from math import ceil
 from typing import get_args
 
-import linear_twins
 import numpy as np
 import onnxruntime
-import prior
 import scipy
-from at_hand import HERE
 from numpy.typing import NDArray
 from scipy.special import betaln, gammaln
 from scipy.stats import betabinom
 
 import onnxfp
+from benchmarks import linear_twins, prior
+from benchmarks.at_hand import HERE
 from onnxfp.evidence import predictive
 from onnxfp.evidence.null import ENOUGH_REFERENCES, Prior, ReferenceCount, estimate_null, find_bundle_prior
 from onnxfp.evidence.predictive import WIDEST_SPREAD, predict_matches

@@ -21,14 +21,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
-import baselines
 import numpy as np
 import onnxruntime
 import torch
-from baselines import LEVELS, Examples
 from numpy.typing import NDArray
 
 import onnxfp
+from benchmarks import baselines
+from benchmarks.baselines import LEVELS, Examples
 from onnxfp.errors import OnnxfpError
 from onnxfp.evidence.statistics import Estimate
 from onnxfp.evidence.uniqueness import Comparison, compare
@@ -43,7 +43,6 @@ from onnxfp.variants.base_assets import BaseAssets
 from onnxfp.variants.catalogue import list_input_transforms, list_variants
 
 HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE.parent / "models"))
 CACHE = HERE.parent / ".cache" / "comparison"
 MODELS = HERE.parent / "models"
 
@@ -111,7 +110,7 @@ class Bed:
 
 def cifar_bed() -> Bed:
     """Return the bed of few classes."""
-    import build
+    from models import build
 
     images, truth = build.data("test")
     independent = tuple(sorted((MODELS / "independent").glob("*.onnx")))
@@ -121,7 +120,7 @@ def cifar_bed() -> Bed:
 
 def imagenet_bed() -> Bed:
     """Return the bed of many classes."""
-    import imagenet
+    from benchmarks import imagenet
 
     images = torch.from_numpy(crop_photographs(PHOTOGRAPHS, N_CROPS))
     base, *references = map(imagenet.build, imagenet.NAMES)
@@ -135,9 +134,10 @@ def crop_photographs(names: Sequence[str], n_crops: int) -> NDArray[np.float32]:
         names: Photographs that scikit-image carries.
         n_crops: Number of crops of each.
     """
-    import imagenet
     import skimage
     from PIL import Image
+
+    from benchmarks import imagenet
 
     rng, crops = np.random.default_rng(0), []
     for name in names:

@@ -22,15 +22,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import imagenet
 import numpy as np
 import onnxruntime
 import torch
-from at_hand import CACHE, HERE, count, images, others, session, siblings
 from scipy.special import ndtri
-from transfer_attack import Attack, craft, score_of
 
 import onnxfp
+from benchmarks import imagenet
+from benchmarks.at_hand import CACHE, HERE, count, images, others, session, siblings
+from benchmarks.transfer_attack import Attack, craft, score_of
 from onnxfp.bundle.fingerprint import Fingerprint, sign_fingerprint
 from onnxfp.bundle.manifest import SCHEMA, BaseModel, CopyParity, Manifest
 from onnxfp.errors import DerivationError

@@ -21,11 +21,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from models import onnx_files
+
 HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE.parent / "models"))
-
-import onnx_files  # noqa: E402 - models/onnx_files.py
-
 FOLDER = HERE.parent / ".cache" / "imagenet"
 SIDE = 224
 EFFICIENTNETS = {"efficientnet_lite0": 224, "efficientnet_lite1": 240, "efficientnet_lite2": 260}

@@ -8,14 +8,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import at_hand
-import build
-import onnx_files
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 import onnxfp
+from benchmarks import at_hand
+from models import build, onnx_files
 from onnxfp.evidence.null import estimate_null, find_prior
 from onnxfp.evidence.verdict import Policy
 from onnxfp.recipe.defaults import RecipeOverrides, choose_n_examples
@@ -59,10 +58,10 @@ def train(half: int, decay: float) -> Linear:
     def loss() -> Tensor:
         optimiser.zero_grad()
         value = F.cross_entropy(F.linear(x - mean, weight, bias), y) + decay * weight.square().sum()
-        value.backward()  # type: ignore[no-untyped-call]
+        value.backward()
         return value
 
-    optimiser.step(loss)  # type: ignore[no-untyped-call]
+    optimiser.step(loss)
     return Linear(weight.detach(), (bias - mean * weight.sum(1)).detach())
 
 

@@ -27,14 +27,14 @@ from itertools import product
 from pathlib import Path
 from typing import Any, get_args
 
-import imagenet
 import numpy as np
 import onnxruntime
 import torch
-from at_hand import CACHE, HERE, fingerprint_of, others, session, siblings
 from numpy.typing import NDArray
 
 import onnxfp
+from benchmarks import imagenet
+from benchmarks.at_hand import CACHE, HERE, fingerprint_of, others, session, siblings
 from onnxfp.bundle.fingerprint import Fingerprint
 from onnxfp.evidence.statistics import count_matches
 from onnxfp.evidence.top_k import LADDER, count_within, rank_labels

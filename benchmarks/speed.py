@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import os
 import statistics
-import sys
 import time
 from collections.abc import Callable
 from functools import partial
@@ -26,26 +25,21 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+import onnxfp
+from benchmarks import imagenet, speed_processes
+from benchmarks.speed_peers import peers
+from benchmarks.tables import kept_section
+from models import networks, onnx_files
+from onnxfp.crafting import descent
+from onnxfp.crafting.loop import craft_examples
+from onnxfp.crafting.sources import CopySource
+from onnxfp.model.onnx_file import read_onnx
+from onnxfp.recipe.defaults import RecipeOverrides, choose_n_examples, choose_recipe
+from onnxfp.recipe.derivation import DerivationContext, derive_labels, derive_seeds
+from onnxfp.runtime.session import ModelSession, open_unoptimised
+from onnxfp.types import InputGrid, Kind, Labels, Levels
+
 HERE = Path(__file__).parent
-sys.path[:0] = [str(HERE.parent), str(HERE.parent / "models")]
-
-import imagenet  # noqa: E402
-import networks  # noqa: E402 - models/networks.py
-import onnx_files  # noqa: E402 - models/onnx_files.py
-import speed_processes  # noqa: E402
-from speed_peers import peers  # noqa: E402
-from tables import kept_section  # noqa: E402
-
-import onnxfp  # noqa: E402
-from onnxfp.crafting import descent  # noqa: E402
-from onnxfp.crafting.loop import craft_examples  # noqa: E402
-from onnxfp.crafting.sources import CopySource  # noqa: E402
-from onnxfp.model.onnx_file import read_onnx  # noqa: E402
-from onnxfp.recipe.defaults import RecipeOverrides, choose_n_examples, choose_recipe  # noqa: E402
-from onnxfp.recipe.derivation import DerivationContext, derive_labels, derive_seeds  # noqa: E402
-from onnxfp.runtime.session import ModelSession, open_unoptimised  # noqa: E402
-from onnxfp.types import InputGrid, Kind, Labels, Levels  # noqa: E402
-
 CACHE = HERE.parent / ".cache" / "speed"
 TABLE = HERE / "SPEED.md"
 DEVICES = ("cpu", "cuda")

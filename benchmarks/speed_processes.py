@@ -19,7 +19,7 @@ import torch
 from torch import nn
 
 if TYPE_CHECKING:
-    import speed
+    from benchmarks import speed
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
@@ -43,7 +43,7 @@ print((numpy.concatenate(found) == labels).mean())
 
 def verification(_: torch.device) -> list[Row]:
     """Section 4: ``onnxfp verify`` against a script that does nothing but ask."""
-    import imagenet
+    from benchmarks import imagenet
 
     rows: list[Row] = []
     golden = ROOT / "tests" / "golden" / "base-1.fp.npz"
@@ -93,7 +93,7 @@ def _opening() -> list[Row]:
 
 def scale(device: torch.device) -> list[Row]:
     """Section 5: how cost grows with examples, image side and parameters; memory."""
-    import speed
+    from benchmarks import speed
 
     rows: list[Row] = []
     series: list[tuple[str, str, list[tuple[float, Path, int]]]] = [
@@ -133,8 +133,7 @@ def _status(name: str) -> int:
 
 def _noise(device: torch.device) -> list[Row]:
     """Weight noise against the pass that it perturbs, on VGG-16 (138 M parameters)."""
-    import speed
-
+    from benchmarks import speed
     from onnxfp.crafting.weight_noise import WeightNoise
 
     bench = speed.Bench(speed.network("vgg16")[1], device, "c", n=1, n_steps=1)
@@ -220,7 +219,7 @@ def _wide(width: int) -> Path:
 
 
 def _exported(name: str, network: nn.Module, side: int) -> Path:
-    import onnx_files
+    from models import onnx_files
 
     path = CACHE / f"{name}.onnx"
     if not path.exists():

@@ -15,15 +15,15 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-import comparison
 import numpy as np
 import onnxruntime
-import strength_aims
-import strength_pilot
 import torch
-from at_hand import HERE
 from numpy.typing import NDArray
-from strength_bed import (
+
+import onnxfp
+from benchmarks import comparison, strength_aims, strength_pilot
+from benchmarks.at_hand import HERE
+from benchmarks.strength_bed import (
     DEFAULT_OF_FEW,
     DEFAULT_OF_MANY,
     FEW_ARMS,
@@ -41,9 +41,7 @@ from strength_bed import (
     is_useful,
     many_bed,
 )
-from tables import kept_section
-
-import onnxfp
+from benchmarks.tables import kept_section
 from onnxfp.evidence.null import Prior, estimate_null
 from onnxfp.evidence.uniqueness import Comparison, compare
 from onnxfp.evidence.verdict import Policy

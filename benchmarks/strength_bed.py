@@ -13,16 +13,14 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-import at_hand
-import build
-import comparison
-import imagenet
 import numpy as np
 import torch
-from at_hand import CACHE
 from numpy.typing import NDArray
 
 import onnxfp
+from benchmarks import at_hand, comparison, imagenet
+from benchmarks.at_hand import CACHE
+from models import build
 from onnxfp.crafting import sources
 from onnxfp.crafting.gradients import compute_loss
 from onnxfp.crafting.sources import CopySource

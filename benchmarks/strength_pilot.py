@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-from strength_bed import DEFAULT_OF_FEW, DEFAULT_OF_MANY, Answers, Bed, is_useful
+
+from benchmarks.strength_bed import DEFAULT_OF_FEW, DEFAULT_OF_MANY, Answers, Bed, is_useful
 
 # Pilot runs that were tried: examples of each arm, and references given. Drawn so often.
 PILOTS = ((10, 0), (10, 1), (10, 3), (25, 1), (25, 3), (50, 3))

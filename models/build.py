@@ -1,4 +1,4 @@
-"""Rebuild every model in this folder from CIFAR-10: ``make models``, or ``python models/build.py``.
+"""Rebuild every model in this folder from CIFAR-10: ``make models``, or ``python -m models.build``.
 
 Trained weights are kept in ``models/.cache``, so an interrupted build goes on where it stopped and ``--only`` builds
 one file. Training is seeded; another machine or thread count still rounds differently, so rebuilt files agree with
@@ -15,14 +15,14 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
-import cifar10
 import numpy as np
-import onnx_files
 import onnxruntime
 import torch
-from networks import ARCHITECTURES, Classifier
 from torch import Tensor
-from training import Schedule, prune, train
+
+from models import cifar10, onnx_files
+from models.networks import ARCHITECTURES, Classifier
+from models.training import Schedule, prune, train
 
 HERE = Path(__file__).parent
 CACHE = HERE / ".cache"
@@ -185,7 +185,7 @@ FILES: dict[str, tuple[str, Callable[[Path], None]]] = {
 
 def predict(path: Path, images: Tensor) -> np.ndarray:
     """Return the ``(n,)`` labels that a file gives ``(n, 3, 32, 32)`` uint8 images, through onnxruntime."""
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])  # noqa: TID251
     source = session.get_inputs()[0]
     dtype = np.float16 if "16" in source.type else np.float32
     batches = [(batch.float() / 255).numpy().astype(dtype) for batch in images.split(500)]

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import onnx
 import torch
-from networks import Classifier
 from torch import Tensor, nn
 
+from models.networks import Classifier
 from onnxfp.variants import laundering
 from onnxfp.variants.channels import permute_channels
 from onnxfp.variants.quantisation import quantise_statically

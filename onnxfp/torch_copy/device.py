@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from onnxfp.errors import ExecutionError, ProviderError
+from onnxfp.extras import require_extra
 
 if TYPE_CHECKING:
     import torch
@@ -19,16 +20,15 @@ def choose_device(device: Device) -> torch.device:
         device: ``auto`` takes CUDA where torch can use it, else the CPU; ``cuda`` demands it.
 
     Raises:
-        ExecutionError: torch is not installed.
+        MissingExtraError: torch is not installed.
+        ExecutionError: torch is installed, and cannot be loaded.
         ProviderError: CUDA was demanded and torch cannot use it.
     """
+    require_extra("generate")
     try:
         import torch
-    except ImportError as error:
-        raise ExecutionError(
-            "making a fingerprint needs torch, which is not installed (verifying one does not)",
-            hint="pip install torch",
-        ) from error
+    except (ImportError, OSError) as error:
+        raise ExecutionError(f"torch cannot be loaded: {error}", hint="install torch again") from error
     usable = device != "cpu" and torch.cuda.is_available()
     if device == "cuda" and not usable:
         raise ProviderError(

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import onnx
 
 from onnxfp.errors import ModelError
+from onnxfp.extras import require_extra
 from onnxfp.variants import (
     channels,
     input_transforms,
@@ -80,8 +81,14 @@ def list_variants(suite: Suite, *, has_labels: bool) -> tuple[Variant, ...]:
     Args:
         suite: ``quick`` needs no training; each suite holds those before it.
         has_labels: Whether there are labelled data to train on.
+
+    Raises:
+        MissingExtraError: Some of them are trained, and torch is not installed.
     """
-    return tuple(v for v in _variants() if _holds(suite, v.suite) and (has_labels or not v.needs_labels))
+    found = tuple(v for v in _variants() if _holds(suite, v.suite) and (has_labels or not v.needs_labels))
+    if any(v.needs_labels for v in found):
+        require_extra("generate")
+    return found
 
 
 def list_input_transforms(suite: Suite) -> tuple[InputTransform, ...]:

@@ -8,14 +8,17 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+
+from onnxfp.errors import MissingExtraError
 
 BLOCK = """
 import sys
 class Block:
     def find_spec(self, name, path=None, target=None):
         if name.split(".")[0] in {blocked!r}:
-            raise ImportError(name + " is blocked")
+            raise ModuleNotFoundError(name + " is blocked", name=name)
 sys.meta_path.insert(0, Block())
 from onnxfp.cli import main
 code = main({words!r})
@@ -86,4 +89,43 @@ def test_generate_without_torch_says_what_is_missing(crafted: tuple[Path, Path],
     done = run(["generate", str(crafted[0]), "-o", str(tmp_path / "a.npz")], {"torch"})
     assert done.returncode == 6
     assert "torch" in done.stderr
-    assert "hint: pip install torch" in done.stderr
+    assert 'hint: pip install "onnxfp[generate]"' in done.stderr
+
+
+def test_check_without_torch_names_the_extra(crafted: tuple[Path, Path]) -> None:
+    done = run(["check", str(crafted[0])], {"torch"})
+    assert done.returncode == MissingExtraError.exit_code
+    assert done.stderr == 'error: torch is not installed\nhint: pip install "onnxfp[generate]"\n'
+    assert done.stdout == ""
+
+
+def test_training_variants_without_torch_names_the_extra(crafted: tuple[Path, Path], tmp_path: Path) -> None:
+    np.savez(tmp_path / "data.npz", images=np.zeros((20, 3, 8, 8), np.float32), labels=np.arange(20) % 5)
+    words = ["evaluate", *map(str, crafted), "--suite", "standard", "--data", str(tmp_path / "data.npz")]
+    done = run(words, {"torch"})
+    assert done.returncode == MissingExtraError.exit_code
+    assert done.stderr.endswith('error: torch is not installed\nhint: pip install "onnxfp[generate]"\n')
+
+
+@pytest.mark.parametrize(("suite", "has_labels"), [("quick", True), ("standard", False)])
+def test_variants_that_are_not_trained_need_no_torch(suite: str, has_labels: bool) -> None:
+    script = (
+        "import sys; sys.modules['torch'] = None; from onnxfp.variants.catalogue import list_variants; "
+        f"assert len(list_variants({suite!r}, has_labels={has_labels})) > 10"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("missing", [{"jinja2"}, {"matplotlib"}, {"jinja2", "matplotlib"}])
+@pytest.mark.parametrize("command", ["verify", "evaluate"])
+def test_a_page_that_cannot_be_drawn_is_refused_before_any_work(
+    command: str, missing: set[str], crafted: tuple[Path, Path], tmp_path: Path
+) -> None:
+    base, bundle = map(str, crafted)
+    done = run([command, base, bundle, "--report", str(tmp_path / "page.html")], missing)
+    assert done.returncode == MissingExtraError.exit_code
+    names, verb = " and ".join(sorted(missing)), "is" if len(missing) == 1 else "are"
+    assert done.stderr == f'error: {names} {verb} not installed\nhint: pip install "onnxfp[report]"\n'
+    assert done.stdout == ""
+    assert not (tmp_path / "page.html").exists()

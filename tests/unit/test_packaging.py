@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import onnxfp
+from onnxfp.extras import EXTRAS
 
 
 @pytest.fixture
@@ -16,11 +17,22 @@ def project(repository: Path) -> dict[str, Any]:
     return tomllib.loads((repository / "pyproject.toml").read_text(encoding="utf-8"))
 
 
-def test_an_auditor_installs_everything_but_torch(project: dict[str, Any]) -> None:
-    everything = project["project"]["dependencies"]
-    without_torch = [requirement for requirement in everything if not requirement.startswith("torch")]
-    assert project["dependency-groups"]["audit"] == without_torch
-    assert len(everything) == len(without_torch) + 1
+def test_each_extra_brings_the_packages_that_its_error_names(project: dict[str, Any]) -> None:
+    from packaging.requirements import Requirement
+
+    found = {
+        extra: tuple(Requirement(text).name for text in requirements)
+        for extra, requirements in project["project"]["optional-dependencies"].items()
+    }
+    assert found == EXTRAS
+
+
+def test_the_core_holds_nothing_of_the_extras(project: dict[str, Any]) -> None:
+    from packaging.requirements import Requirement
+
+    core = {Requirement(text).name for text in project["project"]["dependencies"]}
+    assert core.isdisjoint(package for packages in EXTRAS.values() for package in packages)
+    assert "audit" not in project["dependency-groups"]
 
 
 def test_onnxruntime_comes_in_exactly_one_flavour_on_every_platform(project: dict[str, Any]) -> None:

@@ -1,0 +1,1 @@
+"""Measurements of onnxfp, one module a table; the run is described in README.md beside them."""

@@ -1,0 +1,1 @@
+"""The trained models of this repository, and how they were made."""
