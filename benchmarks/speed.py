@@ -37,6 +37,7 @@ from speed_peers import peers  # noqa: E402
 from tables import kept_section  # noqa: E402
 
 import onnxfp  # noqa: E402
+from onnxfp import Execution  # noqa: E402
 from onnxfp.crafting import descent  # noqa: E402
 from onnxfp.crafting.loop import craft_examples  # noqa: E402
 from onnxfp.crafting.sources import CopySource  # noqa: E402
@@ -117,7 +118,7 @@ class Bench:
     """One model, ready to craft on and to compare with its bare passes."""
 
     def __init__(self, path: Path, device: torch.device, kind: str, *, n: int, n_steps: int, n_draws: int = 1) -> None:
-        self.session = ModelSession(read_onnx(path), provider="cpu")
+        self.session = ModelSession(read_onnx(path), execution=Execution("cpu", limits=None))
         shape, n_classes = self.session.input.shape, self.session.output.n_classes or 2
         choices = RecipeOverrides(kind=kind, n_steps=n_steps, n_draws=n_draws)  # type: ignore[arg-type]
         recipe = choose_recipe(choices, InputGrid(), shape, (1, 2), n_classes)

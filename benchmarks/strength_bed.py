@@ -23,6 +23,7 @@ from at_hand import CACHE
 from numpy.typing import NDArray
 
 import onnxfp
+from onnxfp import Execution
 from onnxfp.crafting import sources
 from onnxfp.crafting.gradients import compute_loss
 from onnxfp.crafting.sources import CopySource
@@ -245,8 +246,7 @@ def examples(bed: Bed, arm: Arm, seed: int) -> tuple[ModelInput, Labels, float]:
                 overrides=overrides,
                 avoid=[bed.references[name] for name in arm.avoided if name != bed.name],
                 key=key,
-                device="cpu",
-                limits=None,
+                execution=Execution("cpu", limits=None),
             )
         seconds = (time.monotonic() - began) / bed.n_examples
         print(f"{bed.name}: {arm.name}, seed {seed}, {seconds:.2f} s each", file=sys.stderr, flush=True)

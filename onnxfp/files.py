@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import logging
 import os
 import secrets
 import shutil
@@ -13,6 +14,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from onnxfp.errors import FileError
+
+_log = logging.getLogger(__name__)
 
 _NO_LINKS = frozenset({errno.EPERM, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK})
 
@@ -139,3 +142,15 @@ def open_plain_file(path: Path, hint: str) -> BinaryIO:
     if not stat.S_ISREG(mode):
         raise FileError(f"{path} {'is a folder' if stat.S_ISDIR(mode) else 'is no plain file'}", hint=hint)
     return path.open("rb")
+
+
+def warn_if_shared(what: str, path: Path, mode: int) -> None:
+    """Warn of a secret that other users of the machine can reach; Windows tells nothing about that in its modes.
+
+    Args:
+        what: What it is, for the message.
+        path: The file.
+        mode: Its mode, as ``stat`` gives it.
+    """
+    if os.name == "posix" and stat.S_ISREG(mode) and mode & 0o077:
+        _log.warning("%s %s can be read by other users; run: chmod 600 %s", what, path, path)

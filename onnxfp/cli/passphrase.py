@@ -11,7 +11,7 @@ import click
 from onnxfp.errors import KeyFileError
 
 if TYPE_CHECKING:
-    from onnxfp.trust.keys import Passphrase
+    from onnxfp import Passphrase
 
 VARIABLE = "ONNXFP_PASSPHRASE"
 
@@ -45,7 +45,7 @@ def _given(file: Path | None) -> bytes:
             passphrase, mode = stream.read().rstrip(b"\r\n"), os.fstat(stream.fileno()).st_mode
     except OSError as error:
         raise KeyFileError(f"the passphrase file {file} cannot be read: {error.strerror}") from error
-    from onnxfp.trust.keys import warn_if_shared
+    from onnxfp.files import warn_if_shared
 
     warn_if_shared("the passphrase file", file, mode)
     if not passphrase:

@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from onnxfp.evaluation.task import Observation, Task
+from onnxfp.execution import Limits
 from onnxfp.runtime.ipc import MessageError, read_message, write_message
-from onnxfp.runtime.isolated import Limits
 from onnxfp.runtime.local import Provider
 from onnxfp.variants.catalogue import Suite
 

@@ -19,8 +19,8 @@ from onnxfp.bundle.reader import read_bundle
 from onnxfp.evaluation.examiner import Examiner
 from onnxfp.evaluation.task import Task
 from onnxfp.evaluation.user_data import read_data
+from onnxfp.execution import Limits
 from onnxfp.runtime.ipc import read_message, write_message
-from onnxfp.runtime.isolated import Limits
 
 _SET_DEATH_SIGNAL, _SIGKILL = 1, 9
 

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from numpy.typing import NDArray
 
+from onnxfp.execution import Device
 from onnxfp.model.tensor_info import Tensor
 
 if TYPE_CHECKING:
     import onnxruntime
 
 
-Provider = Literal["auto", "cpu", "cuda"]
+Provider = Device
 CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
 
 _RUNTIME_ERRORS = (

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from onnxfp.errors import ExecutionError, ProviderError
+from onnxfp.execution import Device
 
 if TYPE_CHECKING:
     import torch
-
-Device = Literal["auto", "cpu", "cuda"]
 
 
 def choose_device(device: Device) -> torch.device:
