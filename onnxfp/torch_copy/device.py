@@ -9,7 +9,9 @@ from onnxfp.execution import Device
 from onnxfp.extras import require_extra
 
 if TYPE_CHECKING:
-    from torch import device as TorchDevice
+    import torch
+
+    TorchDevice = torch.device
 
 
 def choose_device(device: Device) -> TorchDevice:
