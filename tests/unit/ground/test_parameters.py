@@ -50,4 +50,4 @@ def test_a_single_choice_is_no_longer_the_default(choice: dict[str, object]) -> 
 @pytest.mark.parametrize("half", [{"timestamp": "a.tsr"}, {"tsa_certificate": "ca.pem"}, {"opening": "a.json"}])
 def test_evidence_of_time_comes_with_its_other_half(half: dict[str, str]) -> None:
     with pytest.raises(ParameterError):
-        TimeEvidence(**half)  # type: ignore[arg-type]
+        TimeEvidence(**half)
