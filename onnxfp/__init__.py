@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         load_attestation as load_attestation,
     )
     from onnxfp.api.bundles import (
+        estimate_null as estimate_null,
         export as export,
         find_requirement as find_requirement,
         load as load,
@@ -141,6 +142,9 @@ if TYPE_CHECKING:
     from onnxfp.recipe.defaults import (
         RecipeOverrides as RecipeOverrides,
     )
+    from onnxfp.recipe.derivation import (
+        DerivationContext as DerivationContext,
+    )
     from onnxfp.recipe.recipe import (
         Recipe as Recipe,
     )
@@ -203,6 +207,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
         "load_attestation",
     ),
     "onnxfp.api.bundles": (
+        "estimate_null",
         "export",
         "find_requirement",
         "load",
@@ -305,6 +310,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
     ),
     "onnxfp.model_io": ("ModelIO",),
     "onnxfp.recipe.defaults": ("RecipeOverrides",),
+    "onnxfp.recipe.derivation": ("DerivationContext",),
     "onnxfp.recipe.recipe": ("Recipe",),
     "onnxfp.report.attestation": ("Attestation",),
     "onnxfp.report.checks": (

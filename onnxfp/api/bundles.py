@@ -1,4 +1,4 @@
-"""The calls on a bundle alone: load, export and find_requirement."""
+"""The calls on a bundle alone: load, export, find_requirement and estimate_null."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from pathlib import Path
 
 from onnxfp.bundle.check import check_bundle
 from onnxfp.bundle.fingerprint import Fingerprint
-from onnxfp.evidence import requirement
+from onnxfp.evidence import null, requirement
+from onnxfp.evidence.null import NullRate
 from onnxfp.evidence.requirement import Requirement
 from onnxfp.evidence.verdict import Policy
 from onnxfp.suspects.export import export_examples
@@ -62,5 +63,30 @@ def find_requirement(fingerprint: str | Path | Fingerprint, *, policy: Policy | 
         BundleError: It is not a well-formed bundle.
         TrustError: Signature, digests or derivation are not what they claim to be.
     """
-    checked = fingerprint if isinstance(fingerprint, Fingerprint) else load(fingerprint)
-    return requirement.find_requirement(checked.manifest, policy or Policy())
+    return requirement.find_requirement(_load(fingerprint).manifest, policy or Policy())
+
+
+def estimate_null(fingerprint: str | Path | Fingerprint) -> NullRate:
+    """Return the match rate of unassociated models, where the verifier brings no references.
+
+    Args:
+        fingerprint: The bundle file, or the result of :func:`load`.
+
+    Raises:
+        FileError: The bundle cannot be read.
+        BundleError: It is not a well-formed bundle.
+        TrustError: Signature, digests or derivation are not what they claim to be.
+    """
+    manifest = _load(fingerprint).manifest
+    estimated = null.estimate_null(
+        null.owner_counts(manifest),
+        [],
+        null.find_bundle_prior(manifest),
+        n_classes=manifest.base.n_classes,
+        n_candidates=manifest.n_candidates,
+    )
+    return estimated.summarise(manifest.n_examples)
+
+
+def _load(fingerprint: str | Path | Fingerprint) -> Fingerprint:
+    return fingerprint if isinstance(fingerprint, Fingerprint) else load(fingerprint)

@@ -89,16 +89,14 @@ def evaluate(
 ) -> Evaluation:
     """Measure how a fingerprint does on modified copies of its base and on unassociated models.
 
-    Results are kept as they come, in a file beside ``output`` or the bundle: an interrupted run resumes when it is
-    called again. A variant that cannot be made, or crashes, costs its own row.
+    Results are kept beside ``output`` or the bundle: an interrupted run resumes when it is called again.
 
     Args:
         base: The owner's ONNX file.
         fingerprint: The bundle file, or the result of :func:`onnxfp.load`.
         references: Unassociated models (files or folders); they enter the null as in :func:`onnxfp.verify`.
         variants: Modified copies of the owner's own (files or folders).
-        suite: ``quick`` takes a minute or two on a small model; ``standard`` has more strengths and, with labelled
-            data, trains for some epochs; ``full`` trains for long.
+        suite: ``quick`` takes a minute or two, ``standard`` trains some epochs on labelled data, ``full`` for long.
         data: ``.npz`` file with ``images`` and, if there are any, ``labels``: for usefulness, calibration, training.
         output: Where to write the record as JSON; ``None`` returns it only.
         public_key: The owner's public key that must have signed the bundle, as :func:`onnxfp.load` takes it.
@@ -120,21 +118,28 @@ def evaluate(
     run = _Run(suite, None if data is None else Path(data), fixed or {}, execution, jobs)
     checkpoint = _open_checkpoint(subject, run, output)
     seen = _run_tasks(subject, run, listing, checkpoint, on_progress)
-    evaluation = make_evaluation(
-        subject.fingerprint,
-        listing,
-        seen,
-        suite=suite,
-        data=subject.data,
-        policy=policy or Policy(),
-        is_pinned=subject.is_pinned,
-        is_linear=is_linear(subject.base.proto),
-    )
+    evaluation = _make_record(subject, listing, seen, suite, policy or Policy())
     if output is not None:
         write_file(Path(output), evaluation.to_json().encode() + b"\n")
     if checkpoint:
         checkpoint.remove()
     return evaluation
+
+
+def _make_record(
+    subject: _Subject, listing: Listing, seen: dict[str, Observation], suite: Suite, policy: Policy
+) -> Evaluation:
+    """Score the observations."""
+    return make_evaluation(
+        subject.fingerprint,
+        listing,
+        seen,
+        suite=suite,
+        data=subject.data,
+        policy=policy,
+        is_pinned=subject.is_pinned,
+        is_linear=is_linear(subject.base.proto),
+    )
 
 
 def _check_parameters(suite: Suite, jobs: int | None, output: str | Path | None) -> None:

@@ -120,10 +120,8 @@ def generate(
 
     Args:
         model: The owner's ONNX file.
-        output: Where to write the bundle; ``None`` returns it only. With a path, an interrupted run resumes when it is
-            called again.
-        overwrite: Whether a bundle that is there may be replaced. It cannot be made again to the byte, and a commitment
-            to it, or its time-stamp, would be lost with it.
+        output: Where to write the bundle, if anywhere. An interrupted run with an output resumes when called again.
+        overwrite: Whether an existing bundle may be replaced. Its commitments and time-stamps are lost with it.
         n_examples: Number of examples n, at least 1; ``None`` leaves it to the number of classes.
         overrides: Kind and hyper-parameters; the others suit the model.
         io: Inputs and outputs, where the graph leaves a choice.

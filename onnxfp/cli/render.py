@@ -127,12 +127,10 @@ def print_fingerprint(
         image: The contact sheet that was written, if any.
         signer: What the reader knows of the key; ``None`` says nothing about it.
     """
-    from onnxfp.evidence.null import estimate_null, find_bundle_prior, owner_counts
-    from onnxfp.evidence.requirement import find_requirement
-    from onnxfp.evidence.verdict import Policy
+    import onnxfp
 
     manifest = fingerprint.manifest
-    power = find_requirement(manifest, Policy())
+    power = onnxfp.find_requirement(fingerprint)
     if as_json:
         record = {"digest": fingerprint.digest, "manifest": asdict(manifest), "power": asdict(power)}
         if signer is not None:
@@ -140,9 +138,6 @@ def print_fingerprint(
         click.echo(json.dumps(record, sort_keys=True, indent=2))
         return
     base, recipe, grid = manifest.base, manifest.recipe, manifest.grid
-    owner = owner_counts(manifest)
-    prior = find_bundle_prior(manifest)
-    null = estimate_null(owner, [], prior, n_classes=base.n_classes, n_candidates=manifest.n_candidates)
     step = (grid.bounds.upper - grid.bounds.lower) / (grid.n_levels - 1)
     noise = f", weight noise {recipe.noise:g} x {recipe.n_draws}" if recipe.noise else ""
     cutoff = f", lowest {recipe.cutoff} frequencies removed from the {recipe.filtered}" if recipe.cutoff else ""
@@ -164,7 +159,7 @@ def print_fingerprint(
                    f"{recipe.n_steps} steps of {recipe.step_size:.4g}{noise}{cutoff}")),
         ("gradients", gradients),
         ("references", ", ".join(f"{r.n_matches / manifest.n_examples:.0%}" for r in manifest.references) or "none"),
-        ("null", _describe_null(null.summarise(manifest.n_examples))),
+        ("null", _describe_null(onnxfp.estimate_null(fingerprint))),
         ("power", _describe_requirement(power)),
     ]  # fmt: skip
     if image is not None:

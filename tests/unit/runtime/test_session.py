@@ -27,10 +27,11 @@ MakeClassifier = Callable[..., onnx.ModelProto]
 
 @pytest.fixture
 def open_model(tmp_path: Path) -> Open:
-    def open_(model: onnx.ModelProto, **choices: Any) -> ModelSession:
+    def open_(model: onnx.ModelProto, n_classes: int | None = None, **choices: Any) -> ModelSession:
         path = tmp_path / "m.onnx"
         path.write_bytes(model.SerializeToString())
-        return ModelSession(read_onnx(path), ModelIO(**choices), execution=Execution("cpu", limits=None))
+        execution = Execution("cpu", limits=None)
+        return ModelSession(read_onnx(path), ModelIO(**choices), execution=execution, n_classes=n_classes)
 
     return open_
 
