@@ -162,7 +162,7 @@ def test_weight_inputs_are_those_of_the_schema(key: Key) -> None:
     vectors = set(row.weight_inputs) - set(row.matrix_inputs)
     assert {names[position].lower() for position in vectors} <= {name.lower() for name in VECTORS}
     # Every input of such a name is listed.
-    trained = {"w", "r", "weights", "bias", "beta", "gamma", "scale", "slope"}
+    trained = {"b", "c", "w", "r", "weights", "bias", "beta", "gamma", "scale", "slope"}
     assert {position for position, name in enumerate(names) if name.lower() in trained} <= set(row.weight_inputs)
 
 
@@ -312,6 +312,17 @@ def test_permuted_channels_come_out_permuted(key: Key) -> None:
     order = [3, 0, 4, 1, 2]
     # Batch normalisation treats channels alike where what it stores for them is alike.
     np.testing.assert_allclose(call(key, IMAGE[:, order]), call(key, IMAGE)[:, order], rtol=1e-6)
+
+
+@pytest.mark.parametrize("key", keys(channels="kept") + keys(channels="reduced"))
+def test_a_channel_depends_on_itself_alone(key: Key) -> None:
+    is_pooling = "Pool" in key[1] or key in keys(channels="reduced")
+    for image in (IMAGE,) if is_pooling else (IMAGE, IMAGE[:, :, 0, 0]):
+        changed = image.copy()
+        changed[:, 2] *= -0.3
+        before, after = call(key, image), call(key, changed)
+        np.testing.assert_array_equal(np.delete(before, 2, axis=1), np.delete(after, 2, axis=1))
+        assert (before[:, 2] != after[:, 2]).any()
 
 
 @pytest.mark.parametrize("key", keys(channels="joined"))
