@@ -14,17 +14,10 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from onnxfp.errors import ModelError
+from onnxfp.model.op_traits import find_traits
 from onnxfp.model.traversal import taken_names
 from onnxfp.variants.constants import use_counts
 from onnxfp.variants.weights import normalise, with_weights
-
-# Operators that treat every channel alike and for itself, in their first input.
-_CHANNELWISE = {
-    *("AveragePool", "BatchNormalization", "Clip", "Dropout", "Elu", "Erf", "GlobalAveragePool", "GlobalMaxPool"),
-    *("HardSigmoid", "HardSwish", "Identity", "LeakyRelu", "MaxPool", "Relu", "Selu", "Sigmoid", "Softplus", "Tanh"),
-}
-_JOINING = {"Add", "Mul", "Sub", "Div", "Max", "Min"}
-_MEANS = {"ReduceMean", "ReduceMax"}
 
 _Axes = list[tuple[int, str]]
 
@@ -132,6 +125,7 @@ def _followers(
     """Return which axes of which tensors follow the channels of which value, or ``None`` where that is not known."""
     inputs, outputs = list(node.input), [name for name in node.output if name]
     kind, attributes = node.op_type, {a.name: a for a in node.attribute}
+    rule = find_traits(node.domain, kind).channels
     if node.domain not in ("", "ai.onnx") or len(outputs) != 1 or not inputs or inputs[0] in tensors:
         return None
     given, made = inputs[0], outputs[0]
@@ -163,17 +157,17 @@ def _followers(
         bias = [(0, name) for name in rest[1:] if tensors[name].size > 1]
         groups.sizes[made] = (2, tensors[rest[0]].shape[0 if is_transposed else 1])
         return {given: [(1 if is_transposed else 0, rest[0])], made: [(0 if is_transposed else 1, rest[0]), *bias]}
-    if kind in _CHANNELWISE:
+    if rule == "kept":
         groups.pass_on(given, made)
         if kind == "BatchNormalization":
             return {made: [(0, name) for name in rest]} if all(name in tensors for name in rest) else None
         return {} if all(name in tensors and tensors[name].size == 1 for name in rest) else None
-    if kind in _JOINING and len(inputs) == 2:
+    if rule == "joined" and len(inputs) == 2:
         if inputs[1] in tensors:
             groups.pass_on(given, made)
             return {} if tensors[inputs[1]].size == 1 else None
         return {} if _join(given, inputs[1], made, groups) else None
-    if kind in _MEANS:
+    if rule == "reduced":
         axes = (
             list(attributes["axes"].ints)
             if "axes" in attributes

@@ -18,13 +18,6 @@ from onnxfp.torch_copy.operators.registry import Function, Node, operator
 from onnxfp.torch_copy.operators.straight_through import carries_gradient, stand_for, straight_through
 from onnxfp.torch_copy.tensors import torch_dtype
 
-TAKES_LEVELS = {
-    *("ConvInteger", "DequantizeLinear", "DynamicQuantizeMatMul", "MatMulInteger", "MatMulIntegerToFloat", "QGemm"),
-    *("QLinearAdd", "QLinearAveragePool", "QLinearConcat", "QLinearConv", "QLinearGlobalAveragePool"),
-    *("QLinearLeakyRelu", "QLinearMatMul", "QLinearMul", "QLinearSigmoid", "QLinearSoftmax"),
-}
-"""Operators that compute on floats that stand for integers themselves, so that nothing is computed twice."""
-
 _LIMITS = {torch.uint8: (0, 255), torch.int8: (-128, 127), torch.int16: (-32768, 32767), torch.int32: (0, 65535)}
 
 
