@@ -23,7 +23,8 @@ def inspect(file: Path, public_key: str | None, image: Path | None, as_json: boo
     """
     import onnxfp
     from onnxfp.cli.outputs import check_outputs
-    from onnxfp.cli.render import print_attestation, print_fingerprint
+    from onnxfp.cli.render.bundle import print_fingerprint
+    from onnxfp.cli.render.verification import print_attestation
     from onnxfp.report.attestation import is_attestation
     from onnxfp.report.verification import Signer
     from onnxfp.trust.trust_store import find_key_name
