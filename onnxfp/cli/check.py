@@ -22,7 +22,7 @@ def check(context: click.Context, /, model: Path, as_json: bool, **options: Any)
     Exit code: 0 if it can, 3 if not.
     """
     import onnxfp
-    from onnxfp.cli.render import print_check
+    from onnxfp.cli.render.bundle import print_check
     from onnxfp.errors import ModelError
 
     found = onnxfp.check(

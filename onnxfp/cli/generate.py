@@ -88,7 +88,7 @@ def generate(model: Path, output: Path | None, force: bool, as_json: bool, **opt
     from onnxfp.cli.outputs import check_outputs
     from onnxfp.cli.passphrase import ask_passphrase
     from onnxfp.cli.progress import generation_bar
-    from onnxfp.cli.render import print_fingerprint
+    from onnxfp.cli.render.bundle import print_fingerprint
 
     output = output or model.with_suffix(".fp.npz")
     inputs = (model, *options["references"], *options["avoid"], options["key"] or onnxfp.default_key_path())

@@ -23,7 +23,8 @@ def inspect(file: Path, public_key: str | None, image: Path | None, as_json: boo
     """
     import onnxfp
     from onnxfp.cli.outputs import check_outputs
-    from onnxfp.cli.render import print_attestation, print_fingerprint
+    from onnxfp.cli.render.bundle import print_fingerprint
+    from onnxfp.cli.render.verification import print_attestation
 
     check_outputs({"--image": image}, (file, public_key))
     if onnxfp.is_attestation(file):

@@ -18,7 +18,7 @@ from onnxfp.cli.options import (
     read_limits,
     read_model_io,
 )
-from onnxfp.cli.page import report_option, write_page
+from onnxfp.cli.render.page import report_option, write_page
 
 EXIT_CODES = {"MATCH": 0, "NO_MATCH": 10, "INCONCLUSIVE": 11}
 
@@ -75,9 +75,9 @@ def verify(context: click.Context, /, suspect: Path, fingerprint: Path, as_json:
         start_ahead(*choose_model_worker(options["provider"]))
     import onnxfp
     from onnxfp.cli.attestation import attestation_writer
-    from onnxfp.cli.explain import print_explanation
     from onnxfp.cli.outputs import check_outputs
-    from onnxfp.cli.render import print_report
+    from onnxfp.cli.render.explanation import print_explanation
+    from onnxfp.cli.render.verification import print_report
 
     page, attest = options["page"], options["attest"]
     names = ("public_key", "classes", "key", "passphrase_file", "commitment", "opening", "timestamp", "tsa_certificate")

@@ -148,7 +148,7 @@ def decide(counts: Counts, null: Null, n_verifier_references: int, policy: Polic
         )
         return Decision(Verdict.INCONCLUSIVE, p_value, least, (reason,))
     reason = (
-        f"{counts.n_matches} of {counts.n_asked} matches are no more than an unassociated model may show; "
-        f"{least} would have been a MATCH."
+        f"{counts.n_matches} of {counts.n_asked} examples match. Unassociated models match that often. "
+        f"A MATCH needs {least}."
     )
     return Decision(Verdict.NO_MATCH, p_value, least, (reason,))

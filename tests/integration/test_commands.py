@@ -32,7 +32,7 @@ def test_generate_verify_and_inspect_from_one_end_to_the_other(onnxfp: Run, base
     was_warned = "warning: Not even 200 matches of 200" in made.err
     assert (match.code, match.err) == (11 if was_warned else 0, "")
     assert f"base.onnx: {'INCONCLUSIVE' if was_warned else 'MATCH'}" in match.out
-    assert "NOT PINNED" in match.out
+    assert "key not pinned" in match.out
     stranger = onnxfp("verify", other_path, bundle)
     assert stranger.code in (10, 11)
     seen = onnxfp("inspect", bundle)

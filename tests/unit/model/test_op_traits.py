@@ -109,7 +109,7 @@ def compute(key: Key, *inputs: Array, **attributes: Any) -> Array:
     ]
     graph = helper.make_graph([node], "g", given, [onnx.ValueInfoProto(name="y")])
     model = helper.make_model(graph, opset_imports=OPSETS, ir_version=8)
-    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])  # noqa: TID251
     output: Array = session.run(None, dict(zip(names, map(np.asarray, inputs), strict=True)))[0]
     return output
 
