@@ -48,7 +48,8 @@ TEST_KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 
 TESTS = Path(__file__).parent
 
-# What `make test-quick` leaves out: the folders and files whose tests took more than a second of computing together.
+# What `make test-quick` leaves out: the folders and files that compute most, and those that start many processes. The
+# rest, 1,255 tests, took 33 seconds of computing, besides what each worker needs to import and collect.
 SLOW = (
     "browser",
     "fuzz",
