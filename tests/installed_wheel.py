@@ -76,7 +76,7 @@ def check_audit(installation: Installation) -> None:
     """Check that the core verifies and inspects."""
     done = installation.run("onnxfp", "verify", STOLEN, BUNDLE, "--json")
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["verdict"] == "MATCH", done.stdout
+    assert json.loads(done.stdout)["decision"]["verdict"] == "MATCH", done.stdout
     done = installation.run("onnxfp", "inspect", BUNDLE)
     assert done.returncode == 0, done.stderr
 
