@@ -352,7 +352,7 @@ def _ordering(found: dict[str, Comparison]) -> Iterator[str]:
 def main() -> None:
     """Measure what is missing, then write the table."""
     parser = argparse.ArgumentParser(description="Compare the kinds with the literature's fingerprints.")
-    parser.add_argument("--bed", overrides=("cifar10", "imagenet"), action="append", help="only this one")
+    parser.add_argument("--bed", choices=("cifar10", "imagenet"), action="append", help="only this one")
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)

@@ -200,7 +200,7 @@ def main() -> None:
     parser.add_argument("--siblings", type=int, default=N_SIBLINGS, help="siblings, trained where they are missing")
     parser.add_argument("--at-hand", action="store_true", help="all siblings that need no training instead")
     parser.add_argument("--bases", type=int, help="so many ImageNet bases only; 0 keeps their part")
-    parser.add_argument("--many-kinds", nargs="*", overrides=get_args(Kind), default=get_args(Kind), help="of ImageNet")
+    parser.add_argument("--many-kinds", nargs="*", choices=get_args(Kind), default=get_args(Kind), help="of ImageNet")
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)

@@ -295,8 +295,8 @@ def write(measured: dict[str, list[Row]], device: str) -> None:
 def main() -> None:
     """Measure, and write the table."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--only", overrides=SECTIONS, action="append", help="Measure this section. Repeatable.")
-    parser.add_argument("--device", default="cpu", overrides=DEVICES)
+    parser.add_argument("--only", choices=SECTIONS, action="append", help="Measure this section. Repeatable.")
+    parser.add_argument("--device", default="cpu", choices=DEVICES)
     # Two threads that wait for each other measure the neighbours of a shared machine.
     parser.add_argument("--threads", type=int, default=1, help="Threads of torch [default: 1].")
     arguments = parser.parse_args()

@@ -167,7 +167,7 @@ def _gain(variants: NDArray[np.float64], references: NDArray[np.float64]) -> str
 def main() -> None:
     """Measure what is missing, then write the table."""
     parser = argparse.ArgumentParser(description="Measure which examples survive theft.")
-    parser.add_argument("--part", overrides=PARTS, action="append", help="measure only this, and keep the others")
+    parser.add_argument("--part", choices=PARTS, action="append", help="measure only this, and keep the others")
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)

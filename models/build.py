@@ -185,7 +185,7 @@ FILES: dict[str, tuple[str, Callable[[Path], None]]] = {
 
 def predict(path: Path, images: Tensor) -> np.ndarray:
     """Return the ``(n,)`` labels that a file gives ``(n, 3, 32, 32)`` uint8 images, through onnxruntime."""
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])  # noqa: TID251
     source = session.get_inputs()[0]
     dtype = np.float16 if "16" in source.type else np.float32
     batches = [(batch.float() / 255).numpy().astype(dtype) for batch in images.split(500)]
@@ -212,7 +212,7 @@ def write_readme() -> None:
 def main() -> None:
     """Build what is asked for, then measure all."""
     parser = argparse.ArgumentParser(description="Rebuild the models in this folder.")
-    parser.add_argument("--only", overrides=FILES, action="append", help="build this file alone (repeatable)")
+    parser.add_argument("--only", choices=FILES, action="append", help="build this file alone (repeatable)")
     parser.add_argument("--threads", type=int, default=2, help="threads of torch; results depend on it")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)

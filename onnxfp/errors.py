@@ -10,6 +10,10 @@ network. 1 is left to crashes.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from os import PathLike
+
 
 class OnnxfpError(Exception):
     """Base of every deliberate error.
@@ -186,3 +190,45 @@ class AuthorityError(OnnxfpError):
     """A time-stamp authority cannot be reached, refuses, or does not answer as RFC 3161 demands."""
 
     exit_code = 7
+
+
+class CodecError(ValueError):
+    """A text or an array is not in the form that a codec reads.
+
+    Internal: the codec does not know whose document it reads. Its owner does, and raises an error of its own with
+    :func:`translate_codec`.
+    """
+
+
+@contextmanager
+def translate_codec(error: type[OnnxfpError], hint: str) -> Iterator[None]:
+    """Turn the codec's error into the one of the document that is read.
+
+    Args:
+        error: Class of the error that the document's reader raises.
+        hint: The next step for the person who holds the document.
+
+    Raises:
+        OnnxfpError: Of the class ``error``, where the block raises a :class:`CodecError`.
+    """
+    try:
+        yield
+    except CodecError as problem:
+        raise error(str(problem), hint=hint) from problem
+
+
+@contextmanager
+def name_file(path: str | PathLike[str], *errors: type[OnnxfpError]) -> Iterator[None]:
+    """Put the name of a file before the messages of functions that know only its content.
+
+    Args:
+        path: The file.
+        errors: Classes of the errors that are about its content.
+
+    Raises:
+        OnnxfpError: Of the same class and with the same hint, where the block raises one of ``errors``.
+    """
+    try:
+        yield
+    except errors as problem:
+        raise type(problem)(f"{path}: {problem}", hint=problem.hint) from problem

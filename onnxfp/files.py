@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all: written beside, flushed to disk, renamed."""
+"""Files: written so that they appear whole or not at all, and read only as far as a limit allows."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ import os
 import secrets
 import shutil
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
-from onnxfp.errors import FileError
+from onnxfp.errors import FileError, OnnxfpError
+from onnxfp.text import escape_text
 
 _NO_LINKS = frozenset({errno.EPERM, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK})
 
@@ -36,7 +37,7 @@ def write_file(path: Path, content: bytes, *, mode: int = 0o666, overwrite: bool
         # Renaming over a device would replace it: /dev/null would become a file for everybody.
         target = Path(os.path.realpath(path)) if path.is_symlink() and overwrite else path
         if target.exists() and not target.is_file():
-            raise FileError(f"{path} is no plain file, and is not replaced", hint="give the name of a file")
+            raise FileError(f"{path} is not a regular file, and is not replaced", hint="give the name of a file")
         beside = target.with_name(f".onnxfp-{secrets.token_hex(8)}.tmp")
         _write_new(beside, content, mode)
         if overwrite:
@@ -124,18 +125,77 @@ def _flush_folder(folder: Path) -> None:
                 os.close(handle)
 
 
-def open_plain_file(path: Path, hint: str) -> BinaryIO:
-    """Open a file for reading, and nothing but a plain file.
+@contextlib.contextmanager
+def open_regular_file(
+    path: Path, *, hint: str, error: type[FileError] = FileError, allow_stream: bool = False
+) -> Iterator[BinaryIO]:
+    """Open a file for reading, as a context in which every failure to read it is one error.
+
+    Args:
+        path: The file.
+        hint: The next step where there is no such file.
+        error: Class of the error.
+        allow_stream: Whether pipes and devices are read too. Opening a pipe waits for its writer.
 
     Raises:
-        FileError: There is none; its hint is ``hint``.
-        OSError: It cannot be opened.
+        FileError: Of the class ``error``: there is no such file, it is not a regular one, or it cannot be read.
     """
+    name = escape_text(str(path))
     try:
         mode = path.stat().st_mode
-    except (FileNotFoundError, ValueError) as error:
-        raise FileError(f"{path} does not exist", hint=hint) from error
-    # Opening a pipe would wait for its writer, so it is not tried.
-    if not stat.S_ISREG(mode):
-        raise FileError(f"{path} {'is a folder' if stat.S_ISDIR(mode) else 'is no plain file'}", hint=hint)
-    return path.open("rb")
+        if stat.S_ISDIR(mode) or not (stat.S_ISREG(mode) or allow_stream):
+            raise error(f"{name} {'is a folder' if stat.S_ISDIR(mode) else 'is not a regular file'}", hint=hint)
+        stream = path.open("rb")
+    except FileNotFoundError as missing:
+        raise error(f"{name} does not exist", hint=hint) from missing
+    except OSError as failure:
+        raise error(f"{name} cannot be read: {failure.strerror}", hint="check the file's permissions") from failure
+    except ValueError as failure:
+        # No system takes such a name.
+        raise error(f"{name} cannot be read: {failure}", hint=hint) from failure
+    with stream:
+        try:
+            yield stream
+        except OSError as failure:
+            raise error(f"{name} cannot be read: {failure.strerror}", hint="try again, or give a copy") from failure
+
+
+def read_start(
+    path: Path, n_bytes: int, *, hint: str, error: type[FileError] = FileError, allow_stream: bool = False
+) -> bytes:
+    """Return the first ``n_bytes`` of a file, or all of a shorter one.
+
+    Raises:
+        FileError: As :func:`open_regular_file`.
+    """
+    with open_regular_file(path, hint=hint, error=error, allow_stream=allow_stream) as stream:
+        return stream.read(n_bytes)
+
+
+def read_bounded(
+    path: Path,
+    max_bytes: int,
+    *,
+    hint: str,
+    error: type[FileError] = FileError,
+    too_large: type[OnnxfpError] | None = None,
+    allow_stream: bool = False,
+) -> bytes:
+    """Return the content of a file; no more than ``max_bytes`` of it are ever held.
+
+    Args:
+        path: The file.
+        max_bytes: The largest length that is read.
+        hint: The next step where there is no such file, or a larger one.
+        error: Class of the error where it cannot be read.
+        too_large: Class of the error where it is larger; ``None`` takes ``error``.
+        allow_stream: Whether pipes and devices are read too.
+
+    Raises:
+        FileError: As :func:`open_regular_file`.
+        OnnxfpError: Of the class ``too_large``: the file is larger.
+    """
+    content = read_start(path, max_bytes + 1, hint=hint, error=error, allow_stream=allow_stream)
+    if len(content) > max_bytes:
+        raise (too_large or error)(f"{escape_text(str(path))} exceeds the limit of {max_bytes} bytes", hint=hint)
+    return content

@@ -1,4 +1,8 @@
-"""Small real models, keys and fingerprints that many tests share."""
+"""Small real models, keys and fingerprints that many tests share, and the rules for markers and parallel runs.
+
+Tests run in parallel with ``pytest -n 2`` (pytest-xdist). Each test has a folder and a home of its own. A fixture that
+computes for seconds and whose outcome is only read is made once for all workers: see ``make_once``.
+"""
 
 from __future__ import annotations
 
@@ -13,11 +17,10 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
-from onnx import TensorProto, helper, numpy_helper
+from filelock import FileLock
 from securesystemslib.signer import CryptoSigner
 
 import onnxfp
@@ -35,12 +38,58 @@ from onnxfp.report.evaluation import MAX_LOSS, Evaluation, Outcome, Role, Row, S
 from onnxfp.report.verification import BundleRecord, Signer
 from onnxfp.trust.keys import default_key_path, public_key_path, signer_public_key
 from onnxfp.types import InputGrid, InputSpec, OutputSpec
+from tests.builders import classifier
 
 REPOSITORY = Path(__file__).parents[1]
 MODELS = REPOSITORY / "models"
 
 # A fixed key for tests: its private half is public, so it signs nothing of value.
 TEST_KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
+
+TESTS = Path(__file__).parent
+
+# Measured on one core: a file is slow if it has a test of more than half a second, or takes more than two seconds.
+SLOW: tuple[str, ...] = ()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep every worker of a parallel run to one thread of torch: the workers start with this environment."""
+    if getattr(config.option, "numprocesses", None):
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark tests by the folder or file that they are in."""
+    for item in items:
+        if not item.path.is_relative_to(TESTS):
+            continue
+        place = item.path.relative_to(TESTS)
+        if place.parts[0] in ("browser", "hostile"):
+            item.add_marker(place.parts[0])
+        if place.name == "test_authority_on_the_network.py":
+            item.add_marker("network")
+        if any(place.is_relative_to(slow) for slow in SLOW):
+            item.add_marker("slow")
+
+
+def make_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
+    """Return a folder that ``make`` fills once, also if several workers of a parallel run ask for it.
+
+    Args:
+        factory: pytest's maker of folders. In a worker of pytest-xdist its folder is beside those of the others.
+        name: Name of the folder, unique in a run.
+        make: Fills the folder. It runs in one worker, and the others wait.
+    """
+    shared = factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+    folder, done = shared / name, shared / f"{name}.done"
+    with FileLock(shared / f"{name}.lock"):
+        if not done.exists():
+            folder.mkdir()
+            make(folder)
+            done.touch()
+    return folder
 
 
 @pytest.fixture(autouse=True)
@@ -62,78 +111,10 @@ def repository() -> Path:
     return REPOSITORY
 
 
-def classifier(
-    *,
-    seed: int = 0,
-    n_classes: int = 5,
-    shape: tuple[int, ...] = (3, 8, 8),
-    batch: int | str = "N",
-    softmax: bool = False,
-    argmax: bool = False,
-    element: int = TensorProto.FLOAT,
-    opset: int = 17,
-    is_centred: bool = True,
-) -> onnx.ModelProto:
-    """Return a small convolutional classifier with random weights, to which noise is of every class alike."""
-    rng = np.random.default_rng(seed)
-    dtype = helper.tensor_dtype_to_np_dtype(element)
-
-    def weights(name: str, *dims: int) -> onnx.TensorProto:
-        values = rng.normal(size=dims) * np.sqrt(3.0 / np.prod(dims[1:]))
-        return numpy_helper.from_array(values.astype(dtype), name)
-
-    w1 = weights("w1", 16, shape[0], 3, 3)
-    w2 = weights("w2", n_classes, 16 * (shape[1] // 4) * (shape[2] // 4))
-    bias = np.zeros(n_classes)
-    if is_centred:
-        plain = classifier(seed=seed, n_classes=n_classes, shape=shape, is_centred=False)
-        session = onnxruntime.InferenceSession(plain.SerializeToString(), providers=["CPUExecutionProvider"])
-        noise = np.random.default_rng(0).random((256, *shape), np.float32)
-        bias = -session.run(None, {"image": noise})[0].mean(axis=0)
-    nodes = [
-        helper.make_node("Conv", ["image", "w1"], ["c1"], name="conv1", pads=[1, 1, 1, 1]),
-        helper.make_node("Relu", ["c1"], ["r1"], name="relu1"),
-        helper.make_node("AveragePool", ["r1"], ["p1"], name="pool", kernel_shape=[4, 4], strides=[4, 4]),
-        helper.make_node("Flatten", ["p1"], ["f1"], name="flatten"),
-        helper.make_node("Gemm", ["f1", "w2", "b2"], ["logits"], name="head", transB=1, alpha=40.0),
-    ]
-    outputs = [helper.make_tensor_value_info("logits", element, [batch, n_classes])]
-    if softmax:
-        nodes.append(helper.make_node("Softmax", ["logits"], ["probabilities"], name="softmax", axis=1))
-        outputs = [helper.make_tensor_value_info("probabilities", element, [batch, n_classes])]
-    if argmax:
-        nodes.append(helper.make_node("ArgMax", ["logits"], ["label"], name="argmax", axis=1, keepdims=0))
-        outputs = [helper.make_tensor_value_info("label", TensorProto.INT64, [batch])]
-    graph = helper.make_graph(
-        nodes,
-        "classifier",
-        [helper.make_tensor_value_info("image", element, [batch, *shape])],
-        outputs,
-        [w1, w2, numpy_helper.from_array(bias.astype(dtype), "b2")],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
-    onnx.checker.check_model(model, full_check=True)
-    return model
-
-
 @pytest.fixture(scope="session")
 def make_classifier() -> Callable[..., onnx.ModelProto]:
     """The maker of small classifiers."""
     return classifier
-
-
-def of_bytes(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Return a small classifier, changed to take images as bytes."""
-    nodes = [
-        helper.make_node("Cast", ["bytes"], ["float"], to=TensorProto.FLOAT),
-        helper.make_node("Div", ["float", "scale"], ["image"]),
-        *model.graph.node,
-    ]
-    del model.graph.node[:], model.graph.input[:]
-    model.graph.node.extend(nodes)
-    model.graph.input.append(helper.make_tensor_value_info("bytes", TensorProto.UINT8, ["N", 3, 8, 8]))
-    model.graph.initializer.append(helper.make_tensor("scale", TensorProto.FLOAT, [], [255.0]))
-    return model
 
 
 @pytest.fixture
@@ -165,23 +146,22 @@ def easy() -> RecipeOverrides:
 @pytest.fixture(scope="session")
 def crafted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A small base model and its fingerprint of 200 examples, really crafted, once for all tests that only read."""
-    folder = tmp_path_factory.mktemp("crafted")
-    base = folder / "base.onnx"
-    base.write_bytes(classifier(seed=0).SerializeToString())
-    before = os.environ.get("ONNXFP_HOME")
-    os.environ["ONNXFP_HOME"] = str(folder / "home")
+    folder = make_once(tmp_path_factory, "crafted", _craft)
+    return folder / "base.onnx", folder / "base.fp.npz"
+
+
+def _craft(folder: Path) -> None:
+    """Write a small base model and its fingerprint."""
+    (folder / "base.onnx").write_bytes(classifier(seed=0).SerializeToString())
     # With this key and seed few candidates are lost (203 for 200); with some others so many that no count is a MATCH.
     (folder / "home").mkdir()
-    private = TEST_KEY.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    write_file(default_key_path(), private, mode=0o600)
-    public = TEST_KEY.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-    write_file(public_key_path(default_key_path()), public)
-    onnxfp.generate(base, output=folder / "base.fp.npz", overrides=replace(EASY, seed=2))
-    if before is None:
-        del os.environ["ONNXFP_HOME"]
-    else:
-        os.environ["ONNXFP_HOME"] = before
-    return base, folder / "base.fp.npz"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ONNXFP_HOME", str(folder / "home"))
+        private = TEST_KEY.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        write_file(default_key_path(), private, mode=0o600)
+        public = TEST_KEY.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+        write_file(public_key_path(default_key_path()), public)
+        onnxfp.generate(folder / "base.onnx", output=folder / "base.fp.npz", overrides=replace(EASY, seed=2))
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from onnxfp.bundle.check import check_bundle
 from onnxfp.bundle.fingerprint import Fingerprint
 from onnxfp.errors import ExecutionError, FileError, ParameterError
 from onnxfp.evaluation.checkpoint import Checkpoint
-from onnxfp.evaluation.process_pool import Setup, choose_jobs, run_tasks
+from onnxfp.evaluation.pool import Setup, choose_jobs, run_tasks
 from onnxfp.evaluation.scoring import Line, Listing, make_evaluation
 from onnxfp.evaluation.task import Observation, Task
 from onnxfp.evaluation.user_data import Data, read_data
@@ -103,7 +103,7 @@ def evaluate(
         # Said now rather than after the long work.
         raise FileError(f"the folder of {output} does not exist", hint="make it first, or choose another")
     if output is not None and Path(output).exists() and not Path(output).is_file():
-        raise FileError(f"{str(output)!r} is no plain file, and is not replaced", hint="give the name of a file")
+        raise FileError(f"{str(output)!r} is not a regular file, and is not replaced", hint="give the name of a file")
     bundle = None if isinstance(fingerprint, Fingerprint) else Path(fingerprint)
     fingerprint = check_bundle(fingerprint, None if public_key is None else find_public_key(public_key)).fingerprint
     manifest = fingerprint.manifest

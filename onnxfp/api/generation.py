@@ -40,8 +40,6 @@ from onnxfp.types import InputGrid, Labels, Levels
 from onnxfp.versions import versions
 
 if TYPE_CHECKING:
-    import torch
-
     from onnxfp.crafting.state import Progress
     from onnxfp.torch_copy.model_check import ModelCheck
 
@@ -173,7 +171,7 @@ def generate(
             source.gradient(context, gives_probabilities=session.gives_probabilities(probes)),
             rescore,
             n_examples=n_examples,
-            batch_size=_candidates_at_once(session, source.device),
+            batch_size=_candidates_at_once(session, is_on_gpu=source.device.type != "cpu"),
             device=source.device,
             start=checkpoint.load() if checkpoint else None,
             on_progress=on_progress,
@@ -269,7 +267,7 @@ def _check_place(output: Path, *, overwrite: bool) -> None:
             hint="choose another name, or replace it with --force (from Python with overwrite=True)",
         )
     if output.exists() and not output.is_file():
-        raise FileError(f"{output} is no plain file, and is not replaced", hint="give the name of a file")
+        raise FileError(f"{output} is not a regular file, and is not replaced", hint="give the name of a file")
 
 
 def _check_avoided(
@@ -302,11 +300,11 @@ def _warn_of_requirement(power: Requirement, prior: Prior) -> None:
         _log.warning("%s", " ".join(filter(None, (power.obstacle, why, *power.remedies))))
 
 
-def _candidates_at_once(session: ModelSession, device: torch.device) -> int:
+def _candidates_at_once(session: ModelSession, *, is_on_gpu: bool) -> int:
     """Return how many candidates share their draws of weight noise, in passes of whatever size memory holds."""
     if session.input.batch is not None:
         return _FIXED_BATCH
-    return session.batch_size if device.type == "cpu" else max(session.batch_size, _MIN_ON_A_GPU)
+    return max(session.batch_size, _MIN_ON_A_GPU) if is_on_gpu else session.batch_size
 
 
 def _batches(levels: Levels, size: int) -> Iterable[Levels]:

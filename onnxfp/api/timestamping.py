@@ -9,7 +9,7 @@ from onnxfp.bundle.check import check_bundle
 from onnxfp.bundle.fingerprint import Fingerprint
 from onnxfp.bundle.writer import pack
 from onnxfp.errors import FileError, ParameterError
-from onnxfp.files import open_plain_file, write_file
+from onnxfp.files import read_start, write_file
 from onnxfp.report.checks import CommitmentRecord
 from onnxfp.trust.commitment import Commitment, is_value, make_commitment, opening_path, parse_value, read_opening
 from onnxfp.trust.timestamp import (
@@ -113,9 +113,8 @@ def timestamp(
 def is_opening(path: str | Path) -> bool:
     """Return whether a file begins as an opening does, and not as a bundle; ``False`` where it cannot be read."""
     try:
-        with open_plain_file(Path(path), "") as stream:
-            return stream.read(1) == b"{"
-    except (OSError, FileError):
+        return read_start(Path(path), 1, hint="") == b"{"
+    except FileError:
         return False
 
 

@@ -9,7 +9,7 @@ import json
 from math import isfinite
 from typing import Any, NoReturn
 
-from onnxfp.errors import BundleFormatError
+from onnxfp.errors import CodecError
 
 Json = dict[str, Any]
 
@@ -29,15 +29,15 @@ def load(text: bytes, where: str) -> Json:
         where: Name of the member or field, for messages.
 
     Raises:
-        BundleFormatError: It is not JSON, not an object, or not in canonical form.
+        CodecError: It is not JSON, not an object, or not in canonical form.
     """
     try:
         value = _parse(text.decode("ascii"))
         canonical = dump(value) if isinstance(value, dict) else b""
     except (ValueError, RecursionError) as error:
-        raise BundleFormatError(f"{where} is not canonical JSON: {error}", hint=_HINT) from error
+        raise CodecError(f"{where} is not canonical JSON: {error}") from error
     if canonical != text:
-        raise BundleFormatError(f"{where} is not one canonical JSON object", hint=_HINT)
+        raise CodecError(f"{where} is not one canonical JSON object")
     return value  # type: ignore[no-any-return]
 
 
@@ -49,14 +49,14 @@ def load_any_layout(text: str, where: str) -> Json:
         where: Name of the record, for messages.
 
     Raises:
-        BundleFormatError: It is not such JSON, or not an object.
+        CodecError: It is not such JSON, or not an object.
     """
     try:
         value = _parse(text)
     except (ValueError, RecursionError) as error:
-        raise BundleFormatError(f"{where} is not JSON: {error}", hint=_HINT) from error
+        raise CodecError(f"{where} is not JSON: {error}") from error
     if not isinstance(value, dict):
-        raise BundleFormatError(f"{where} is not one JSON object", hint=_HINT)
+        raise CodecError(f"{where} is not one JSON object")
     return value
 
 
@@ -92,6 +92,3 @@ def _parse_float(digits: str) -> float:
     if not isfinite(value):
         raise ValueError("a number is too large")
     return value
-
-
-_HINT = "the bundle was not written by onnxfp, or was edited since"

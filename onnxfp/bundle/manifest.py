@@ -10,11 +10,12 @@ import numpy as np
 
 from onnxfp.bundle import canonical_json
 from onnxfp.bundle.records import build, is_digest, is_key, is_time
-from onnxfp.errors import BundleFormatError, BundleVersionError, ParameterError
+from onnxfp.errors import BundleFormatError, BundleVersionError, ParameterError, translate_codec
 from onnxfp.limits import MAX_CANDIDATES, MAX_VALUES_PER_EXAMPLE
 from onnxfp.model.io_contract import spatial_axes
 from onnxfp.recipe.derivation import DerivationContext
 from onnxfp.recipe.recipe import Recipe
+from onnxfp.text import quote_text
 from onnxfp.types import InputGrid, InputSpec, OutputSpec, Spectrum
 
 SCHEMA = "onnxfp/bundle/1"
@@ -146,13 +147,15 @@ class Manifest:
             BundleFormatError: A field is missing, unknown, of the wrong type or out of range; it is named.
             BundleVersionError: The schema is not one that this release reads.
         """
-        value = canonical_json.load(text, "manifest.json")
+        with translate_codec(BundleFormatError, _HINT):
+            value = canonical_json.load(text, "manifest.json")
         if value.get("schema") != SCHEMA:
             raise BundleVersionError(
-                f"the bundle has schema {str(value.get('schema'))[:100]!r}; this release reads {SCHEMA!r}",
+                f"the bundle has schema {quote_text(str(value.get('schema')))}; this release reads {SCHEMA!r}",
                 hint="install a newer onnxfp",
             )
-        manifest: Manifest = build(cls, value, "manifest")
+        with translate_codec(BundleFormatError, _HINT):
+            manifest: Manifest = build(cls, value, "manifest")
         manifest._check()
         if manifest.to_json() != text:
             raise BundleFormatError("manifest.json: a number is written in a second spelling", hint=_HINT)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxfp.errors import BundleFormatError
+from onnxfp.errors import CodecError
 
 _MAGIC = b"\x93NUMPY\x01\x00"
 _ALIGNMENT = 64
@@ -53,29 +53,29 @@ def check_header(content: bytes, dtype: np.dtype[Any], shape: tuple[int, ...], w
     """Check that ``content``, or the beginning of it, announces an array of this type and shape.
 
     Raises:
-        BundleFormatError: The header is another one; the member is named.
+        CodecError: The header is another one; the member is named.
     """
     expected = header(dtype, shape)
     if content[: len(expected)] != expected:
-        raise BundleFormatError(f"{where} is not a {np.dtype(dtype)} array of shape {shape} in C order", hint=_HINT)
+        raise CodecError(f"{where} is not a {np.dtype(dtype)} array of shape {shape} in C order")
 
 
 def check_size(n_bytes: int, dtype: np.dtype[Any], shape: tuple[int, ...], where: str) -> None:
     """Check that an array of this type and shape takes ``n_bytes``, header included.
 
     Raises:
-        BundleFormatError: It does not; the member is named.
+        CodecError: It does not; the member is named.
     """
     expected = size(dtype, shape)
     if n_bytes != expected:
-        raise BundleFormatError(f"{where} has {n_bytes} bytes; {expected} were expected", hint=_HINT)
+        raise CodecError(f"{where} has {n_bytes} bytes; {expected} were expected")
 
 
 def load(content: bytes, dtype: np.dtype[Any], shape: tuple[int, ...], where: str) -> NDArray[Any]:
     """Return the array that ``content`` holds, read-only.
 
     Raises:
-        BundleFormatError: As :func:`check_header` and :func:`check_size`.
+        CodecError: As :func:`check_header` and :func:`check_size`.
     """
     check_header(content, dtype, shape, where)
     check_size(len(content), dtype, shape, where)
@@ -84,6 +84,3 @@ def load(content: bytes, dtype: np.dtype[Any], shape: tuple[int, ...], where: st
     array = little.astype(np.dtype(dtype), copy=False).reshape(shape)
     array.flags.writeable = False
     return array
-
-
-_HINT = "the bundle was not written by onnxfp, or was edited since"

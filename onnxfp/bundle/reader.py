@@ -20,8 +20,8 @@ from onnxfp.bundle.fingerprint import Fingerprint
 from onnxfp.bundle.manifest import Manifest
 from onnxfp.bundle.signing import check_members, member_digest, verify_envelope
 from onnxfp.bundle.writer import EXAMPLES, INDICES, LABELS, MANIFEST, MAX_FILE_BYTES, MEMBERS, SIGNATURE
-from onnxfp.errors import BundleError, BundleFormatError, FileError, TrustError
-from onnxfp.files import open_plain_file
+from onnxfp.errors import BundleError, BundleFormatError, TrustError, name_file, translate_codec
+from onnxfp.files import open_regular_file
 
 MAX_TEXT_BYTES = 2**20
 """Largest manifest or envelope that is parsed (1 MiB)."""
@@ -44,13 +44,9 @@ def read_bundle(path: str | Path) -> Fingerprint:
         DigestError: A member is not the one that was signed.
     """
     path = Path(path)
-    try:
-        with open_plain_file(path, "give the path of a bundle, for example model.fp.npz") as stream:
-            return _parse(stream, os.fstat(stream.fileno()).st_size)
-    except (BundleError, TrustError) as error:
-        raise type(error)(f"{path}: {error}", hint=error.hint) from error
-    except OSError as error:
-        raise FileError(f"{path} cannot be read: {error.strerror}", hint="check the file's permissions") from error
+    hint = "give the path of a bundle, for example model.fp.npz"
+    with name_file(path, BundleError, TrustError), open_regular_file(path, hint=hint) as stream:
+        return _parse(stream, os.fstat(stream.fileno()).st_size)
 
 
 def parse_bundle(content: bytes) -> Fingerprint:
@@ -75,14 +71,16 @@ def _parse(stream: BinaryIO, n_bytes: int) -> Fingerprint:
         LABELS: (np.dtype(np.int64), (manifest.n_examples,)),
         INDICES: (np.dtype(np.int64), (manifest.n_examples,)),
     }
-    for name, (dtype, shape) in arrays.items():
-        npy.check_header(zip_format.read_member(stream, entries[name], npy.MAX_HEADER_BYTES), dtype, shape, name)
-        npy.check_size(entries[name].n_bytes, dtype, shape, name)
+    with translate_codec(BundleFormatError, zip_format.HINT):
+        for name, (dtype, shape) in arrays.items():
+            npy.check_header(zip_format.read_member(stream, entries[name], npy.MAX_HEADER_BYTES), dtype, shape, name)
+            npy.check_size(entries[name].n_bytes, dtype, shape, name)
     members |= {name: zip_format.read_member(stream, entries[name]) for name in arrays}
     check_members(signed, {name: member_digest(members[name]) for name in MEMBERS if name != SIGNATURE})
     for name in MEMBERS:
         zip_format.check_crc(entries[name], members[name])
-    levels, labels, indices = (npy.load(members[name], dtype, shape, name) for name, (dtype, shape) in arrays.items())
+    with translate_codec(BundleFormatError, zip_format.HINT):
+        levels, labels, indices = (npy.load(members[name], *form, name) for name, form in arrays.items())
     if labels.min() < 0 or labels.max() >= manifest.base.n_classes:
         raise BundleFormatError(f"{LABELS}: a label lies outside [0, {manifest.base.n_classes})", hint=zip_format.HINT)
     return Fingerprint(levels, labels, indices, manifest, members[SIGNATURE])

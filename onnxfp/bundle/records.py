@@ -13,7 +13,8 @@ from enum import Enum
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from onnxfp.errors import BundleFormatError, ParameterError
+from onnxfp.errors import CodecError, ParameterError
+from onnxfp.text import escape_text, quote_text
 
 MAX_TEXT = 1000
 """Longest text of a field, in characters."""
@@ -34,21 +35,21 @@ def build(kind: type[Record], value: Any, where: str) -> Record:
         where: Path of the field, for messages.
 
     Raises:
-        BundleFormatError: A field is missing, unknown, of the wrong type or refused by the record; it is named.
+        CodecError: A field is missing, unknown, of the wrong type or refused by the record; it is named.
     """
     if not isinstance(value, Mapping):
-        raise BundleFormatError(f"{where} must be an object", hint=_HINT)
+        raise CodecError(f"{where} must be an object")
     hints = get_type_hints(kind)
     names = [field.name for field in fields(kind)]  # type: ignore[arg-type]
     strangers = sorted(set(value) ^ set(names))
     if strangers:
         problem = "is unknown" if strangers[0] in value else "is missing"
-        raise BundleFormatError(f"{where}.{_shown(strangers[0])} {problem}", hint=_HINT)
+        raise CodecError(f"{where}.{escape_text(strangers[0], 100)} {problem}")
     arguments = {name: _convert(hints[name], value[name], f"{where}.{name}") for name in names}
     try:
         return kind(**arguments)
     except ParameterError as error:
-        raise BundleFormatError(f"{where}: {error}", hint=_HINT) from error
+        raise CodecError(f"{where}: {error}") from error
 
 
 def is_digest(text: str) -> bool:
@@ -93,7 +94,7 @@ def _convert(kind: Any, value: Any, where: str) -> Any:
         return float(value)
     elif kind is str and type(value) is str and not value.isprintable():
         # It could steer the terminal of whoever reads the report.
-        raise BundleFormatError(f"{where} holds characters that cannot be printed: {value[:60]!a}", hint=_HINT)
+        raise CodecError(f"{where} holds characters that cannot be printed: {quote_text(value, 60)}")
     elif (
         (kind is int and type(value) is int and abs(value) < 2**63)
         or (kind is bool and type(value) is bool)
@@ -101,11 +102,4 @@ def _convert(kind: Any, value: Any, where: str) -> Any:
     ):
         return value
     expected = getattr(kind, "__name__", None) if origin is None else str(kind)
-    raise BundleFormatError(f"{where} must be {expected}; found {str(value)[:60]!r}", hint=_HINT)
-
-
-def _shown(name: str) -> str:
-    return name[:100] if name.isprintable() else ascii(name[:100])
-
-
-_HINT = "the bundle was not written by onnxfp, or was edited since"
+    raise CodecError(f"{where} must be {expected}; found {str(value)[:60]!r}")

@@ -21,7 +21,16 @@ from typing import TYPE_CHECKING
 
 from onnxfp.bundle import canonical_json
 from onnxfp.bundle.canonical_json import Json
-from onnxfp.errors import BundleFormatError, DigestError, KeyMismatchError, SignatureError
+from onnxfp.errors import (
+    BundleFormatError,
+    CodecError,
+    DigestError,
+    KeyMismatchError,
+    OnnxfpError,
+    SignatureError,
+    translate_codec,
+)
+from onnxfp.text import quote_text
 
 if TYPE_CHECKING:
     from securesystemslib.signer import Signer
@@ -52,12 +61,14 @@ class StatementKind:
         noun: What people call its file.
         where: What holds the envelope.
         signer: Who signs it.
+        error: Class of the error for one that is malformed.
     """
 
     predicate_type: str
     noun: str
     where: str
     signer: str
+    error: type[OnnxfpError]
 
     @property
     def hint(self) -> str:
@@ -65,7 +76,7 @@ class StatementKind:
         return f"the {self.noun} was not written by onnxfp, or was edited since: ask the {self.signer} for the original"
 
 
-FINGERPRINT = StatementKind(PREDICATE_TYPE, "bundle", "signature.json", "owner")
+FINGERPRINT = StatementKind(PREDICATE_TYPE, "bundle", "signature.json", "owner", BundleFormatError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,23 +123,25 @@ def verify_statement(envelope: bytes, kind: StatementKind, public_key: str) -> S
         public_key: The key that must have signed it, 64 hexadecimal digits.
 
     Raises:
-        BundleFormatError: The envelope or its statement is malformed, or about something else.
+        OnnxfpError: Of the kind's own class: the envelope or its statement is malformed, or about something else.
         SignatureError: There is no signature, or it is not by that key, or anybody can sign under that key.
     """
-    payload, signature = _parse_envelope(envelope, kind)
-    _verify(payload, signature, public_key, kind)
-    return _parse_statement(payload, kind)
+    with translate_codec(kind.error, kind.hint):
+        payload, signature = _parse_envelope(envelope, kind)
+        _verify(payload, signature, public_key, kind)
+        return _parse_statement(payload, kind)
 
 
 def claimed_predicate(envelope: bytes, kind: StatementKind) -> Json:
     """Return what an envelope says *before* anybody checked its signature: only to find the key that it names.
 
     Raises:
-        BundleFormatError: The envelope or its statement is malformed, or about something else.
+        OnnxfpError: Of the kind's own class: the envelope or its statement is malformed, or about something else.
         SignatureError: There is no signature.
     """
-    payload, _ = _parse_envelope(envelope, kind)
-    return _parse_statement(payload, kind).predicate
+    with translate_codec(kind.error, kind.hint):
+        payload, _ = _parse_envelope(envelope, kind)
+        return _parse_statement(payload, kind).predicate
 
 
 def sign_members(digests: Mapping[str, str], signer: Signer) -> bytes:
@@ -201,9 +214,8 @@ def _parse_statement(payload: bytes, kind: StatementKind) -> Statement:
     value = canonical_json.load(payload, "the signed statement")
     found = value.get("predicateType")
     if found != kind.predicate_type:
-        raise BundleFormatError(
-            f"the signed statement is of type {str(found)[:100]!r}; {kind.predicate_type!r} was expected",
-            hint=kind.hint,
+        raise CodecError(
+            f"the signed statement is of type {quote_text(str(found))}; {kind.predicate_type!r} was expected"
         )
     subjects: dict[str, str] = {}
     given = value.get("subject")
@@ -212,11 +224,11 @@ def _parse_statement(payload: bytes, kind: StatementKind) -> Statement:
             case {"name": str(name), "digest": {"sha256": str(digest)}} if name not in subjects:
                 subjects[name] = digest
             case _:
-                raise BundleFormatError("the signed statement has a malformed subject", hint=kind.hint)
+                raise CodecError("the signed statement has a malformed subject")
     predicate = value.get("predicate")
     statement = Statement(subjects, predicate if isinstance(predicate, dict) else {})
     if statement.to_json(kind) != payload:
-        raise BundleFormatError("the signed statement is not an in-toto Statement as onnxfp writes it", hint=kind.hint)
+        raise CodecError("the signed statement is not an in-toto Statement as onnxfp writes it")
     return statement
 
 
@@ -225,27 +237,25 @@ def _parse_envelope(envelope: bytes, kind: StatementKind) -> tuple[bytes, tuple[
     match value:
         case {"payload": str(payload), "payloadType": str(found), "signatures": list(signatures)} if len(value) == 3:
             if found != PAYLOAD_TYPE:
-                raise BundleFormatError(
-                    f"the envelope has payload type {found[:60]!r}, not {PAYLOAD_TYPE!r}", hint=kind.hint
-                )
+                raise CodecError(f"the envelope has payload type {quote_text(found, 60)}, not {PAYLOAD_TYPE!r}")
         case _:
-            raise BundleFormatError(f"{kind.where} is not a DSSE envelope", hint=kind.hint)
+            raise CodecError(f"{kind.where} is not a DSSE envelope")
     if not signatures:
         raise SignatureError(f"the {kind.noun} carries no signature", hint=f"ask the {kind.signer} for the signed one")
     match signatures:
         case [{"keyid": str(key_id), "sig": str(signature), **rest}] if not rest:
             return _decode(payload, kind), (key_id, _decode(signature, kind))
         case _:
-            raise BundleFormatError("the envelope does not hold exactly one signature", hint=kind.hint)
+            raise CodecError("the envelope does not hold exactly one signature")
 
 
 def _decode(text: str, kind: StatementKind) -> bytes:
     try:
         content = b64decode(text, validate=True)
     except (Base64Error, ValueError) as error:
-        raise BundleFormatError(f"{kind.where} holds malformed base64: {error}", hint=kind.hint) from error
+        raise CodecError(f"{kind.where} holds malformed base64: {error}") from error
     if b64encode(content).decode() != text:
-        raise BundleFormatError(f"{kind.where} holds base64 in a second spelling", hint=kind.hint)
+        raise CodecError(f"{kind.where} holds base64 in a second spelling")
     return content
 
 

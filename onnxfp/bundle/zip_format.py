@@ -18,6 +18,7 @@ from itertools import accumulate
 from typing import BinaryIO
 
 from onnxfp.errors import BundleFormatError
+from onnxfp.text import quote_text
 
 _LOCAL = struct.Struct("<4s2B4HL2L2H")
 _CENTRAL = struct.Struct("<4s4B4HL2L5H2L")
@@ -184,16 +185,16 @@ def _parse_directory(directory: bytes) -> Iterator[Entry]:
             raise _other_form("its central directory")
         name = directory[first : first + fields[12]].decode("ascii", "backslashreplace")
         if flags & _ENCRYPTED:
-            raise BundleFormatError(f"member {name[:100]!a} is encrypted; bundles never are", hint=HINT)
+            raise BundleFormatError(f"member {quote_text(name)} is encrypted; bundles never are", hint=HINT)
         if method or packed != size:
-            raise BundleFormatError(f"member {name[:100]!a} is compressed; bundles never are", hint=HINT)
+            raise BundleFormatError(f"member {quote_text(name)} is compressed; bundles never are", hint=HINT)
         yield Entry(name, size, crc)
 
 
 def _check_names(names: Sequence[str], known: Mapping[str, int]) -> None:
     for name in names:
         if name not in known:
-            raise BundleFormatError(f"unknown member {name[:100]!a}", hint=HINT)
+            raise BundleFormatError(f"unknown member {quote_text(name)}", hint=HINT)
         if names.count(name) > 1:
             raise BundleFormatError(f"member {name} appears {names.count(name)} times", hint=HINT)
     missing = [name for name in known if name not in names]

@@ -26,6 +26,7 @@ from onnxfp.cli.keys import keys
 from onnxfp.cli.timestamp import timestamp
 from onnxfp.cli.verify import verify
 from onnxfp.errors import FileError, OnnxfpError
+from onnxfp.text import escape_text
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells give it to a process that SIGINT ended."""
@@ -94,19 +95,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return FileError.exit_code
     except OnnxfpError as error:
         # Messages repeat names out of strangers' files, which must not steer the terminal.
-        click.echo(f"error: {printable(str(error))}", err=True)
+        click.echo(f"error: {escape_text(str(error), keep_lines=True)}", err=True)
         if error.hint:
-            click.echo(f"hint: {printable(error.hint)}", err=True)
+            click.echo(f"hint: {escape_text(error.hint, keep_lines=True)}", err=True)
         return error.exit_code
     return code if isinstance(code, int) else 0
-
-
-def printable(text: str) -> str:
-    """Return text without what could steer a terminal: such characters are escaped, lines stay."""
-    return "".join(
-        letter if letter.isprintable() or letter == "\n" else letter.encode("unicode_escape").decode()
-        for letter in text
-    )
 
 
 def _drop_output() -> None:
@@ -119,7 +112,7 @@ def _drop_output() -> None:
 
 def _make_plain(record: logging.LogRecord) -> bool:
     record.levelname_lower = record.levelname.lower()
-    record.msg, record.args = printable(record.getMessage()), None
+    record.msg, record.args = escape_text(record.getMessage(), keep_lines=True), None
     return True
 
 

@@ -47,6 +47,7 @@ def check_outputs(outputs: Mapping[str, Path | None], inputs: Iterable[Path | st
 
 def _check_place(path: Path, what: str, pattern: re.Pattern[bytes]) -> None:
     from onnxfp.errors import FileError
+    from onnxfp.files import read_start
 
     if not path.exists():
         # What a link without a target leads to is the writing's own matter.
@@ -55,11 +56,7 @@ def _check_place(path: Path, what: str, pattern: re.Pattern[bytes]) -> None:
         return
     if not path.is_file():
         return
-    try:
-        with path.open("rb") as stream:
-            content = stream.read(_MAX_READ)
-    except OSError as error:
-        raise FileError(f"{path} cannot be read: {error.strerror}", hint="give the name of a new file") from error
+    content = read_start(path, _MAX_READ, hint="give the name of a new file")
     if content.strip() and not pattern.search(content):
         raise FileError(
             f"{path} exists and is not {what}; it is not replaced",

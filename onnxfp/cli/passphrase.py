@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from onnxfp.trust.keys import Passphrase
 
 VARIABLE = "ONNXFP_PASSPHRASE"
+_MAX_BYTES = 2**16
 
 
 def ask_passphrase(file: Path | None) -> Passphrase:
@@ -40,14 +41,14 @@ def new_passphrase(key: Path, file: Path | None) -> bytes:
 def _given(file: Path | None) -> bytes:
     if file is None:
         return os.environ.get(VARIABLE, "").encode()
-    try:
-        with file.open("rb") as stream:
-            passphrase, mode = stream.read().rstrip(b"\r\n"), os.fstat(stream.fileno()).st_mode
-    except OSError as error:
-        raise KeyFileError(f"the passphrase file {file} cannot be read: {error.strerror}") from error
+    from onnxfp.files import read_bounded
     from onnxfp.trust.keys import warn_if_shared
 
-    warn_if_shared("the passphrase file", file, mode)
+    hint = "give the file that holds the passphrase"
+    # A password manager hands it over through a pipe.
+    content = read_bounded(file, _MAX_BYTES, hint=hint, error=KeyFileError, allow_stream=True)
+    passphrase = content.rstrip(b"\r\n")
+    warn_if_shared("the passphrase file", file)
     if not passphrase:
         raise KeyFileError(f"the passphrase file {file} is empty", hint="put the passphrase on its first line")
     return passphrase

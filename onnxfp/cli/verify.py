@@ -70,9 +70,9 @@ def verify(context: click.Context, /, suspect: Path, fingerprint: Path, as_json:
         raise click.UsageError("the suspect comes first, then the fingerprint")
     # First of all: it gets ready while this process reads and checks the bundle.
     if not (options["no_isolation"] or suspect.suffix.lower() == ".csv"):
-        from onnxfp.runtime.process import may_have_gpu, start_ahead
+        from onnxfp.runtime.launch import choose_model_worker, start_ahead
 
-        start_ahead(*([] if options["provider"] != "cpu" and may_have_gpu() else ["confined"]))
+        start_ahead(*choose_model_worker(options["provider"]))
     import onnxfp
     from onnxfp.cli.attestation import attestation_writer
     from onnxfp.cli.explain import print_explanation

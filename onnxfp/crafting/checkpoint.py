@@ -18,7 +18,7 @@ import numpy as np
 
 from onnxfp.bundle import canonical_json, npy
 from onnxfp.crafting.state import Crafted
-from onnxfp.errors import BundleError, BundleFormatError, DerivationError, ParameterError
+from onnxfp.errors import CodecError, DerivationError, ParameterError
 from onnxfp.files import write_file
 from onnxfp.recipe.derivation import DerivationContext, check_derivation
 
@@ -101,7 +101,7 @@ class Checkpoint:
         try:
             with self.path.open("rb") as stream:
                 crafted = self._parse(stream, self.path.stat().st_size)
-        except (OSError, MemoryError, BundleError, DerivationError, ParameterError) as error:
+        except (OSError, MemoryError, CodecError, DerivationError, ParameterError) as error:
             _log.warning("%s does not belong to this generation and is ignored (%s)", self.path, error)
             return None
         _log.info("going on from %s: %d examples", self.path, len(crafted.labels))
@@ -123,26 +123,26 @@ class Checkpoint:
         start = len(_MAGIC) + 4
         beginning = stream.read(start)
         if not beginning.startswith(_MAGIC):
-            raise BundleFormatError("it is no checkpoint")
+            raise CodecError("not a checkpoint")
         length = int.from_bytes(beginning[len(_MAGIC) :], "little")
         if length > _MAX_HEAD_BYTES:
-            raise BundleFormatError("its head is malformed")
+            raise CodecError("its head is malformed")
         head = canonical_json.load(stream.read(length), "the checkpoint")
         match head:
             case {"context": str(digest), "n_kept": int(n), "n_candidates": int(m), "noise": int() | float() as noise}:
                 if digest != self._key():
-                    raise BundleFormatError("another model, key or recipe, or other models to avoid")
+                    raise CodecError("another model, key or recipe, or other models to avoid")
             case _:
-                raise BundleFormatError("its head is malformed")
+                raise CodecError("its head is malformed")
         # The noise is only ever lowered while examples are crafted.
         if not (0 <= n <= m < 2**63 and 0 <= noise <= self.context.recipe.noise):
-            raise BundleFormatError("a number is out of range")
+            raise CodecError("a number is out of range")
         integer = np.dtype(np.int64)
         parts = ((self.context.grid.dtype, (n, *self.context.shape)), (integer, (n,)), (integer, (n,)))
         sizes = [npy.size(dtype, shape) for dtype, shape in parts]
         # Before anything is read: a file may be longer than any memory.
         if n_bytes != start + length + sum(sizes):
-            raise BundleFormatError("its length is not that of its arrays")
+            raise CodecError("its length is not that of its arrays")
         arrays = [
             npy.load(stream.read(size), dtype, shape, "the checkpoint")
             for size, (dtype, shape) in zip(sizes, parts, strict=True)

@@ -22,6 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from onnxfp.errors import ParameterError
+from onnxfp.recipe.image_changes import crop_edge, has_jpeg, resize_side
 
 Transformation = Callable[[Tensor], Tensor]
 """``(n, channels, height, width)`` unit values to the same shape."""
@@ -95,12 +96,12 @@ class Transformations:
         choice = whole(0, 5)
         if choice == 0:
             return unchanged
-        if choice == 1 and self._n_channels in (1, 3):
+        if choice == 1 and has_jpeg(self._n_channels):
             change: Transformation = partial(compress, quality=whole(*_QUALITIES))
         elif choice == 2:
             change = partial(shift, down=whole(-_MAX_SHIFT, _MAX_SHIFT), right=whole(-_MAX_SHIFT, _MAX_SHIFT))
         elif choice == 3:
-            vertical, horizontal = (max(1, round(_MAX_CROP * side)) for side in (self._height, self._width))
+            vertical, horizontal = (crop_edge(side, _MAX_CROP) for side in (self._height, self._width))
             edges = (whole(0, vertical), whole(0, vertical), whole(0, horizontal), whole(0, horizontal))
             change = partial(crop, edges=edges)
         elif choice == 4:
@@ -152,7 +153,7 @@ def resize_and_back(images: Tensor, factor: float) -> Tensor:
         factor: Positive; each side keeps at least one pixel.
     """
     height, width = images.shape[2:]
-    return _resized(_resized(images, max(1, round(height * factor)), max(1, round(width * factor))), height, width)
+    return _resized(_resized(images, resize_side(height, factor), resize_side(width, factor)), height, width)
 
 
 def crop(images: Tensor, edges: tuple[int, int, int, int]) -> Tensor:

@@ -15,13 +15,13 @@ from pathlib import Path
 
 from onnxfp.bundle import canonical_json
 from onnxfp.bundle.records import build
-from onnxfp.errors import BundleError, FileError
+from onnxfp.errors import FileError
 from onnxfp.evaluation.task import Observation
 from onnxfp.files import write_file
 
 # Not the one of a generation, which may be going on beside the same bundle.
 SUFFIX = ".evaluation.partial"
-_SCHEMA = "onnxfp/evaluation-checkpoint/1"
+_SCHEMA = "onnxfp/evaluation-checkpoint/2"
 
 _log = logging.getLogger(__name__)
 
@@ -54,7 +54,7 @@ class Checkpoint:
                 _log.warning("%s belongs to another evaluation and is ignored", self.path)
                 return {}
             found = {str(name): build(Observation, seen, name) for name, seen in dict(value["observations"]).items()}
-        except (OSError, BundleError, KeyError, TypeError, ValueError) as error:
+        except (OSError, KeyError, TypeError, ValueError) as error:
             _log.warning("%s is no checkpoint of an evaluation and is ignored (%s)", self.path, error)
             return {}
         _log.info("going on from %s: %d models were asked", self.path, len(found))

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from onnxfp.bundle.fingerprint import Fingerprint
-from onnxfp.evaluation.examiner import N_USEFULNESS, split_data
 from onnxfp.evaluation.task import Observation, Task
+from onnxfp.evaluation.task_runner import N_USEFULNESS, split_data
 from onnxfp.evaluation.user_data import Data
 from onnxfp.evidence.null import Null, ReferenceCount, estimate_null, find_bundle_prior, owner_counts
 from onnxfp.evidence.statistics import clopper_pearson
@@ -78,9 +78,9 @@ def make_evaluation(
     usefulness = _usefulness(seen["base"], suite, data)
     owner = owner_counts(manifest)
     pool = [
-        ReferenceCount(observation.digest, observation.n_matches, fingerprint.n_examples)
+        ReferenceCount(observation.digest, observation.counts.n_matches, observation.counts.n_asked)
         for line in listing
-        if line.role == "reference" and not (observation := seen[line.task.key]).error
+        if line.role == "reference" and (observation := seen[line.task.key]).counts is not None
     ]
     judge = _Judge(fingerprint, owner, pool, policy, is_linear=is_linear)
     rows = tuple(_fill(line, seen[line.task.key], usefulness, judge) for line in listing)
@@ -178,21 +178,19 @@ def _usefulness(base: Observation, suite: Suite, data: Data | None) -> Usefulnes
 
 
 def _fill(line: Line, seen: Observation, usefulness: Usefulness, judge: _Judge) -> Row:
-    if seen.error:
+    counts = seen.counts
+    if counts is None:
         return Row(line.name, line.role, line.family, line.parameter, None, False, seen.error, seen.seconds)
-    fingerprint, policy = judge.fingerprint, judge.policy
-    n_asked = fingerprint.n_examples
-    counts = Counts(seen.n_matches, seen.n_answered, n_asked, fingerprint.manifest.n_candidates)
     is_reference = line.role == "reference"
     p_value, verdict = judge.judge(counts, seen.digest if is_reference else None)
     outcome = Outcome(
         digest=seen.digest,
         counts=counts,
-        match_rate=seen.n_matches / n_asked,
-        interval=clopper_pearson(seen.n_matches, n_asked, policy.confidence),
+        match_rate=counts.n_matches / counts.n_asked,
+        interval=clopper_pearson(counts.n_matches, counts.n_asked, judge.policy.confidence),
         p_value=p_value,
         verdict=verdict,
-        top5_match_rate=seen.n_top5 / n_asked if seen.n_top5 >= 0 else None,
+        top5_match_rate=seen.n_top5 / counts.n_asked if seen.n_top5 is not None else None,
         usefulness=seen.usefulness,
     )
     # Rounded, so that a loss of just the limit counts as such whatever the last bit says.

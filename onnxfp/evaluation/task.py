@@ -1,9 +1,12 @@
-"""What there is to ask, and what was seen: the plain values that go between processes and into the checkpoint."""
+"""Tasks and observations: the plain values that go between processes and into the checkpoint."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
+
+from onnxfp.evidence.verdict import Counts
 
 Kind = Literal["base", "variant", "query", "file"]
 
@@ -31,19 +34,23 @@ class Observation:
 
     Attributes:
         digest: ``sha256:<hex>`` of the model that was asked; empty after an error.
-        n_matches: Examples to which it gave the recorded label.
-        n_answered: Examples that it answered at all.
-        n_top5: Examples whose recorded label is within the top 5 of its scores; -1 where it gives none, or has no more
-            than five classes.
+        counts: Its match counts, or ``None`` after an error.
+        n_top5: Examples whose recorded label is within the top 5 of its scores; ``None`` where it gives none, or has no
+            more than five classes.
         usefulness: Accuracy, or agreement with the base, in [0, 1].
         error: Empty, or what went wrong.
         seconds: Time it took.
     """
 
     digest: str = ""
-    n_matches: int = 0
-    n_answered: int = 0
-    n_top5: int = -1
+    counts: Counts | None = None
+    n_top5: int | None = None
     usefulness: float = 0.0
     error: str = ""
     seconds: float = 0.0
+
+    @classmethod
+    def from_plain(cls, values: Mapping[str, Any]) -> Observation:
+        """Return the observation of which these are the fields, as :func:`dataclasses.asdict` gives them."""
+        counts = values["counts"]
+        return cls(**{**values, "counts": None if counts is None else Counts(**counts)})

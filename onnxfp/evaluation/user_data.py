@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from onnxfp.bundle.manifest import BaseModel
 from onnxfp.errors import FileError, ShapeError
-from onnxfp.files import open_plain_file
+from onnxfp.files import open_regular_file
+from onnxfp.text import quote_text
 from onnxfp.types import InputGrid, Labels, Levels
 
 MAX_BYTES = 2**33
@@ -60,7 +61,7 @@ def read_data(path: Path, base: BaseModel, grid: InputGrid) -> Data:
         FileError: The file cannot be read, or holds something else.
         ShapeError: The arrays do not fit the model or each other.
     """
-    with open_plain_file(path, "give an .npz file with images, and labels if there are any") as stream:
+    with open_regular_file(path, hint="give an .npz file with images, and labels if there are any") as stream:
         hashed = hashlib.sha256()
         while piece := stream.read(2**20):
             hashed.update(piece)
@@ -70,7 +71,7 @@ def read_data(path: Path, base: BaseModel, grid: InputGrid) -> Data:
                 names = archive.namelist()
                 if _IMAGES not in names:
                     raise FileError(
-                        f"{path} holds no array named images; it has {', '.join(names)[:200]!a}", hint=_HINT
+                        f"{path} holds no array named images; it has {quote_text(', '.join(names), 200)}", hint=_HINT
                     )
                 images = _read_array(path, archive, _IMAGES)
                 labels = _read_array(path, archive, _LABELS) if _LABELS in names else None

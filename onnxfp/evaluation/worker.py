@@ -6,45 +6,42 @@ library does to it (a crash, all memory taken) costs the task at hand; its paren
 
 from __future__ import annotations
 
-import ctypes
 import os
-import sys
 import warnings
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from onnxfp.bundle.reader import read_bundle
-from onnxfp.evaluation.examiner import Examiner
 from onnxfp.evaluation.task import Task
+from onnxfp.evaluation.task_runner import TaskRunner
 from onnxfp.evaluation.user_data import read_data
 from onnxfp.runtime.ipc import read_message, write_message
 from onnxfp.runtime.isolated import Limits
-
-_SET_DEATH_SIGNAL, _SIGKILL = 1, 9
+from onnxfp.runtime.launch import take_own_streams
+from onnxfp.runtime.sandbox import tie_to_parent
 
 
 def main() -> None:
     """Read how to work from the first frame, then tasks until there are no more."""
-    requests, answers = _own_streams()
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_SET_DEATH_SIGNAL, _SIGKILL, 0, 0, 0)
+    requests, answers = take_own_streams()
+    tie_to_parent()
     # They would be about the insides of libraries, and nobody reads them here.
     warnings.simplefilter("ignore")
     head, arrays = read_message(requests)
-    examiner = open_examiner(head, arrays)
+    runner = open_runner(head, arrays)
     _limit_threads(head["n_threads"])
     while True:
         try:
             task, _ = read_message(requests)
         except EOFError:
             return
-        write_message(answers, asdict(examiner.observe(Task(**task))))
+        write_message(answers, asdict(runner.run(Task(**task))))
 
 
-def open_examiner(head: dict[str, Any], fixed: list[Any]) -> Examiner:
-    """Return the examiner that the first frame describes.
+def open_runner(head: dict[str, Any], fixed: list[Any]) -> TaskRunner:
+    """Return the runner that the first frame describes.
 
     Args:
         head: Paths and settings.
@@ -53,7 +50,7 @@ def open_examiner(head: dict[str, Any], fixed: list[Any]) -> Examiner:
     fingerprint = read_bundle(head["bundle"])
     manifest = fingerprint.manifest
     limits = Limits(*head["limits"]) if head["limits"] is not None else None
-    return Examiner(
+    return TaskRunner(
         Path(head["base"]),
         fingerprint,
         head["suite"],
@@ -67,14 +64,6 @@ def open_examiner(head: dict[str, Any], fixed: list[Any]) -> Examiner:
 def _limit_threads(n_threads: int) -> None:
     # torch reads it when it is imported, which happens with the first training.
     os.environ["OMP_NUM_THREADS"] = str(n_threads)
-
-
-def _own_streams() -> tuple[IO[bytes], IO[bytes]]:
-    """Return stdin and stdout, and leave nothing there for libraries to print to."""
-    answers = os.fdopen(os.dup(1), "wb")
-    null = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, 1)
-    return sys.stdin.buffer, answers
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from onnxfp.errors import ContractError
 from onnxfp.limits import MAX_VALUES_PER_EXAMPLE
 from onnxfp.model.tensor_info import Tensor
+from onnxfp.text import quote_text
 from onnxfp.types import InputSpec, Labels, Layout, OutputSpec, Scores
 
 _DTYPES = {
@@ -177,7 +178,7 @@ def choose_output(
     usable = [spec for spec in specs if spec and (name is None or spec.name == name)]
     fitting = [spec for spec in usable if n_classes is None or spec.n_classes in (None, n_classes)]
     if not fitting:
-        found = _listing([f"{spec.name!a} with {spec.n_classes}" for spec in usable])
+        found = _listing([f"{quote_text(spec.name)} with {spec.n_classes}" for spec in usable])
         wanted = "a classification" if n_classes is None else f"a classification with {n_classes} classes"
         raise ContractError(
             f"{path}: no output holds {wanted}; the model has {listing} (classifications: {found})",

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from onnxfp.errors import FileError, ModelFormatError, UnsafeModelError
 from onnxfp.model.protobuf_scan import check_wire
 from onnxfp.model.traversal import all_nodes, all_tensors, check_functions
+from onnxfp.text import quote_text
 
 if TYPE_CHECKING:
     import onnx
@@ -34,8 +35,6 @@ MAX_READS = 8
 KNOWN_DOMAINS = frozenset(
     {"", "ai.onnx", "ai.onnx.ml", "ai.onnx.training", "ai.onnx.preview.training", "com.microsoft"}
 )
-
-_MAX_SHOWN = 100
 
 
 @dataclass(frozen=True, slots=False, eq=False)
@@ -126,7 +125,7 @@ def _read_bytes(path: Path, real_path: Path) -> bytes:
     with _readable(path):
         if not real_path.is_file():
             reason = (
-                "is a folder" if path.is_dir() else "does not exist" if not path.exists() else "is not a plain file"
+                "is a folder" if path.is_dir() else "does not exist" if not path.exists() else "is not a regular file"
             )
             raise FileError(f"{path} {reason}", hint="give the path of an .onnx file")
         size = real_path.stat().st_size
@@ -187,8 +186,8 @@ def _check_domains(path: Path, model: onnx.ModelProto) -> None:
     for node in all_nodes(model):
         if node.domain not in KNOWN_DOMAINS and (node.domain, node.op_type) not in functions:
             raise UnsafeModelError(
-                f"{path}: node {_shown(node.name or node.op_type)} needs operator "
-                f"{_shown(f'{node.domain}::{node.op_type}')} of a custom library, which is never loaded",
+                f"{path}: node {quote_text(node.name or node.op_type)} needs operator "
+                f"{quote_text(f'{node.domain}::{node.op_type}')} of a custom library, which is never loaded",
                 hint="export the model with standard ONNX operators",
             )
 
@@ -211,13 +210,14 @@ def _external_files(path: Path, folder: Path, model: onnx.ModelProto) -> tuple[P
         file = folder / location
         if _leaves(folder, location):
             raise UnsafeModelError(
-                f"{path}: external data {_shown(location)} lies outside the model's folder, or behind a link",
+                f"{path}: external data {quote_text(location)} lies outside the model's folder, or behind a link",
                 hint="copy the data file beside the model and save the model again",
             )
         with _readable(file):
             if not file.is_file():
                 raise FileError(
-                    f"{path}: its external data file {_shown(location)} is missing", hint="put it beside the .onnx file"
+                    f"{path}: its external data file {quote_text(location)} is missing",
+                    hint="put it beside the .onnx file",
                 )
             files[file] = file.stat().st_size
         n_read += sum(length or files[file] for length in locations[location])
@@ -237,7 +237,7 @@ def _external_files(path: Path, folder: Path, model: onnx.ModelProto) -> tuple[P
 def _number(path: Path, text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < 20):
         raise ModelFormatError(
-            f"{path}: external data of length {_shown(text)}", hint="save the model again with onnx.save_model"
+            f"{path}: external data of length {quote_text(text)}", hint="save the model again with onnx.save_model"
         )
     return int(text)
 
@@ -252,8 +252,3 @@ def _leaves(folder: Path, location: str) -> bool:
         return True
     with _readable(folder / location):
         return any((folder / part).is_symlink() for part in (posix, *posix.parents))
-
-
-def _shown(name: str) -> str:
-    """Return a stranger's text as it can be printed: escaped, and not long."""
-    return ascii(name) if len(name) <= _MAX_SHOWN else f"{name[:_MAX_SHOWN]!a}..."

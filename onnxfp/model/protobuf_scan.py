@@ -109,7 +109,7 @@ def _check_text(text: bytes) -> None:
     try:
         text.decode()
     except UnicodeDecodeError as error:
-        raise _malformed(f"a name is no text: {text[:40]!a}") from error
+        raise _malformed(f"a name is no text: {text[:40]!r}") from error
 
 
 def _varint(content: bytes, at: int, end: int) -> tuple[int, int]:

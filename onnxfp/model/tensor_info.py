@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    pass
-
+from onnxfp.text import escape_text
 
 _MAX_SHOWN = 200
 
@@ -22,5 +19,4 @@ class Tensor:
 
     def __str__(self) -> str:
         # The words are the model's, and go into messages.
-        text = f"{self.name} {self.type}{list(self.shape)}"
-        return (text if text.isprintable() else ascii(text))[:_MAX_SHOWN]
+        return escape_text(f"{self.name} {self.type}{list(self.shape)}", _MAX_SHOWN)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from onnxfp.errors import ModelFormatError
+from onnxfp.text import quote_text
 
 if TYPE_CHECKING:
     import onnx
@@ -120,7 +121,7 @@ def _measure(
             sizes[name] = sum(1 for _ in _nodes_below(functions[name].node)) + sum(sizes[c] for c in calls[name])
         elif callee in chain:
             raise ModelFormatError(
-                f"has a function that calls itself, {ascii(f'{callee[0]}::{callee[1]}')[:100]}", hint=_HINT
+                f"has a function that calls itself, {quote_text(f'{callee[0]}::{callee[1]}')}", hint=_HINT
             )
         elif callee not in sizes:
             if len(chain) == MAX_CALLS:

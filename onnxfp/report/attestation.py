@@ -19,15 +19,15 @@ from onnxfp.bundle.canonical_json import Json
 from onnxfp.bundle.records import MAX_TEXT, is_key
 from onnxfp.bundle.signing import Statement, StatementKind, claimed_predicate, sign_statement, verify_statement
 from onnxfp.errors import (
-    BundleFormatError,
     DigestError,
     FileError,
     ParameterError,
     ReportError,
     ReportFormatError,
     TrustError,
+    name_file,
 )
-from onnxfp.files import open_plain_file
+from onnxfp.files import read_bounded, read_start
 from onnxfp.report.schemas import upgrade
 from onnxfp.report.verification import SCHEMA, Report
 from onnxfp.trust.keys import signer_public_key
@@ -35,7 +35,7 @@ from onnxfp.trust.keys import signer_public_key
 if TYPE_CHECKING:
     from securesystemslib.signer import CryptoSigner
 
-ATTESTATION = StatementKind("urn:onnxfp:verification:1", "attestation", "the attestation", "auditor")
+ATTESTATION = StatementKind("urn:onnxfp:verification:1", "attestation", "the attestation", "auditor", ReportFormatError)
 
 MAX_FILE_BYTES = 2**20
 """Largest attestation that is written or read (1 MiB, five thousand references); parsed, it may take 40 MB."""
@@ -100,13 +100,10 @@ def read_attestation(path: str | Path) -> Attestation:
         DigestError: Its subjects are not those of the report.
     """
     path = Path(path)
-    try:
-        with open_plain_file(path, "give the path of an attestation, for example report.att.json") as stream:
-            return parse_attestation(stream.read(MAX_FILE_BYTES + 1))
-    except (ReportError, TrustError) as error:
-        raise type(error)(f"{path}: {error}", hint=error.hint) from error
-    except OSError as error:
-        raise FileError(f"{path} cannot be read: {error.strerror}", hint="check the file's permissions") from error
+    hint = "give the path of an attestation, for example report.att.json"
+    content = read_bounded(path, MAX_FILE_BYTES, hint=hint, too_large=ReportFormatError)
+    with name_file(path, ReportError, TrustError):
+        return parse_attestation(content)
 
 
 def parse_attestation(content: bytes) -> Attestation:
@@ -117,11 +114,8 @@ def parse_attestation(content: bytes) -> Attestation:
     """
     if len(content) > MAX_FILE_BYTES:
         raise ReportFormatError(f"the file exceeds the limit of {MAX_FILE_BYTES} bytes", hint=ATTESTATION.hint)
-    try:
-        public_key, _ = _parse_predicate(claimed_predicate(content, ATTESTATION))
-        statement = verify_statement(content, ATTESTATION, public_key)
-    except BundleFormatError as error:
-        raise ReportFormatError(str(error), hint=ATTESTATION.hint) from error
+    public_key, _ = _parse_predicate(claimed_predicate(content, ATTESTATION))
+    statement = verify_statement(content, ATTESTATION, public_key)
     _, record = _parse_predicate(statement.predicate)
     report = Report.from_dict(record)
     if canonical_json.dump(upgrade(record, SCHEMA)) != canonical_json.dump(report.to_dict()):
@@ -139,9 +133,8 @@ def parse_attestation(content: bytes) -> Attestation:
 def is_attestation(path: str | Path) -> bool:
     """Return whether a file begins as an attestation does, and not as a bundle; ``False`` where it cannot be read."""
     try:
-        with open_plain_file(Path(path), "") as stream:
-            return stream.read(1) == b"{"
-    except (OSError, FileError):
+        return read_start(Path(path), 1, hint="") == b"{"
+    except FileError:
         return False
 
 

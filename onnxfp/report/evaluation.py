@@ -10,12 +10,13 @@ from typing import Any, Literal
 
 from onnxfp.bundle.canonical_json import Json, load_any_layout
 from onnxfp.bundle.records import MAX_TEXT, build, is_digest, is_key
-from onnxfp.errors import BundleFormatError, ReportFormatError, ReportVersionError
+from onnxfp.errors import ReportFormatError, ReportVersionError, translate_codec
 from onnxfp.evidence.null import NullRate, ReferenceCount
 from onnxfp.evidence.statistics import Estimate, Interval
 from onnxfp.evidence.verdict import Counts, Policy, Verdict
 from onnxfp.report.schemas import upgrade
 from onnxfp.report.verification import BundleRecord, Signer
+from onnxfp.text import escape_text, quote_text
 
 SCHEMA = "onnxfp/evaluation/2"
 
@@ -112,9 +113,7 @@ class Row:
     def __post_init__(self) -> None:
         # Names of files and messages of libraries: none may be one with which the record could not be read again.
         for name in ("name", "family", "error"):
-            text = getattr(self, name)
-            shown = text if text.isprintable() else ascii(text)
-            object.__setattr__(self, name, shown[:MAX_TEXT])
+            object.__setattr__(self, name, escape_text(getattr(self, name), MAX_TEXT))
 
     @property
     def counts_as_variant(self) -> bool:
@@ -250,16 +249,14 @@ class Evaluation:
                 contradict each other.
             ReportVersionError: The schema is not one that this release reads.
         """
-        try:
+        with translate_codec(ReportFormatError, _HINT):
             value = upgrade(load_any_layout(text, "the evaluation"), SCHEMA)
             if value.get("schema") != SCHEMA:
                 raise ReportVersionError(
-                    f"the evaluation has schema {str(value.get('schema'))[:100]!a}; this release reads {SCHEMA!r}",
+                    f"the evaluation has schema {quote_text(str(value.get('schema')))}; this release reads {SCHEMA!r}",
                     hint="install a newer onnxfp",
                 )
             evaluation: Evaluation = build(cls, _without_schema(value), "evaluation")
-        except BundleFormatError as error:
-            raise ReportFormatError(str(error), hint=_HINT) from error
         _check(evaluation)
         return evaluation
 

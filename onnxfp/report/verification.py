@@ -10,7 +10,7 @@ from typing import Any
 from onnxfp.bundle.canonical_json import Json, load_any_layout
 from onnxfp.bundle.fingerprint import Fingerprint
 from onnxfp.bundle.records import MAX_TEXT, build, is_digest, is_key, is_time
-from onnxfp.errors import BundleFormatError, ReportFormatError, ReportVersionError
+from onnxfp.errors import ReportFormatError, ReportVersionError, translate_codec
 from onnxfp.evidence.null import NullRate, ReferenceCount
 from onnxfp.evidence.statistics import Interval
 from onnxfp.evidence.top_k import TopKEvidence, find_top_k_contradiction
@@ -18,6 +18,7 @@ from onnxfp.evidence.verdict import Counts, Decision, Policy, Verdict
 from onnxfp.report.checks import Check, CommitmentRecord, find_contradiction
 from onnxfp.report.schemas import upgrade
 from onnxfp.runtime.isolated import HOLDS
+from onnxfp.text import escape_text, quote_text
 from onnxfp.trust.timestamp import Timestamp
 from onnxfp.trust.trust_store import is_name
 
@@ -78,9 +79,7 @@ class SuspectRecord:
 
     def __post_init__(self) -> None:
         for name in ("input", "output"):
-            text = getattr(self, name)
-            shown = text if text.isprintable() else ascii(text)
-            object.__setattr__(self, name, shown[:MAX_TEXT])
+            object.__setattr__(self, name, escape_text(getattr(self, name), MAX_TEXT))
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,10 +202,8 @@ class Report:
                 contradict each other; the field is named.
             ReportVersionError: The schema is not one that this release reads.
         """
-        try:
+        with translate_codec(ReportFormatError, _HINT):
             value = load_any_layout(text, "the report")
-        except BundleFormatError as error:
-            raise ReportFormatError(str(error), hint=_HINT) from error
         return cls.from_dict(value)
 
     @classmethod
@@ -220,7 +217,7 @@ class Report:
         value = upgrade(value, SCHEMA)
         if value.get("schema") != SCHEMA:
             raise ReportVersionError(
-                f"the report has schema {str(value.get('schema'))[:100]!r}; this release reads {SCHEMA!r}",
+                f"the report has schema {quote_text(str(value.get('schema')))}; this release reads {SCHEMA!r}",
                 hint="install a newer onnxfp",
             )
         record = {key: item for key, item in value.items() if key != "schema"}
@@ -228,10 +225,8 @@ class Report:
             if not isinstance(record["versions"], dict):
                 raise ReportFormatError("report.versions must be an object", hint=_HINT)
             record["versions"] = [list(pair) for pair in record["versions"].items()]
-        try:
+        with translate_codec(ReportFormatError, _HINT):
             report: Report = build(cls, record, "report")
-        except BundleFormatError as error:
-            raise ReportFormatError(str(error), hint=_HINT) from error
         report._check()
         return report
 

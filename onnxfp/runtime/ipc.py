@@ -1,7 +1,7 @@
-"""What goes through the pipe between a process and the child in which a stranger's model is open.
+"""What goes through the pipe between a process and the worker in which a stranger's model is open.
 
 A frame is a JSON object and a list of values: arrays of numbers as raw bytes, and whatever else a model may give
-(texts, maps from class to score) as JSON. The child may have been taken over by its model, so nothing here runs code,
+(texts, maps from class to score) as JSON. The worker may have been taken over by its model, so nothing here runs code,
 and sizes are checked before memory is taken.
 """
 

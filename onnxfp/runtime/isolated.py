@@ -1,8 +1,8 @@
 """A model that is open in a process of its own, with limits, so that it can harm nothing but its own answer.
 
 onnxruntime is a large C++ program that parses what a stranger wrote. A crash, a hang or an allocation of terabytes in
-it ends the child, and here becomes an error that names the cause. The child starts in an empty folder of its own, with
-an environment that holds no secrets.
+it ends the worker, and here becomes an error that names the cause. See :mod:`onnxfp.runtime.launch` for the worker's
+folder and environment.
 """
 
 from __future__ import annotations
@@ -10,22 +10,19 @@ from __future__ import annotations
 import os
 import re
 import signal
-import subprocess
-import threading
 import weakref
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future
-from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass
-from typing import IO, Any
+from typing import Any
 
 from numpy.typing import NDArray
 
 from onnxfp.errors import ParameterError
 from onnxfp.model.tensor_info import Tensor
-from onnxfp.runtime.ipc import MessageError, read_message, write_message
+from onnxfp.runtime.ipc import MessageError
+from onnxfp.runtime.launch import choose_model_worker, take_worker
 from onnxfp.runtime.local import NoCudaError, Provider, RefusedError
-from onnxfp.runtime.process import may_have_gpu, take_child
+from onnxfp.text import escape_text, quote_text
 
 HOLDS = ("process", "time", "memory", "network")
 """What a model can be kept from: this process, endless time, all memory, the network."""
@@ -45,7 +42,7 @@ _MAX_ANSWER_BYTES = 2**30
 
 
 class LimitReachedError(RefusedError):
-    """The child came to its end before it answered: a crash, or more time or memory than is allowed."""
+    """The worker came to its end before it answered: a crash, or more time or memory than is allowed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +71,7 @@ class Limits:
 
 
 class IsolatedRuntime:
-    """A model that is open in a child process. See :class:`~onnxfp.runtime.local.Runtime`.
+    """A model that is open in a worker process. See :class:`~onnxfp.runtime.local.Runtime`.
 
     Args:
         source: The file's absolute path, or its content.
@@ -84,7 +81,7 @@ class IsolatedRuntime:
         limits: What it may take.
 
     Raises:
-        RefusedError: onnxruntime refuses the model, or the child ended while it opened it.
+        RefusedError: onnxruntime refuses the model, or the worker ended while it opened it.
         NoCudaError: CUDA was demanded and is not available.
     """
 
@@ -94,15 +91,16 @@ class IsolatedRuntime:
         self._limits = limits
         self._memory_bytes = limits.memory_bytes + _COPIES_OF_A_MODEL * n_bytes
         # A GPU's driver maps more than any model needs, and checks who opens it.
-        has_gpu = provider != "cpu" and may_have_gpu()
-        child = take_child(*([] if has_gpu else ["confined"]))
-        self._child = child
-        self._end = weakref.finalize(self, child.end)
+        words = choose_model_worker(provider)
+        is_confined = "confined" in words
+        worker = take_worker(*words)
+        self._worker = worker
+        self._end = weakref.finalize(self, worker.end)
         head = {
             "path": source if isinstance(source, str) else "",
             "provider": provider,
             "optimise": optimise,
-            "memory_bytes": 0 if has_gpu else self._memory_bytes,
+            "memory_bytes": self._memory_bytes if is_confined else 0,
             "cpu_seconds": int(limits.seconds * (os.cpu_count() or 1)) + 1,
         }
         described, _ = self._exchange(head, [] if isinstance(source, str) else [_as_array(source)], "opening it")
@@ -121,24 +119,18 @@ class IsolatedRuntime:
         return values
 
     def close(self) -> None:
-        """End the child; it ends by itself when this object is collected."""
+        """End the worker; it ends by itself when this object is collected."""
         self._end()
 
     def _exchange(self, head: dict[str, Any], values: Sequence[Any], doing: str) -> tuple[dict[str, Any], list[Any]]:
-        """Send a request and return the answer, or say what became of the child."""
-        requests, answers = self._child.process.stdin, self._child.process.stdout
-        assert requests is not None  # noqa: S101 - both were asked for as pipes
-        assert answers is not None  # noqa: S101
+        """Send a request and return the answer, or say what became of the worker."""
         if not self._end.alive:
             raise RefusedError("its process has ended")
-        future: Future[tuple[dict[str, Any], list[Any]]] = Future()
-        # A daemon: where a process that has left the group keeps the pipe open, this one can end all the same.
-        listener = threading.Thread(target=_ask, args=(future, requests, answers, head, values), daemon=True)
-        self._child.listener = listener
-        listener.start()
         try:
-            answer, results = future.result(self._limits.seconds)
-        except FutureTimeoutError:
+            answer, results = self._worker.ask(
+                head, values, max_seconds=self._limits.seconds, max_bytes=_MAX_ANSWER_BYTES
+            )
+        except TimeoutError:
             self.close()
             seconds = f"{self._limits.seconds:g} s"
             raise LimitReachedError(f"{doing} took longer than the {seconds} that are allowed") from None
@@ -148,7 +140,7 @@ class IsolatedRuntime:
             raise LimitReachedError(f"{doing} {reason}") from None
         except (MessageError, MemoryError) as error:
             self.close()
-            raise RefusedError(f"{doing} gave no readable answer: {str(error)[:200]!a}") from error
+            raise RefusedError(f"{doing} gave no readable answer: {quote_text(str(error), 200)}") from error
         except BaseException:
             self.close()
             raise
@@ -165,9 +157,8 @@ class IsolatedRuntime:
         return answer, results
 
     def _cause_of_death(self) -> str:
-        try:
-            code = self._child.process.wait(timeout=5)
-        except subprocess.TimeoutExpired:
+        code = self._worker.wait(5)
+        if code is None:
             return "closed its connection"
         if code < 0:
             name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
@@ -176,23 +167,6 @@ class IsolatedRuntime:
             memory = f"; {self._memory_bytes / 2**30:.1f} GiB of memory are allowed" if name != "SIGSEGV" else ""
             return f"crashed onnxruntime ({name}{memory})"
         return f"ended its process with code {code}"
-
-
-def _ask(
-    future: Future[tuple[dict[str, Any], list[Any]]],
-    requests: IO[bytes],
-    answers: IO[bytes],
-    head: dict[str, Any],
-    values: Sequence[Any],
-) -> None:
-    try:
-        write_message(requests, head, values)
-        future.set_result(read_message(answers, _MAX_ANSWER_BYTES))
-    except BaseException as error:  # noqa: BLE001 - raised again where the answer is awaited
-        future.set_exception(error)
-    finally:
-        # The error holds this frame, which would hold the future, which holds the error.
-        del future
 
 
 def _as_array(content: bytes) -> NDArray[Any]:
@@ -228,6 +202,5 @@ def _words(described: Mapping[str, Any], name: str) -> tuple[str, ...]:
 
 
 def _printable(message: object) -> str:
-    """Return the child's words without what could steer a terminal; what is no text says nothing."""
-    text = message[:400] if isinstance(message, str) else "?"
-    return "".join(letter if letter.isprintable() else "?" for letter in text)
+    """Return the worker's words without what could steer a terminal; what is no text says nothing."""
+    return escape_text(message, 400) if isinstance(message, str) else "?"

@@ -1,13 +1,14 @@
 """onnxruntime itself, behind four names: which tensors go in and out, which providers run, and one call.
 
 A model is opened either in this process or in one of its own (:mod:`onnxfp.runtime.isolated`); both answer alike.
-This module runs inside the child process too, so it imports nothing of the package but errors.
+This module runs inside the worker process too, so it imports nothing of the package but errors.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from numpy.typing import NDArray
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
 
 Provider = Literal["auto", "cpu", "cuda"]
+Optimisation = Literal["none", "basic", "extended", "all"]
+"""How far onnxruntime rewrites a graph before it runs: not at all, up to its own operators, or with all it has."""
+
 CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
 
 _RUNTIME_ERRORS = (
@@ -86,7 +90,7 @@ class LocalRuntime:
         """Return the values of the outputs ``names``."""
         try:
             return list(self._session.run(list(names), dict(feeds)))
-        except runtime_errors() as error:
+        except _runtime_errors() as error:
             raise RefusedError(_first_line(error)) from error
 
 
@@ -111,12 +115,7 @@ def has_gpu() -> bool:
 def _open(source: str | bytes, provider: Provider, *, optimise: bool) -> tuple[onnxruntime.InferenceSession, str]:
     import onnxruntime
 
-    # Its C++ log goes straight to stderr, by the page when CUDA's libraries are missing; errors reach us anyway.
-    onnxruntime.set_default_logger_severity(4)
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    if not optimise:
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options = _options("all" if optimise else "none")
     warning = ""
     if provider != "cpu" and CUDA in onnxruntime.get_available_providers() and has_gpu():
         try:
@@ -124,17 +123,57 @@ def _open(source: str | bytes, provider: Provider, *, optimise: bool) -> tuple[o
             if CUDA in session.get_providers():
                 return session, ""
             warning = "its libraries cannot be loaded"
-        except runtime_errors() as error:
+        except _runtime_errors() as error:
             warning = _first_line(error)
     if provider == "cuda":
         raise NoCudaError(warning)
+    return _open_on_cpu(source, options), warning
+
+
+def write_optimised(model: bytes, path: Path, level: Optimisation) -> None:
+    """Write a model as onnxruntime rewrites it before it runs on the CPU.
+
+    Args:
+        model: The content of an ONNX file.
+        path: The file that is written.
+        level: How far the graph is rewritten.
+
+    Raises:
+        RefusedError: onnxruntime refuses the model.
+    """
+    options = _options(level)
+    options.optimized_model_filepath = str(path)
+    _open_on_cpu(model, options)
+
+
+def _open_on_cpu(source: str | bytes, options: onnxruntime.SessionOptions) -> onnxruntime.InferenceSession:
+    import onnxruntime
+
     try:
-        return onnxruntime.InferenceSession(source, options, providers=[CPU]), warning
-    except runtime_errors() as error:
+        return onnxruntime.InferenceSession(source, options, providers=[CPU])
+    except _runtime_errors() as error:
         raise RefusedError(f"onnxruntime {onnxruntime.__version__}: {_first_line(error)}") from error
 
 
-def runtime_errors() -> tuple[type[Exception], ...]:
+def _options(level: Optimisation) -> onnxruntime.SessionOptions:
+    """Return the options of every session: onnxruntime's own but for the log, and for how far a graph is rewritten."""
+    import onnxruntime
+
+    # Its C++ log goes straight to stderr, by the page when CUDA's libraries are missing; errors reach us anyway.
+    onnxruntime.set_default_logger_severity(4)
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    levels = onnxruntime.GraphOptimizationLevel
+    options.graph_optimization_level = {
+        "none": levels.ORT_DISABLE_ALL,
+        "basic": levels.ORT_ENABLE_BASIC,
+        "extended": levels.ORT_ENABLE_EXTENDED,
+        "all": levels.ORT_ENABLE_ALL,
+    }[level]
+    return options
+
+
+def _runtime_errors() -> tuple[type[Exception], ...]:
     """Return what onnxruntime raises when it refuses a model, or fails to run one."""
     from onnxruntime.capi import onnxruntime_pybind11_state as state
 

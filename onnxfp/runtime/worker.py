@@ -1,4 +1,4 @@
-"""The child process in which a stranger's model is open: ``python -m onnxfp.runtime.worker``.
+"""The worker process in which a stranger's model is open: ``python -m onnxfp.runtime.worker``.
 
 It takes requests on stdin and answers on stdout, in the frames of :mod:`onnxfp.runtime.ipc`. Before it reads
 a model it gives up what a model never needs: more memory than its share, writing files, core dumps, new privileges,
@@ -7,12 +7,12 @@ and, on Linux, the network and other processes (:mod:`onnxfp.runtime.sandbox`).
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import IO, Any
+from typing import Any
 
+from onnxfp.runtime.launch import take_own_streams
 from onnxfp.runtime.sandbox import confine, tie_to_parent
 
 # What is mapped but not written, libraries above all, beyond the limit on memory.
@@ -25,7 +25,7 @@ def main(words: Sequence[str]) -> None:
     Args:
         words: ``confined`` if everything shall be given up; a GPU's driver needs some of it.
     """
-    requests, answers = _own_streams()
+    requests, answers = take_own_streams()
     tie_to_parent()
     # Before NumPy is imported, which starts threads: what one thread gives up, others keep.
     holds = ["process", "time", *(confine() if "confined" in words else [])]
@@ -60,15 +60,6 @@ def main(words: Sequence[str]) -> None:
             write_message(answers, {"error": "RefusedError", "message": str(error)})
         else:
             write_message(answers, {}, results)
-
-
-def _own_streams() -> tuple[IO[bytes], IO[bytes]]:
-    """Return stdin and stdout, and leave nothing there for libraries to print to."""
-    answers = os.fdopen(os.dup(1), "wb")
-    null = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, 1)
-    os.dup2(null, 2)
-    return sys.stdin.buffer, answers
 
 
 def _restrict(head: dict[str, Any]) -> list[str]:

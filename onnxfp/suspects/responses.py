@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from onnxfp.errors import FileError, ParameterError, ResponsesError, SuspectError
-from onnxfp.files import open_plain_file
+from onnxfp.errors import ParameterError, ResponsesError, SuspectError, name_file
+from onnxfp.files import read_bounded
 from onnxfp.runtime.session import Answers
 from onnxfp.suspects.export import present_examples
 
@@ -102,7 +102,8 @@ def read_responses(path: str | Path, n_examples: int, classes: Sequence[str] | i
         ResponsesError: It is no such table, an example is missing or stands twice, or a label is no class, the line is
             named; or not one label is a class of the base.
     """
-    content = _read(path, "give the path of a .csv file, as `onnxfp export` prepares it")
+    hint = "give the path of a .csv file, as `onnxfp export` prepares it"
+    content = read_bounded(Path(path), MAX_FILE_BYTES, hint=hint, too_large=ResponsesError)
     labels = np.full(n_examples, -1, np.int64)
     seen = np.zeros(n_examples, bool)
     n_classes, foreign = classes if isinstance(classes, int) else len(classes), list[str]()
@@ -155,15 +156,14 @@ def read_class_names(path: str | Path, n_classes: int) -> tuple[str, ...]:
         FileError: The file cannot be read.
         ResponsesError: As :func:`check_class_names`, or it is no text in UTF-8.
     """
-    content = _read(path, "give a text file with one class name a line")
+    hint = "give a text file with one class name a line"
+    content = read_bounded(Path(path), MAX_FILE_BYTES, hint=hint, too_large=ResponsesError)
     try:
         names = tuple(line.strip() for line in content.decode("utf-8-sig").splitlines() if line.strip())
     except UnicodeDecodeError as error:
         raise ResponsesError(f"{path}: it is no text in UTF-8: {error}", hint="save it as UTF-8") from error
-    try:
+    with name_file(path, ResponsesError):
         return check_class_names(names, n_classes)
-    except ResponsesError as error:
-        raise ResponsesError(f"{path}: {error}", hint=error.hint) from error
 
 
 def check_class_names(names: Sequence[str], n_classes: int) -> tuple[str, ...]:
@@ -216,18 +216,6 @@ def ask_function(function: Function, fingerprint: Fingerprint) -> Responses:
     rows = [f"{number},{label if label >= 0 else ''}\n" for number, label in enumerate(labels.tolist(), 1)]
     recorded = "example,label\n" + "".join(rows)
     return Responses(Answers(labels, scores), f"sha256:{hashlib.sha256(recorded.encode()).hexdigest()}")
-
-
-def _read(path: str | Path, hint: str) -> bytes:
-    path = Path(path)
-    try:
-        with open_plain_file(path, hint) as stream:
-            content: bytes = stream.read(MAX_FILE_BYTES + 1)
-    except OSError as error:
-        raise FileError(f"{path} cannot be read: {error.strerror}", hint="check the file's permissions") from error
-    if len(content) > MAX_FILE_BYTES:
-        raise ResponsesError(f"{path}: it exceeds the limit of {MAX_FILE_BYTES} bytes", hint=hint)
-    return content
 
 
 def _rows(content: bytes) -> Iterator[tuple[int, str, str]]:

@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from onnxfp.errors import ParityError
+from onnxfp.runtime.local import LocalRuntime
 from onnxfp.runtime.session import ModelSession
 from onnxfp.torch_copy.copy import TorchCopy
 from onnxfp.types import ModelInput, Scores
@@ -161,16 +162,11 @@ def first_divergence(copy: TorchCopy, session: ModelSession, inputs: ModelInput,
 
 
 def _intermediate_values(session: ModelSession, inputs: ModelInput, names: list[str]) -> Mapping[str, NDArray[Any]]:
-    import onnxruntime
-
     model = session.model.load_proto()
     del model.graph.output[:]
     # A name alone: onnxruntime infers type and shape.
     model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
-    options = onnxruntime.SessionOptions()
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.log_severity_level = 4
-    probe = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    probe = LocalRuntime(model.SerializeToString(), "cpu", optimise=False)
     values = probe.run(names, session.feeds(inputs.astype(session.input.dtype)))
     return {name: value for name, value in zip(names, values, strict=True) if isinstance(value, np.ndarray)}
 

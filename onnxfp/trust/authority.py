@@ -15,6 +15,7 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 
 from onnxfp.errors import AuthorityError, ParameterError
+from onnxfp.text import escape_text, quote_text
 
 QUERY_TYPE = "application/timestamp-query"
 REPLY_TYPE = "application/timestamp-reply"
@@ -46,7 +47,7 @@ def check_url(url: str) -> None:
             problem = "it holds a blank or a character that URLs do not have"
     if problem:
         raise ParameterError(
-            f"{url[:100]!a} is not the URL of a time-stamp authority: {ascii(problem)[1:-1]}",
+            f"{quote_text(url)} is not the URL of a time-stamp authority: {escape_text(problem)}",
             hint="for example --tsa https://freetsa.org/tsr",
         )
 
@@ -85,7 +86,7 @@ def ask_authority(url: str, query: bytes, *, seconds: float) -> bytes:
         raise found
     if isinstance(found, (OSError, ValueError, HTTPException)):
         reason = found.reason if isinstance(found, URLError) else found
-        raise AuthorityError(f"{url} cannot be asked: {ascii(str(reason))[1:-1][:300]}", hint=_HINT) from found
+        raise AuthorityError(f"{url} cannot be asked: {escape_text(str(reason), 300)}", hint=_HINT) from found
     return found
 
 
@@ -121,4 +122,4 @@ def _post(url: str, query: bytes, seconds: float) -> bytes:
 def _check_type(url: str, headers: HTTPMessage) -> None:
     found = headers.get_content_type()
     if found != REPLY_TYPE:
-        raise AuthorityError(f"{url} answers with {found[:60]!a}; {REPLY_TYPE!r} was expected", hint=_HINT)
+        raise AuthorityError(f"{url} answers with {quote_text(found, 60)}; {REPLY_TYPE!r} was expected", hint=_HINT)

@@ -26,15 +26,16 @@ from pathlib import Path
 from onnxfp.bundle import canonical_json
 from onnxfp.bundle.records import build, is_digest, is_key
 from onnxfp.errors import (
-    BundleFormatError,
     CommitmentError,
     CommitmentFormatError,
     CommitmentVersionError,
-    FileError,
     ParameterError,
     TimestampingError,
+    name_file,
+    translate_codec,
 )
-from onnxfp.files import open_plain_file, write_file
+from onnxfp.files import read_bounded, write_file
+from onnxfp.text import quote_text
 
 SCHEMA = "onnxfp/commitment/1"
 SUFFIX = ".commitment.json"
@@ -76,16 +77,14 @@ class Commitment:
             CommitmentFormatError: It is not an opening in the one canonical form.
             CommitmentVersionError: The schema is not one that this release reads.
         """
-        try:
+        with translate_codec(CommitmentFormatError, _HINT):
             value = canonical_json.load(text, "the opening")
             if value.get("schema") != SCHEMA:
                 raise CommitmentVersionError(
-                    f"the opening has schema {str(value.get('schema'))[:100]!a}; this release reads {SCHEMA!r}",
+                    f"the opening has schema {quote_text(str(value.get('schema')))}; this release reads {SCHEMA!r}",
                     hint="install a newer onnxfp, or give the opening that `onnxfp commit` wrote",
                 )
             opening: Commitment = build(cls, value, "opening")
-        except BundleFormatError as error:
-            raise CommitmentFormatError(str(error), hint=_HINT) from error
         if not is_digest(opening.bundle):
             raise CommitmentFormatError("opening.bundle is not a SHA-256 digest", hint=_HINT)
         # A salt and a raw key are spelled alike: 64 lower-case hexadecimal digits.
@@ -146,18 +145,10 @@ def read_opening(path: str | Path) -> Commitment:
         CommitmentVersionError: It was written in a schema that this release does not know.
     """
     path = Path(path)
-    try:
-        with open_plain_file(
-            path, "give the opening of the commitment, for example model.fp.commitment.json"
-        ) as stream:
-            text = stream.read(_MAX_BYTES + 1)
-        if len(text) > _MAX_BYTES:
-            raise CommitmentFormatError(f"the file exceeds the limit of {_MAX_BYTES} bytes", hint=_HINT)
+    hint = "give the opening of the commitment, for example model.fp.commitment.json"
+    text = read_bounded(path, _MAX_BYTES, hint=hint, too_large=CommitmentFormatError)
+    with name_file(path, TimestampingError):
         return Commitment.from_json(text)
-    except TimestampingError as error:
-        raise type(error)(f"{path}: {error}", hint=error.hint) from error
-    except OSError as error:
-        raise FileError(f"{path} cannot be read: {error.strerror}", hint="check the file's permissions") from error
 
 
 def is_value(text: str) -> bool:
@@ -174,6 +165,6 @@ def parse_value(text: str) -> str:
     found = _VALUE.fullmatch(text)
     if found is None:
         raise ParameterError(
-            f"{text[:100]!a} is not the value of a commitment", hint="a value is sha256: and 64 hexadecimal digits"
+            f"{quote_text(text)} is not the value of a commitment", hint="a value is sha256: and 64 hexadecimal digits"
         )
     return f"sha256:{found[1].lower()}"

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from onnxfp.errors import FileError, KeyFileError, ParameterError
-from onnxfp.files import write_file
+from onnxfp.files import read_bounded, write_file
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -124,20 +124,24 @@ def load_signer(path: Path, passphrase: Passphrase) -> CryptoSigner:
     """
     from securesystemslib.signer import CryptoSigner
 
-    pem, mode = _read_key(path)
+    # A key may come out of a vault through a pipe, and never lie on a disk.
+    pem = read_bounded(path, _MAX_KEY_BYTES, hint=_KEYGEN, error=KeyFileError, allow_stream=True)
     key = _load_private(path, pem, passphrase)
-    warn_if_shared("the private key", path, mode)
+    warn_if_shared("the private key", path)
     return CryptoSigner(key)
 
 
-def warn_if_shared(what: str, path: Path, mode: int) -> None:
+def warn_if_shared(what: str, path: Path) -> None:
     """Warn of a secret that other users of the machine can reach; Windows tells nothing about that in its modes.
 
     Args:
         what: What it is, for the message.
         path: The file.
-        mode: Its mode, as ``stat`` gives it.
     """
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return
     if os.name == "posix" and stat.S_ISREG(mode) and mode & 0o077:
         _log.warning("%s %s can be read by other users; run: chmod 600 %s", what, path, path)
 
@@ -168,7 +172,7 @@ def load_public_key(source: str | Path) -> str:
     from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
     path = Path(source)
-    pem, _ = _read_key(path)
+    pem = read_bounded(path, _MAX_KEY_BYTES, hint=_KEYGEN, error=KeyFileError)
     if b"PRIVATE KEY" in pem:
         raise KeyFileError(
             f"{path} holds a private key, where the public one is wanted",
@@ -181,18 +185,6 @@ def load_public_key(source: str | Path) -> str:
     if not isinstance(key, Ed25519PublicKey):
         raise KeyFileError(f"{path} holds a {type(key).__name__}; an Ed25519 key is needed", hint=_KEYGEN)
     return key.public_bytes_raw().hex()
-
-
-def _read_key(path: Path) -> tuple[bytes, int]:
-    try:
-        with path.open("rb") as stream:
-            pem, mode = stream.read(_MAX_KEY_BYTES + 1), os.fstat(stream.fileno()).st_mode
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise KeyFileError(f"the key file {str(path)!r} cannot be read: {reason}", hint=_KEYGEN) from error
-    if len(pem) > _MAX_KEY_BYTES:
-        raise KeyFileError(f"{path} is larger than any key file", hint=_KEYGEN)
-    return pem, mode
 
 
 def _load_private(path: Path, pem: bytes, passphrase: Passphrase) -> Ed25519PrivateKey:

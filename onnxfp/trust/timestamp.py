@@ -24,8 +24,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from onnxfp.bundle.records import MAX_TEXT
-from onnxfp.errors import AuthorityError, CertificateError, FileError, TimestampError, TimestampFormatError
-from onnxfp.files import open_plain_file
+from onnxfp.errors import AuthorityError, CertificateError, TimestampError, TimestampFormatError
+from onnxfp.files import read_bounded
+from onnxfp.text import escape_text
 from onnxfp.trust.authority import MAX_RESPONSE_BYTES
 
 if TYPE_CHECKING:
@@ -70,8 +71,7 @@ class Timestamp:
     serial: str
 
     def __post_init__(self) -> None:
-        shown = self.authority if self.authority.isprintable() else ascii(self.authority)
-        object.__setattr__(self, "authority", shown[:MAX_TEXT])
+        object.__setattr__(self, "authority", escape_text(self.authority, MAX_TEXT))
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,13 +102,8 @@ def load_authority(path: str | Path) -> Authority:
     from cryptography.x509 import load_pem_x509_certificates
 
     path = Path(path)
-    try:
-        with open_plain_file(path, "give a PEM file with the certificates of the authority") as stream:
-            pem = stream.read(_MAX_CERTIFICATE_BYTES + 1)
-    except OSError as error:
-        raise FileError(f"{path} cannot be read: {error.strerror}", hint="check the file's permissions") from error
-    if len(pem) > _MAX_CERTIFICATE_BYTES:
-        raise CertificateError(f"{path} is larger than any file of certificates", hint=_CHAIN_HINT)
+    hint = "give a PEM file with the certificates of the authority"
+    pem = read_bounded(path, _MAX_CERTIFICATE_BYTES, hint=hint, too_large=CertificateError)
     try:
         certificates = list(dict.fromkeys(load_pem_x509_certificates(pem)))
         signers = tuple(c for c in certificates if _is_for_stamps(c))
@@ -140,7 +135,7 @@ def check_reply(reply: bytes, query: TimeStampRequest) -> None:
     """
     response = _parse(reply)
     if response.status != _GRANTED:
-        words = ascii("; ".join(response.status_string))[1:-1][:200]
+        words = escape_text("; ".join(response.status_string), 200)
         raise AuthorityError(
             f"the authority refused (status {response.status}){': ' if words else ''}{words}", hint="ask another"
         )
@@ -159,15 +154,8 @@ def read_token(path: str | Path) -> bytes:
         FileError: The file cannot be read.
         TimestampFormatError: It is larger than any token.
     """
-    path = Path(path)
-    try:
-        with open_plain_file(path, "give the time-stamp, for example model.fp.npz.tsr") as stream:
-            token = stream.read(MAX_RESPONSE_BYTES + 1)
-    except OSError as error:
-        raise FileError(f"{path} cannot be read: {error.strerror}", hint="check the file's permissions") from error
-    if len(token) > MAX_RESPONSE_BYTES:
-        raise TimestampFormatError(f"{path} exceeds the limit of {MAX_RESPONSE_BYTES} bytes", hint=_FORMAT_HINT)
-    return token
+    hint = "give the time-stamp, for example model.fp.npz.tsr"
+    return read_bounded(Path(path), MAX_RESPONSE_BYTES, hint=hint, too_large=TimestampFormatError)
 
 
 def check_token(
@@ -231,7 +219,7 @@ def _parse(token: bytes) -> TimeStampResponse:
             _ = response.signed_data.certificates, response.signed_data.signer_infos
     except (ValueError, TypeError, OverflowError) as error:
         raise TimestampFormatError(
-            f"not an RFC 3161 time-stamp: {ascii(str(error))[1:-1][:200]}", hint=_FORMAT_HINT
+            f"not an RFC 3161 time-stamp: {escape_text(str(error), 200)}", hint=_FORMAT_HINT
         ) from error
     return response
 
@@ -258,10 +246,10 @@ def _check_signature(response: TimeStampResponse, imprint: str, authority: Autho
         except VerificationError as error:
             # OpenSSL says what is wrong in the middle of a long record of its own.
             found = re.search(r'Verify error: ([^"]+)', str(error))
-            reason = reason or ascii(found[1] if found else str(error))[1:-1][:200]
+            reason = reason or escape_text(found[1] if found else str(error), 200)
         except (ValueError, DuplicateExtension, InvalidVersion) as error:
             raise TimestampFormatError(
-                f"a certificate in the time-stamp cannot be read: {ascii(str(error))[1:-1][:200]}", hint=_FORMAT_HINT
+                f"a certificate in the time-stamp cannot be read: {escape_text(str(error), 200)}", hint=_FORMAT_HINT
             ) from error
     raise TimestampError(f"the time-stamp is not one of the authority's: {reason}", hint=_CHAIN_HINT)
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from onnxfp.bundle.signing import is_weak_key
 from onnxfp.errors import FileError, KeyFileError, ParameterError
 from onnxfp.files import write_file
+from onnxfp.text import quote_text
 from onnxfp.trust.keys import home_folder, is_raw_key, load_public_key, make_key_folder
 
 FOLDER = "trusted"
@@ -64,14 +65,11 @@ def trusted_keys() -> tuple[TrustedKey, ...]:
                 raise KeyFileError("it is not called NAME.pub.pem")
             if name.lower() in found:
                 raise KeyFileError(f"its name is that of {found[name.lower()].path.name}, in other letters")
-            # Opening a pipe would wait for its writer.
-            if not path.is_file():
-                raise KeyFileError("it is no plain file")
             public_key = load_public_key(path)
             if is_weak_key(public_key):
                 raise KeyFileError("anybody can sign under its key")
-        except (KeyFileError, OSError) as error:
-            _log.warning("the trust store's %s is left out: %s", ascii(path.name), error)
+        except KeyFileError as error:
+            _log.warning("the trust store's %s is left out: %s", quote_text(path.name, 255), error)
             continue
         found[name.lower()] = TrustedKey(name, public_key, path)
     return tuple(found[name] for name in sorted(found))
@@ -174,7 +172,7 @@ def find_public_key(source: str | Path) -> str:
 def _find_path(name: str) -> Path | None:
     if not is_name(name):
         raise ParameterError(
-            f"{name[:80]!a} cannot be the name of a key",
+            f"{quote_text(name, 80)} cannot be the name of a key",
             hint="use 1 to 64 letters (a to z), digits, '-', '_' and '.', not starting with a dot",
         )
     return next((path for path in _files() if path.name.lower() == f"{name}{SUFFIX}".lower()), None)

@@ -14,7 +14,7 @@ from onnx import numpy_helper
 
 from onnxfp.errors import ModelError
 from onnxfp.model.traversal import subgraphs, taken_names, used_names
-from onnxfp.runtime.local import runtime_errors
+from onnxfp.runtime.local import LocalRuntime, RefusedError
 
 _RANDOM = {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Bernoulli", "Multinomial"}
 
@@ -66,20 +66,16 @@ def compute_constants(model: onnx.ModelProto, names: Collection[str]) -> dict[st
     wanted = sorted(made.intersection(names))
     if not wanted:
         return {}
-    import onnxruntime
-
     taken = {name for node in nodes for name in node.input}
     part = onnx.ModelProto(ir_version=model.ir_version, opset_import=model.opset_import)
     part.graph.name = "constants"
     part.graph.node.extend(nodes)
     part.graph.initializer.extend(tensor for tensor in model.graph.initializer if tensor.name in taken)
     part.graph.output.extend(onnx.ValueInfoProto(name=name) for name in wanted)
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
     try:
-        session = onnxruntime.InferenceSession(part.SerializeToString(), options, providers=["CPUExecutionProvider"])
-        return dict(zip(wanted, session.run(wanted, {}), strict=True))
-    except (*runtime_errors(), EncodeError) as error:
+        runtime = LocalRuntime(part.SerializeToString(), "cpu", optimise=True)
+        return dict(zip(wanted, runtime.run(wanted, {}), strict=True))
+    except (RefusedError, ValueError, EncodeError) as error:
         raise ModelError(f"onnxruntime does not compute the model's constants: {error}") from error
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from onnxfp.errors import ParameterError
+from onnxfp.recipe.image_changes import crop_edge, has_jpeg, resize_side
 
 Images = NDArray[np.float32]
 
@@ -38,7 +39,7 @@ def compress(images: Images, quality: int) -> Images:
     Raises:
         ParameterError: JPEG does not know that number of channels.
     """
-    if images.shape[1] not in (1, 3):
+    if not has_jpeg(images.shape[1]):
         raise ParameterError(f"JPEG holds one or three channels; the images have {images.shape[1]}")
     result = np.empty_like(images)
     for number, pixels in enumerate(_as_bytes(images)):
@@ -59,7 +60,7 @@ def resize_and_back(images: Images, factor: float) -> Images:
         factor: Positive; each side keeps at least one pixel.
     """
     height, width = images.shape[2:]
-    small = (max(1, round(width * factor)), max(1, round(height * factor)))
+    small = (resize_side(width, factor), resize_side(height, factor))
     return _on_grid(_resampled(_resampled(images, small), (width, height)))
 
 
@@ -71,7 +72,7 @@ def crop(images: Images, share: float) -> Images:
         share: Share of each side that is kept, in ``(0, 1)``; at least one pixel on each edge goes.
     """
     height, width = images.shape[2:]
-    top, left = (max(1, round(side * (1 - share) / 2)) for side in (height, width))
+    top, left = (crop_edge(side, (1 - share) / 2) for side in (height, width))
     if 2 * top >= height or 2 * left >= width:
         raise ParameterError(f"images of {height} x {width} pixels cannot be cropped")
     return _on_grid(_resampled(images[:, :, top : height - top, left : width - left], (width, height)))

@@ -12,6 +12,7 @@ import onnx
 
 from onnxfp.errors import ModelError
 from onnxfp.model.traversal import subgraphs, taken_names, used_names
+from onnxfp.runtime.local import RefusedError, write_optimised
 from onnxfp.variants.constants import compute_constants, constant_nodes, store_constants
 from onnxfp.variants.weights import normalise
 
@@ -29,19 +30,11 @@ def optimise(model: onnx.ModelProto, level: Level) -> onnx.ModelProto:
     Raises:
         ModelError: onnxruntime refuses the model.
     """
-    import onnxruntime
-    from onnxruntime.capi import onnxruntime_pybind11_state as state
-
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    levels = onnxruntime.GraphOptimizationLevel
-    options.graph_optimization_level = levels.ORT_ENABLE_BASIC if level == "basic" else levels.ORT_ENABLE_EXTENDED
     with tempfile.TemporaryDirectory(prefix="onnxfp-") as folder:
         path = Path(folder) / "optimised.onnx"
-        options.optimized_model_filepath = str(path)
         try:
-            onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-        except (state.Fail, state.InvalidGraph, state.NotImplemented, RuntimeError, ValueError) as error:
+            write_optimised(model.SerializeToString(), path, level)
+        except (RefusedError, ValueError) as error:
             raise ModelError(f"onnxruntime does not optimise the model: {error}") from error
         return onnx.load(path)
 

@@ -22,7 +22,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from onnxfp.errors import ModelError
 from onnxfp.model.traversal import used_names
-from onnxfp.runtime.local import runtime_errors
+from onnxfp.runtime.local import LocalRuntime, RefusedError
 from onnxfp.variants.quantisation import Feeds
 from onnxfp.variants.weights import normalise
 
@@ -122,23 +122,17 @@ def give_statistics(
 
 def _run(model: onnx.ModelProto, batches: Iterable[Feeds], targets: Mapping[str, Statistics]) -> dict[str, Statistics]:
     """Measure every convolution; behind one that has a target go its channels with the target's statistics."""
-    import onnxruntime
-
     measuring, names = _with_measurements(model, targets)
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
     sums: list[NDArray[np.float64]] = []
     n_batches = 0
     try:
-        session = onnxruntime.InferenceSession(
-            measuring.SerializeToString(), options, providers=["CPUExecutionProvider"]
-        )
+        runtime = LocalRuntime(measuring.SerializeToString(), "cpu", optimise=True)
         wanted = [f"{name}:{what}" for name in names for what in ("mean", "variance")]
         for feeds in batches:
-            seen = [np.asarray(array, np.float64).ravel() for array in session.run(wanted, dict(feeds))]
+            seen = [np.asarray(array, np.float64).ravel() for array in runtime.run(wanted, feeds)]
             sums = [total + array for total, array in zip(sums, seen, strict=True)] if sums else seen
             n_batches += 1
-    except runtime_errors() as error:
+    except (RefusedError, ValueError) as error:
         raise ModelError(f"onnxruntime does not measure the channels of the model: {error}") from error
     if not n_batches:
         raise ModelError(f"channel statistics take at least one batch of {MIN_BATCH} inputs")

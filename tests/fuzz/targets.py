@@ -31,7 +31,7 @@ from onnxfp.bundle.signing import FINGERPRINT, PAYLOAD_TYPE, verify_envelope, ve
 from onnxfp.bundle.writer import MANIFEST, SIGNATURE, pack
 from onnxfp.crafting.checkpoint import Checkpoint
 from onnxfp.crafting.state import Crafted
-from onnxfp.errors import BundleFormatError, OnnxfpError
+from onnxfp.errors import CodecError, OnnxfpError
 from onnxfp.model.io_contract import choose_input, choose_output, read_answer
 from onnxfp.model.onnx_file import read_onnx
 from onnxfp.recipe.derivation import check_derivation, derive_labels, derive_seeds
@@ -43,6 +43,7 @@ from onnxfp.runtime.local import RefusedError
 from onnxfp.suspects.responses import read_class_names, read_responses
 from onnxfp.trust.keys import load_public_key, signer_public_key
 from onnxfp.trust.trust_store import FOLDER, add_key, find_public_key, is_name, remove_key
+from tests.builders import pair_model
 
 REPOSITORY = Path(__file__).parents[2]
 GOLDEN = REPOSITORY / "tests" / "golden"
@@ -83,7 +84,7 @@ def scratch() -> Path:
 
 def canonical(text: bytes) -> bytes:
     """Return the canonical spelling of JSON, so that a mutation reaches the checks behind it."""
-    with suppress(BundleFormatError, UnicodeError):
+    with suppress(CodecError, UnicodeError):
         return canonical_json.dump(canonical_json.load_any_layout(text.decode(), "the input"))
     return text
 
@@ -188,7 +189,7 @@ def run_model(content: bytes) -> None:
 
 
 def run_answers(content: bytes) -> None:
-    """Believe a child process that its model has taken over: two frames, what it is and what it answers."""
+    """Believe a worker that its model has taken over: two frames, what it is and what it answers."""
     stream, path = io.BytesIO(content), Path("model.onnx")
     try:
         described, _ = read_message(stream)
@@ -272,10 +273,8 @@ def _models() -> Iterable[bytes]:
     ).SerializeToString()
     weights = TensorProto(name="w", data_type=TensorProto.FLOAT, dims=[2], data_location=TensorProto.EXTERNAL)
     weights.external_data.add(key="location", value="gone.bin")
-    value = helper.make_tensor_value_info
     node = helper.make_node("Add", ["x", "w"], ["y"], sparse_value=helper.make_sparse_tensor(weights, weights, [4]))
-    graph = helper.make_graph([node], "g", [value("x", 1, [1, 2])], [value("y", 1, [1, 2])], [weights])
-    yield helper.make_model(graph).SerializeToString()
+    yield pair_model(node, stored=[weights]).SerializeToString()
     model = onnx.load_model_from_string((REPOSITORY / "models" / "stolen" / "int8.onnx").read_bytes())
     for tensor in model.graph.initializer:
         tensor.raw_data = tensor.raw_data[:8]

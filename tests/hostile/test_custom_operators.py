@@ -10,13 +10,9 @@ from onnx import helper
 
 from onnxfp.errors import UnsafeModelError
 from onnxfp.model.onnx_file import read_onnx
+from tests.builders import declare, pair_model
 
-VALUE = helper.make_tensor_value_info
 EVIL = helper.make_node("Evil", ["x"], ["y"], domain="com.evil")
-
-
-def model(*nodes: onnx.NodeProto) -> onnx.ModelProto:
-    return helper.make_model(helper.make_graph(list(nodes), "g", [VALUE("x", 1, [1, 2])], [VALUE("y", 1, [1, 2])]))
 
 
 def function(domain: str, name: str, *nodes: onnx.NodeProto) -> onnx.FunctionProto:
@@ -24,28 +20,28 @@ def function(domain: str, name: str, *nodes: onnx.NodeProto) -> onnx.FunctionPro
 
 
 def in_graph() -> onnx.ModelProto:
-    return model(EVIL)
+    return pair_model(EVIL)
 
 
 def in_subgraph() -> onnx.ModelProto:
-    branch = helper.make_graph([EVIL], "b", [], [VALUE("y", 1, [1, 2])])
-    return model(helper.make_node("If", ["x"], ["y"], then_branch=branch, else_branch=branch))
+    branch = helper.make_graph([EVIL], "b", [], [declare("y", [1, 2])])
+    return pair_model(helper.make_node("If", ["x"], ["y"], then_branch=branch, else_branch=branch))
 
 
 def in_function() -> onnx.ModelProto:
-    evil = model(helper.make_node("f", ["x"], ["y"], domain="own"))
+    evil = pair_model(helper.make_node("f", ["x"], ["y"], domain="own"))
     evil.functions.append(function("own", "f", EVIL))
     return evil
 
 
 def beside_a_function_of_its_domain() -> onnx.ModelProto:
-    evil = model(EVIL)
+    evil = pair_model(EVIL)
     evil.functions.append(function("com.evil", "Good", helper.make_node("Relu", ["x"], ["y"])))
     return evil
 
 
 def in_training() -> onnx.ModelProto:
-    evil = model(helper.make_node("Relu", ["x"], ["y"]))
+    evil = pair_model(helper.make_node("Relu", ["x"], ["y"]))
     evil.training_info.add().algorithm.node.append(EVIL)
     return evil
 
@@ -63,7 +59,7 @@ def test_such_an_operator_is_refused_by_name(make: object, tmp_path: Path) -> No
 
 
 def test_a_function_that_the_model_brings_is_none(tmp_path: Path) -> None:
-    good = model(helper.make_node("f", ["x"], ["y"], domain="own"))
+    good = pair_model(helper.make_node("f", ["x"], ["y"], domain="own"))
     good.functions.append(function("own", "f", helper.make_node("Relu", ["x"], ["y"])))
     (tmp_path / "good.onnx").write_bytes(good.SerializeToString())
     read_onnx(tmp_path / "good.onnx")

@@ -1,4 +1,4 @@
-"""An output path that is no plain file: renaming over it would take a device or a pipe from everybody."""
+"""An output path that is not a regular file: renaming over it would take a device or a pipe from everybody."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="pipes and links are 
 def test_a_pipe_stays_a_pipe(tmp_path: Path) -> None:
     path = tmp_path / "pipe"
     os.mkfifo(path)
-    with pytest.raises(FileError, match="no plain file") as raised:
+    with pytest.raises(FileError, match="not a regular file") as raised:
         write_file(path, b"x")
     assert raised.value.hint
     assert stat.S_ISFIFO(path.stat().st_mode)
@@ -28,13 +28,13 @@ def test_a_link_to_a_pipe_is_refused_too(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     link = tmp_path / "link"
     link.symlink_to(tmp_path / "pipe")
-    with pytest.raises(FileError, match="no plain file"):
+    with pytest.raises(FileError, match="not a regular file"):
         write_file(link, b"x")
     assert link.is_symlink()
 
 
 def test_a_folder_stays_a_folder(tmp_path: Path) -> None:
-    with pytest.raises(FileError, match="no plain file"):
+    with pytest.raises(FileError, match="not a regular file"):
         write_file(tmp_path, b"x")
 
 

@@ -10,6 +10,7 @@ from onnx import helper
 
 from onnxfp.errors import ModelFormatError
 from onnxfp.model.onnx_file import read_onnx
+from tests.builders import pair_model, write_model
 from tests.fuzz.limits import limited_time
 
 
@@ -19,14 +20,11 @@ def write(path: Path, bodies: dict[str, list[str]]) -> Path:
     def call(name: str) -> onnx.NodeProto:
         return helper.make_node(name, ["x"], ["y"], domain="own" if name in bodies else "")
 
-    value = helper.make_tensor_value_info
-    graph = helper.make_graph([call(next(iter(bodies)))], "g", [value("x", 1, [1, 2])], [value("y", 1, [1, 2])])
-    model = helper.make_model(graph)
+    model = pair_model(call(next(iter(bodies))))
     opsets = [helper.make_opsetid("own", 1), helper.make_opsetid("", 17)]
     for name, callees in bodies.items():
         model.functions.append(helper.make_function("own", name, ["x"], ["y"], list(map(call, callees)), opsets))
-    path.write_bytes(model.SerializeToString())
-    return path
+    return write_model(model, path)
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from onnxfp.errors import FileError, ModelFormatError, OnnxfpError, UnsafeModelE
 from onnxfp.model.onnx_file import read_onnx
 from onnxfp.runtime.isolated import Limits
 from onnxfp.runtime.session import ModelSession
+from tests.builders import pair_model, write_model
 
 Place = Callable[[onnx.ModelProto, TensorProto], None]
 
@@ -31,14 +32,10 @@ def external(*locations: str, **more: str) -> TensorProto:
 
 def write(folder: Path, *tensors: TensorProto, place: Place | None = None) -> Path:
     """Write a model that holds the tensors, as initializers or wherever ``place`` puts them."""
-    value = helper.make_tensor_value_info
-    node = helper.make_node("Identity", ["x"], ["y"])
-    model = helper.make_model(helper.make_graph([node], "g", [value("x", 1, [1, 2])], [value("y", 1, [1, 2])]))
+    model = pair_model(helper.make_node("Identity", ["x"], ["y"]))
     for tensor in tensors:
         (place or (lambda model, tensor: model.graph.initializer.append(tensor)))(model, tensor)
-    path = folder / "evil.onnx"
-    path.write_bytes(model.SerializeToString())
-    return path
+    return write_model(model, folder / "evil.onnx")
 
 
 OUTSIDE = [

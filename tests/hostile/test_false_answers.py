@@ -1,4 +1,4 @@
-"""A child process that its model has taken over: whatever it says to the verifier is an error, and no more."""
+"""A worker process that its model has taken over: whatever it says to the verifier is an error, and no more."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from onnxfp.model.tensor_info import Tensor
 from onnxfp.runtime import isolated
 from onnxfp.runtime.ipc import MessageError, read_message, write_message
 from onnxfp.runtime.isolated import IsolatedRuntime, Limits
+from onnxfp.runtime.launch import WorkerProcess
 from onnxfp.runtime.local import NoCudaError, RefusedError
-from onnxfp.runtime.process import Child
 from onnxfp.runtime.session import ModelSession
 from onnxfp.types import OutputSpec
 from tests.fuzz.limits import limited_memory
@@ -122,7 +122,7 @@ def test_numbers_beyond_float32_are_no_answer_and_no_warning() -> None:
     assert labels.tolist() == [-1, 4]
 
 
-CHILD = """
+WORKER = """
 import sys
 from onnxfp.runtime.ipc import read_message, write_message
 read_message(sys.stdin.buffer)
@@ -157,8 +157,8 @@ def test_lists_in_lists_are_no_texts(depth: int, monkeypatch: pytest.MonkeyPatch
     for text in deep_words(depth):
         said = io.BytesIO(len(text).to_bytes(8, "little") + text.encode())
         process = SimpleNamespace(stdin=io.BytesIO(), stdout=said, pid=2**31 - 2, kill=str, wait=lambda timeout: 0)
-        child = Child(process, SimpleNamespace(cleanup=str))  # type: ignore[arg-type]
-        monkeypatch.setattr(isolated, "take_child", lambda *words, child=child: child)
+        worker = WorkerProcess(process, SimpleNamespace(cleanup=str))  # type: ignore[arg-type]
+        monkeypatch.setattr(isolated, "take_worker", lambda *words, worker=worker: worker)
         with suppress(RefusedError, NoCudaError):
             opened = IsolatedRuntime(b"", "cpu", optimise=True, n_bytes=1, limits=Limits())
             assert {opened.warning, *opened.providers} <= {"", "?"}
@@ -170,11 +170,11 @@ Opening = Callable[[str], ModelSession]
 
 @pytest.fixture
 def taken_over(base_path: Path, monkeypatch: pytest.MonkeyPatch) -> Opening:
-    """Return what opens a model in a child that says what it is told to."""
+    """Return what opens a model in a worker that says what it is told to."""
     start = subprocess.Popen
 
     def opening(say: str) -> ModelSession:
-        code = CHILD.replace("SAY", say)
+        code = WORKER.replace("SAY", say)
 
         def start_another(words: list[str], **options: Any) -> Any:
             return start([words[0], "-c", code], **options)

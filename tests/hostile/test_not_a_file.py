@@ -18,7 +18,7 @@ def test_missing_folder_and_device_are_said(tmp_path: Path) -> None:
         read_bundle(tmp_path)
     if os.name == "posix":
         os.mkfifo(tmp_path / "pipe")
-        with pytest.raises(FileError, match="no plain file"):
+        with pytest.raises(FileError, match="not a regular file"):
             read_bundle(tmp_path / "pipe")
 
 

@@ -9,7 +9,8 @@ import onnx
 import pytest
 from onnx import helper
 
-from onnxfp.cli import main, printable
+from onnxfp.cli import main
+from onnxfp.text import escape_text
 
 PAINT = "\x1b[2J\x1b[1;1Hverdict  MATCH\u202e"
 
@@ -78,4 +79,4 @@ def test_nothing_of_it_reaches_the_terminal(
 
 
 def test_such_text_is_escaped_and_other_text_stays() -> None:
-    assert printable("a\x1b[2Jb\nc\u202e\ud800 \u00e9") == "a\\x1b[2Jb\nc\\u202e\\ud800 \u00e9"
+    assert escape_text("a\x1b[2Jb\nc\u202e\ud800 \u00e9", keep_lines=True) == "a\\x1b[2Jb\nc\\u202e\\ud800 \u00e9"

@@ -38,3 +38,13 @@ def onnxfp() -> Callable[..., Outcome]:
         return Outcome(done.returncode, done.stdout, done.stderr)
 
     return run
+
+
+@pytest.fixture
+def interruptible() -> list[str]:
+    """Return the words that start the command line with Ctrl-C as at a terminal: background jobs inherit it ignored."""
+    script = (
+        "import runpy, signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+        "runpy.run_module('onnxfp', run_name='__main__', alter_sys=True)"
+    )
+    return [sys.executable, "-c", script]

@@ -105,7 +105,7 @@ def test_an_edited_attestation_ends_in_its_own_error(onnxfp: Run, crafted: tuple
         (["verify", "{base}", "{bundle}", "--key", "{key}"], 2, "say where it goes with --attest"),
         (["verify", "{base}", "{bundle}", "--attest", "{base}", "--key", "{key}"], 2, "is one of its inputs"),
         (["verify", "{base}", "{bundle}", "--attest", "{bundle}"], 2, "is one of its inputs"),
-        (["verify", "{base}", "{bundle}", "--attest", "{tmp}/a", "--key", "{tmp}/no.pem"], 7, "cannot be read"),
+        (["verify", "{base}", "{bundle}", "--attest", "{tmp}/a", "--key", "{tmp}/no.pem"], 7, "does not exist"),
         (["verify", "{base}", "{bundle}", "--attest", "{tmp}/no/a", "--key", "{key}"], 7, "the folder of"),
         (["verify", "{tmp}/no.onnx", "{bundle}", "--attest", "{tmp}/a", "--key", "{key}"], 7, "does not exist"),
         (["verify", "{base}", "{brace}", "--attest", "{tmp}/a", "--key", "{key}"], 4, "not a readable .npz"),

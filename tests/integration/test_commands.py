@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -135,7 +134,7 @@ def test_the_contact_sheet_shows_the_examples(onnxfp: Run, crafted: tuple[Path, 
         (["verify", "{tmp}/missing.onnx", "{bundle}"], 7, "does not exist"),
         (["inspect", "{tmp}/missing.npz"], 7, "does not exist"),
         (["inspect", "{junk}", "--image", "x.png"], 4, "not a readable .npz"),
-        (["verify", "{base}", "{bundle}", "--public-key", "{tmp}/nokey.pem"], 7, "cannot be read"),
+        (["verify", "{base}", "{bundle}", "--public-key", "{tmp}/nokey.pem"], 7, "does not exist"),
         (["verify", "{base}", "{bundle}", "--provider", "cuda"], 6, "CUDA"),
         (["generate", "{base}", "--device", "cuda"], 6, "CUDA"),
         (["generate", "{base}", "-o", "{tmp}/no/where.npz", "-n", "2"], 7, "cannot be written"),
@@ -192,10 +191,12 @@ def test_a_suspect_for_another_task_is_an_error_not_a_verdict(
         assert f"{name}.onnx" in outcome.err
 
 
-@pytest.mark.skipif(os.name != "posix", reason="SIGINT to a child is POSIX's")
-def test_ctrl_c_stops_cleanly_and_the_same_command_goes_on(base_path: Path, tmp_path: Path) -> None:
+@pytest.mark.skipif(os.name != "posix", reason="SIGINT to a process is POSIX's")
+def test_ctrl_c_stops_cleanly_and_the_same_command_goes_on(
+    base_path: Path, tmp_path: Path, interruptible: list[str]
+) -> None:
     output = tmp_path / "a.fp.npz"
-    words = [sys.executable, "-m", "onnxfp", "generate", base_path, "-o", output, "-n", 2000, "--kind", "c",
+    words = [*interruptible, "generate", base_path, "-o", output, "-n", 2000, "--kind", "c",
              "--epsilon", 0.5, "--steps", 40, "--step-size", 0.05]  # fmt: skip
     process = subprocess.Popen(list(map(str, words)), stderr=subprocess.PIPE, text=True)
     partial = tmp_path / "a.fp.npz.partial"
@@ -240,7 +241,7 @@ def test_a_service_is_asked_by_files_and_judged_by_its_responses(
     assert empty.code == 11
     assert "0 answered" in empty.out
     # The service: the base itself, which is shown the PNG files.
-    session = onnxruntime.InferenceSession(base.read_bytes(), providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(base.read_bytes(), providers=["CPUExecutionProvider"])  # noqa: TID251
     rows = (folder / "responses.csv").read_text().splitlines()[1:]
     images = np.stack([np.asarray(Image.open(folder / row.rstrip(","))) for row in rows])
     labels = session.run(None, {"image": images.transpose(0, 3, 1, 2).astype(np.float32) / 255})[0].argmax(axis=1)

@@ -13,20 +13,14 @@ from onnx import TensorProto, helper, numpy_helper
 import onnxfp
 from onnxfp.recipe.defaults import RecipeOverrides
 from onnxfp.types import Bounds, InputGrid
-from tests.conftest import of_bytes
+from tests.builders import build_model, declare, linear_classifier, take_bytes, write_model
 
 STRONG = RecipeOverrides(kind="rc", epsilon=0.5, n_steps=30, step_size=0.05, noise=0.01)
 
 
 def linear(n_outputs: int, *, opset: int = 17, last: str = "") -> onnx.ModelProto:
     """Return a linear classifier of 12 features."""
-    weight = numpy_helper.from_array(np.random.default_rng(0).normal(size=(12, n_outputs)).astype(np.float32), "w")
-    nodes = [helper.make_node("MatMul", ["x", "w"], ["z" if last else "y"])]
-    if last:
-        nodes.append(helper.make_node(last, ["z"], ["y"]))
-    value = helper.make_tensor_value_info
-    graph = helper.make_graph(nodes, "g", [value("x", 1, ["N", 12])], [value("y", 1, ["N", n_outputs])], [weight])
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
+    return linear_classifier(np.random.default_rng(0).normal(size=(12, n_outputs)), opset=opset, last=last)
 
 
 def succeeds(path: Path, choices: RecipeOverrides = STRONG, grid: InputGrid | None = None) -> None:
@@ -53,7 +47,7 @@ def test_batches_outputs_and_ages(
 
 def test_images_as_bytes(tmp_path: Path, make_classifier: Callable[..., onnx.ModelProto]) -> None:
     path = tmp_path / "m.onnx"
-    path.write_bytes(of_bytes(make_classifier()).SerializeToString())
+    path.write_bytes(take_bytes(make_classifier()).SerializeToString())
     succeeds(path, RecipeOverrides(kind="rc", epsilon=128, n_steps=30, step_size=12, noise=0.01))
 
 
@@ -85,11 +79,8 @@ def test_a_signal_with_the_one_dimensional_filter(tmp_path: Path) -> None:
         helper.make_node("ReduceMean", ["r"], ["p"], axes=[2], keepdims=0),
         helper.make_node("MatMul", ["p", "h"], ["y"]),
     ]
-    value = helper.make_tensor_value_info
-    graph = helper.make_graph(nodes, "g", [value("x", 1, ["N", 2, 64])], [value("y", 1, ["N", 4])], [kernel, head])
-    path = tmp_path / "m.onnx"
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
-    path.write_bytes(model.SerializeToString())
+    model = build_model(nodes, [declare("x", ["N", 2, 64])], [declare("y", ["N", 4])], [kernel, head], opset=13)
+    path = write_model(model, tmp_path / "m.onnx")
     choices = RecipeOverrides(kind="ltrc", epsilon=1.0, step_size=0.05, n_steps=40, cutoff=2, noise=0.01)
     succeeds(path, choices, InputGrid(Bounds(-1, 1), 65536))
 

@@ -52,7 +52,7 @@ def test_names_are_added_listed_and_removed(onnxfp: Run, tmp_path: Path, owner: 
     ("words", "code", "message"),
     [
         (["add", "../a", "{owner}"], 2, "cannot be the name of a key"),
-        (["add", "a", "{tmp}/missing.pem"], 7, "cannot be read"),
+        (["add", "a", "{tmp}/missing.pem"], 7, "does not exist"),
         (["add", "a", "{tmp}/k.pem"], 7, "holds a private key"),
         (["add", "a", "01" + "00" * 31], 7, "anybody can sign"),
         (["remove", "a/b"], 2, "cannot be the name of a key"),

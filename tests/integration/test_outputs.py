@@ -175,7 +175,7 @@ def test_an_empty_path_is_wrong_usage(
 
 def test_a_record_is_not_begun_whose_place_is_no_file(models: Path, tmp_path: Path) -> None:
     for place in (tmp_path, ""):
-        with pytest.raises(FileError, match="no plain file"):
+        with pytest.raises(FileError, match="not a regular file"):
             evaluate(models / "base.onnx", GOLDEN, output=place)
 
 

@@ -48,7 +48,7 @@ def test_verify_shows_its_outcome_in_a_page(onnxfp: Run, models: Path, tmp_path:
         ("{tmp}/weights.bin", 7, "is not an HTML page"),
         ("{tmp}/no/where.html", 7, "does not exist"),
         ("{tmp}", 2, "is a directory"),
-        ("/dev/null", 7, "is no plain file"),
+        ("/dev/null", 7, "is not a regular file"),
     ],
 )
 def test_a_page_replaces_nothing_else(

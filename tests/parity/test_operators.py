@@ -11,10 +11,11 @@ import onnxruntime
 import pytest
 import torch
 from numpy.typing import NDArray
-from onnx import helper, numpy_helper
+from onnx import helper
 
 from onnxfp.errors import ConversionError
 from onnxfp.torch_copy.copy import build_torch_copy
+from tests.builders import build_model, declare
 
 RANDOM = np.random.default_rng(0)
 
@@ -27,22 +28,17 @@ def model_of(
     nodes: list[onnx.NodeProto], x: NDArray[Any], constants: dict[str, NDArray[Any]] | None = None, *, opset: int = 17
 ) -> onnx.ModelProto:
     element = helper.np_dtype_to_tensor_dtype(x.dtype)
-    graph = helper.make_graph(
-        nodes,
-        "g",
-        [helper.make_tensor_value_info("x", element, x.shape)],
-        [onnx.ValueInfoProto(name="y")],
-        [numpy_helper.from_array(value, name) for name, value in (constants or {}).items()],
+    y = onnx.ValueInfoProto(name="y")
+    return build_model(
+        nodes, [declare("x", x.shape, element)], [y], constants or {}, opset=opset, domains={"ai.onnx.ml": 1}
     )
-    imports = [helper.make_opsetid(domain, version) for domain, version in (("", opset), ("ai.onnx.ml", 1))]
-    return helper.make_model(graph, opset_imports=imports, ir_version=8)
 
 
 def answer(model: onnx.ModelProto, x: NDArray[Any]) -> NDArray[Any]:
     """Return onnxruntime's output ``y``."""
-    options = onnxruntime.SessionOptions()
+    options = onnxruntime.SessionOptions()  # noqa: TID251
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])  # noqa: TID251
     expected: NDArray[Any] = session.run(["y"], {"x": x})[0]
     return expected
 
@@ -155,10 +151,10 @@ def test_root_mean_square_normalisation_as_onnxruntimes_optimiser_writes_it(tmp_
     ]
     x = normal(3, 8)
     constants = {"epsilon": np.array(1e-5, np.float32), "two": np.array(2, np.float32), "scale": normal(8)}
-    options = onnxruntime.SessionOptions()
+    options = onnxruntime.SessionOptions()  # noqa: TID251
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
     options.optimized_model_filepath = str(tmp_path / "m.onnx")
-    onnxruntime.InferenceSession(model_of(nodes, x, constants).SerializeToString(), options)
+    onnxruntime.InferenceSession(model_of(nodes, x, constants).SerializeToString(), options)  # noqa: TID251
     optimised = onnx.load(tmp_path / "m.onnx")
     assert [(node.domain, node.op_type) for node in optimised.graph.node] == [("", "SimplifiedLayerNormalization")]
     agrees(optimised, x)

@@ -25,6 +25,7 @@ from onnxfp.runtime.session import ModelSession
 from onnxfp.torch_copy.copy import TorchCopy, build_torch_copy
 from onnxfp.torch_copy.gradient_check import measure_gradient
 from onnxfp.torch_copy.parity import check_parity
+from tests.builders import build_model, declare, linear_classifier, write_model
 
 IMAGES: NDArray[np.float32] = np.random.default_rng(0).random((5, 3, 16, 16), np.float32)
 
@@ -160,10 +161,10 @@ def test_a_batch_of_one_that_is_baked_in(tmp_path: Path, maker: Callable[[], nn.
 def test_graphs_that_onnxruntime_optimised(tmp_path: Path, maker: Callable[[], nn.Module], level: str) -> None:
     network = made(maker)
     export(network, tmp_path / "plain.onnx", 17)
-    options = onnxruntime.SessionOptions()
+    options = onnxruntime.SessionOptions()  # noqa: TID251
     options.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, f"ORT_ENABLE_{level}")
     options.optimized_model_filepath = str(tmp_path / "m.onnx")
-    onnxruntime.InferenceSession(tmp_path / "plain.onnx", options, providers=["CPUExecutionProvider"])
+    onnxruntime.InferenceSession(tmp_path / "plain.onnx", options, providers=["CPUExecutionProvider"])  # noqa: TID251
     copy, session = convert(tmp_path / "m.onnx")
     assert check_parity(copy, session, IMAGES).max_rel_difference < 1e-4
     with torch.no_grad():
@@ -231,13 +232,9 @@ def test_channels_last_as_tensorflow_writes_it(tmp_path: Path) -> None:
         helper.make_node("MatMul", ["p", "v"], ["s"]),
         helper.make_node("Softmax", ["s"], ["probabilities"]),
     ]
-    value = helper.make_tensor_value_info
-    graph = helper.make_graph(
-        nodes, "g", [value("image", 1, ["N", 16, 16, 3])], [value("probabilities", 1, ["N", 6])], [w, v]
-    )
-    path = tmp_path / "m.onnx"
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
-    path.write_bytes(model.SerializeToString())
+    image, probabilities = declare("image", ["N", 16, 16, 3]), declare("probabilities", ["N", 6])
+    model = build_model(nodes, [image], [probabilities], [w, v], opset=13)
+    path = write_model(model, tmp_path / "m.onnx")
     images = np.ascontiguousarray(IMAGES.transpose(0, 2, 3, 1))
     copy, session = convert(path, images)
     assert session.input.layout == "NHWC"
@@ -263,8 +260,7 @@ def test_scikit_learns_linear_classifier(tmp_path: Path, n_classes: int, zipped:
         ),
         helper.make_node("Normalizer", ["raw"], ["scores"], domain="ai.onnx.ml", norm="L1"),
     ]
-    value = helper.make_tensor_value_info
-    outputs = [value("label", TensorProto.INT64, ["N"]), value("scores", 1, ["N", n_classes])]
+    outputs = [declare("label", ["N"], TensorProto.INT64), declare("scores", ["N", n_classes])]
     if zipped:
         nodes.append(
             helper.make_node(
@@ -273,10 +269,8 @@ def test_scikit_learns_linear_classifier(tmp_path: Path, n_classes: int, zipped:
         )
         kind = helper.make_map_type_proto(TensorProto.INT64, helper.make_tensor_type_proto(1, []))
         outputs[1] = helper.make_value_info("maps", helper.make_sequence_type_proto(kind))
-    graph = helper.make_graph(nodes, "g", [value("x", 1, ["N", 7])], outputs)
-    imports = [helper.make_opsetid("", 17), helper.make_opsetid("ai.onnx.ml", 1)]
-    path = tmp_path / "m.onnx"
-    path.write_bytes(helper.make_model(graph, opset_imports=imports, ir_version=8).SerializeToString())
+    model = build_model(nodes, [declare("x", ["N", 7])], outputs, domains={"ai.onnx.ml": 1})
+    path = write_model(model, tmp_path / "m.onnx")
     features = rng.normal(size=(6, 7)).astype(np.float32)
     copy, session = convert(path, features)
     assert session.output.n_classes == n_classes
@@ -288,19 +282,12 @@ def test_scikit_learns_linear_classifier(tmp_path: Path, n_classes: int, zipped:
 @pytest.mark.parametrize("sigmoid", [True, False])
 def test_one_number_speaks_for_two_classes(tmp_path: Path, sigmoid: bool) -> None:
     rng = np.random.default_rng(1)
-    weight = numpy_helper.from_array(rng.normal(size=(7, 1)).astype(np.float32), "w")
-    nodes = [helper.make_node("MatMul", ["x", "w"], ["z" if sigmoid else "y"])]
-    if sigmoid:
-        nodes.append(helper.make_node("Sigmoid", ["z"], ["y"]))
-    value = helper.make_tensor_value_info
-    graph = helper.make_graph(nodes, "g", [value("x", 1, ["N", 7])], [value("y", 1, ["N", 1])], [weight])
-    path = tmp_path / "m.onnx"
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    path.write_bytes(model.SerializeToString())
+    weight = rng.normal(size=(7, 1)).astype(np.float32)
+    path = write_model(linear_classifier(weight, last="Sigmoid" if sigmoid else ""), tmp_path / "m.onnx")
     features = rng.normal(size=(50, 7)).astype(np.float32)
     copy, session = convert(path, features)
     assert session.output.kind == ("probability" if sigmoid else "logit")
-    expected = (features @ numpy_helper.to_array(weight) > 0).astype(int).reshape(-1)
+    expected = (features @ weight > 0).astype(int).reshape(-1)
     assert (session.answer(features).labels == expected).all()
     check_parity(copy, session, features)
 

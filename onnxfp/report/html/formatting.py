@@ -1,4 +1,4 @@
-"""Numbers and names as a page writes them: for a reader who knows no statistics, and against names that deceive."""
+"""Numbers as a page writes them, for a reader who knows no statistics."""
 
 from __future__ import annotations
 
@@ -6,20 +6,6 @@ _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _SCALES = ((1e12, "trillion"), (1e9, "billion"), (1e6, "million"), (1e3, "thousand"))
 # Beyond, no pool of measured models can speak, and more zeros would only impress.
 _MIN_CHANCE = 1e-12
-
-
-def printable(text: str) -> str:
-    r"""Return ``text`` with every character escaped that cannot be seen, or that steers how the others are shown.
-
-    Control characters, terminal escapes, marks that change the direction of writing, and bytes of a file's name that
-    are no UTF-8 and could not be written to a page at all.
-
-    >>> printable("a\x1b[2Jb\u202egnp")
-    'a\\x1b[2Jb\\u202egnp'
-    """
-    if text.isprintable():
-        return text
-    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
 def percent(rate: float) -> str:

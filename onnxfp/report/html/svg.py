@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
-from onnxfp.report.html.formatting import printable
+from onnxfp.text import escape_text
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
@@ -134,7 +134,7 @@ def _draw_one(
         paint(figure.add_subplot(), is_narrow)
         text = _save(figure)
     # Names may hold what XML forbids.
-    return _to_page("\n".join(map(printable, text.split("\n"))), name, title, description)
+    return _to_page("\n".join(map(escape_text, text.split("\n"))), name, title, description)
 
 
 def _save(figure: Figure) -> str:
@@ -163,7 +163,7 @@ def _to_page(text: str, name: str, title: str, description: str) -> Markup:
     }
     for place, (kind, words) in enumerate((("title", title), ("desc", description))):
         element = ET.Element(kind, id=f"{name}-{'title' if kind == 'title' else 'description'}")
-        element.text = printable(words)
+        element.text = escape_text(words)
         root.insert(place, element)
     return Markup(ET.tostring(root, encoding="unicode"))  # noqa: S704 - built and escaped by ElementTree
 

@@ -1,7 +1,7 @@
 """The page around a report: template, stylesheet, and what the browser may do with them (nothing but show).
 
 Names come from the models' authors. The template engine escapes them for HTML, and
-:func:`onnxfp.report.html.formatting.printable` for the eye before that. Should either ever fail, the page's own policy
+:func:`onnxfp.text.escape_text` for the eye before that. Should either ever fail, the page's own policy
 still forbids every script, every request and every style but the one stylesheet, which it names by digest.
 """
 
@@ -17,7 +17,8 @@ from markupsafe import Markup
 
 from onnxfp._version import __version__
 from onnxfp.evidence.verdict import Verdict
-from onnxfp.report.html.formatting import chance, percent, printable, scientific
+from onnxfp.report.html.formatting import chance, percent, scientific
+from onnxfp.text import escape_text
 
 TONES = {Verdict.MATCH: "match", Verdict.NO_MATCH: "no-match", Verdict.INCONCLUSIVE: "inconclusive"}
 """Class of the stylesheet for each verdict."""
@@ -77,4 +78,4 @@ def _read(name: str) -> str:
 
 
 def _visible(value: Any) -> Any:
-    return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+    return escape_text(value) if isinstance(value, str) and not isinstance(value, Markup) else value

@@ -13,7 +13,7 @@ import onnx
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 
 import onnxfp
 from onnxfp import Policy, Verdict
@@ -26,6 +26,7 @@ from onnxfp.runtime.session import ModelSession
 from onnxfp.torch_copy.copy import TorchCopy
 from onnxfp.torch_copy.parity import Parity, measure_parity
 from onnxfp.types import Bounds, InputGrid, ModelInput
+from tests.builders import build_model, declare, linear_classifier, write_model
 from tests.conftest import TEST_KEY
 
 
@@ -100,14 +101,9 @@ def test_a_linear_model_convicts_nobody_by_the_prior(
     rng = np.random.default_rng(0)
 
     def write(name: str, weight: NDArray[np.float32]) -> Path:
-        x = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", *shape])
-        y = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 10])
+        x, y = declare("x", ["N", *shape]), declare("y", ["N", 10])
         nodes = [helper.make_node("Flatten", ["x"], ["f"]), helper.make_node("MatMul", ["f", "w"], ["y"])]
-        graph = helper.make_graph(nodes, "g", [x], [y], [numpy_helper.from_array(weight, "w")])
-        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-        path = tmp_path / name
-        path.write_bytes(model.SerializeToString())
-        return path
+        return write_model(build_model(nodes, [x], [y], {"w": weight}), tmp_path / name)
 
     weight = rng.normal(size=(192, 10)).astype(np.float32)
     nearly = (weight + 0.01 * rng.normal(size=weight.shape)).astype(np.float32)
@@ -157,21 +153,15 @@ def test_models_are_asked_at_the_output_that_the_base_was(
 
 def test_open_axes_and_other_inputs_of_references_are_those_of_the_base(tmp_path: Path, easy: RecipeOverrides) -> None:
     def write(name: str, weight: float) -> Path:
-        x = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 3, "H", "W"])
-        t = helper.make_tensor_value_info("t", TensorProto.FLOAT, [1])
-        y = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 3])
+        x, t, y = declare("x", ["N", 3, "H", "W"]), declare("t", [1]), declare("y", ["N", 3])
         nodes = [
             helper.make_node("Mul", ["x", "t"], ["m"]),
             helper.make_node("GlobalAveragePool", ["m"], ["p"]),
             helper.make_node("Flatten", ["p"], ["f"]),
             helper.make_node("Mul", ["f", "w"], ["y"]),
         ]
-        stored = [numpy_helper.from_array(np.array([1, weight, 1], np.float32), "w")]
-        graph = helper.make_graph(nodes, "g", [x, t], [y], stored)
-        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-        path = tmp_path / name
-        path.write_bytes(model.SerializeToString())
-        return path
+        stored = {"w": np.array([1, weight, 1], np.float32)}
+        return write_model(build_model(nodes, [x, t], [y], stored), tmp_path / name)
 
     base, other = write("base.onnx", 1.0), write("other.onnx", 1.01)
     options = {"input_name": "x", "fixed": {"t": np.array([2.0], np.float32)}}
@@ -217,13 +207,9 @@ def test_the_copy_of_an_avoided_model_is_compared_with_onnxruntime(
 def test_a_graph_without_weights_says_that_there_was_no_noise(
     tmp_path: Path, easy: RecipeOverrides, caplog: pytest.LogCaptureFixture
 ) -> None:
-    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 3, 8, 8])
-    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 3])
     nodes = [helper.make_node("GlobalAveragePool", ["x"], ["p"]), helper.make_node("Flatten", ["p"], ["y"])]
-    path = tmp_path / "mean.onnx"
-    opsets = [helper.make_opsetid("", 17)]
-    model = helper.make_model(helper.make_graph(nodes, "g", [x], [y]), opset_imports=opsets, ir_version=8)
-    path.write_bytes(model.SerializeToString())
+    model = build_model(nodes, [declare("x", ["N", 3, 8, 8])], [declare("y", ["N", 3])])
+    path = write_model(model, tmp_path / "mean.onnx")
     fingerprint = onnxfp.generate(path, n_examples=2, overrides=easy)
     assert "without" in caplog.text
     assert fingerprint.manifest.recipe.noise == 0.0
@@ -348,7 +334,7 @@ def test_an_existing_bundle_is_replaced_on_demand_only(
     assert seen == []
     assert onnxfp.load(output).n_examples == 16
     assert [p.name for p in sorted(tmp_path.glob("a*"))] == ["a.fp.npz"]
-    with pytest.raises(FileError, match="no plain file"):
+    with pytest.raises(FileError, match="not a regular file"):
         onnxfp.generate(base_path, output=tmp_path, overwrite=True)
 
 
@@ -372,23 +358,7 @@ def test_no_examples_make_no_fingerprint_nor_more_than_a_bundle_holds(base_path:
 
 
 def test_features_need_bounds(tmp_path: Path) -> None:
-    from onnx import helper
-
-    value = helper.make_tensor_value_info
-    weight = onnx.numpy_helper.from_array(
-        __import__("numpy").random.default_rng(0).normal(size=(12, 4)).astype("float32"), "w"
-    )
-    graph = helper.make_graph(
-        [helper.make_node("MatMul", ["x", "w"], ["y"])],
-        "g",
-        [value("x", 1, ["N", 12])],
-        [value("y", 1, ["N", 4])],
-        [weight],
-    )
-    path = tmp_path / "features.onnx"
-    path.write_bytes(
-        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8).SerializeToString()
-    )
+    path = write_model(linear_classifier(np.random.default_rng(0).normal(size=(12, 4))), tmp_path / "features.onnx")
     with pytest.raises(ParameterError, match="no natural range") as raised:
         onnxfp.generate(path)
     assert "--bounds" in raised.value.hint

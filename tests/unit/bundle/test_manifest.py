@@ -11,7 +11,7 @@ import pytest
 
 from onnxfp.bundle import canonical_json
 from onnxfp.bundle.manifest import Manifest
-from onnxfp.errors import BundleFormatError, BundleVersionError
+from onnxfp.errors import BundleFormatError, BundleVersionError, CodecError
 
 
 def edited(manifest: Manifest, edit: Callable[[dict[str, Any]], object]) -> bytes:
@@ -147,7 +147,7 @@ def test_another_schema_is_another_error(forge: Any, schema: object) -> None:
     ],
 )
 def test_only_the_canonical_text_is_read(text: bytes) -> None:
-    with pytest.raises(BundleFormatError, match="canonical JSON"):
+    with pytest.raises(CodecError, match="canonical JSON"):
         canonical_json.load(text, "here")
 
 

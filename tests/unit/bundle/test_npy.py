@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from onnxfp.bundle import npy
-from onnxfp.errors import BundleFormatError
+from onnxfp.errors import CodecError
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int64])
@@ -39,12 +39,12 @@ def test_the_bytes_are_numpys_own(dtype: type, shape: tuple[int, ...]) -> None:
 def test_any_other_array_is_refused(array: NDArray[Any]) -> None:
     stream = io.BytesIO()
     np.lib.format.write_array(stream, array, allow_pickle=False)
-    with pytest.raises(BundleFormatError, match="labels"):
+    with pytest.raises(CodecError, match="labels"):
         npy.check_header(stream.getvalue(), np.dtype(np.int64), (4, 4), "labels")
 
 
 def test_bytes_too_many_or_too_few_are_refused() -> None:
     content = npy.dump(np.zeros(4, np.int64))
     for changed in (content[:-1], content + b"\0"):
-        with pytest.raises(BundleFormatError, match="bytes"):
+        with pytest.raises(CodecError, match="bytes"):
             npy.load(changed, np.dtype(np.int64), (4,), "labels")

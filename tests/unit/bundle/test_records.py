@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from onnxfp.bundle.records import build, is_digest, is_key, is_time
-from onnxfp.errors import BundleFormatError
+from onnxfp.errors import CodecError
 
 
 class Colour(Enum):
@@ -27,22 +27,22 @@ def test_an_enum_is_read_by_its_value() -> None:
     assert build(Sample, {"colour": "red", "share": 1, "note": None}, "it") == Sample(Colour.RED, 1.0)
     others: tuple[Any, ...] = ("RED", "blue", None, 1, [], {})
     for other in others:
-        with pytest.raises(BundleFormatError, match=r"it\.colour must be Colour"):
+        with pytest.raises(CodecError, match=r"it\.colour must be Colour"):
             build(Sample, {"colour": other, "share": 0.5, "note": None}, "it")
 
 
 def test_every_field_must_be_there_and_no_other() -> None:
     assert build(Sample, {"colour": "red", "share": 0.5, "note": "n"}, "it").note == "n"
     # A default in the code is no default in a record.
-    with pytest.raises(BundleFormatError, match=r"it\.share is missing"):
+    with pytest.raises(CodecError, match=r"it\.share is missing"):
         build(Sample, {"colour": "red", "note": None}, "it")
-    with pytest.raises(BundleFormatError, match=r"it\.nota is unknown"):
+    with pytest.raises(CodecError, match=r"it\.nota is unknown"):
         build(Sample, {"colour": "red", "share": 0.5, "nota": "n", "note": None}, "it")
 
 
 @pytest.mark.parametrize("value", [float("inf"), float("nan"), 10**400, "0.5", True, None])
 def test_a_number_is_a_finite_number(value: Any) -> None:
-    with pytest.raises(BundleFormatError, match=r"it\.share must be float"):
+    with pytest.raises(CodecError, match=r"it\.share must be float"):
         build(Sample, {"colour": "red", "share": value, "note": None}, "it")
 
 

@@ -11,9 +11,10 @@ import pytest
 from onnxfp.crafting.checkpoint import Checkpoint as GenerationCheckpoint
 from onnxfp.evaluation.checkpoint import Checkpoint
 from onnxfp.evaluation.task import Observation
+from onnxfp.evidence.verdict import Counts
 
 SEEN = {
-    "float16": Observation("sha256:" + "ab" * 32, 190, 200, 200, 0.87, "", 1.25),
+    "float16": Observation("sha256:" + "ab" * 32, Counts(190, 200, 200, 230), 200, 0.87, "", 1.25),
     "int8-static": Observation(error="it cannot be quantised", seconds=0.5),
 }
 
@@ -36,7 +37,7 @@ def test_another_evaluation_does_not_take_it(tmp_path: Path, caplog: pytest.LogC
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"\x00\xff", b"[]", b"{}", b'{"schema":"onnxfp/evaluation-checkpoint/1"}', b"[" * 100_000]
+    "content", [b"", b"\x00\xff", b"[]", b"{}", b'{"schema":"onnxfp/evaluation-checkpoint/2"}', b"[" * 100_000]
 )
 def test_something_else_in_its_place_is_ignored(
     tmp_path: Path, content: bytes, caplog: pytest.LogCaptureFixture

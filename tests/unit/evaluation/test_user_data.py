@@ -12,7 +12,7 @@ import pytest
 
 from onnxfp.bundle.manifest import BaseModel
 from onnxfp.errors import FileError, ShapeError
-from onnxfp.evaluation.examiner import split_data
+from onnxfp.evaluation.task_runner import split_data
 from onnxfp.evaluation.user_data import read_data
 from onnxfp.types import Bounds, InputGrid, InputSpec, OutputSpec
 

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from onnxfp.errors import FileError
-from onnxfp.files import write_file, write_folder
+from onnxfp.errors import FileError, KeyFileError, ResponsesError
+from onnxfp.files import open_regular_file, read_bounded, read_start, write_file, write_folder
+from tests.fuzz.limits import limited_memory
 
 
 def test_a_file_is_written_and_replaced(tmp_path: Path) -> None:
@@ -84,3 +85,58 @@ def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytes
     with pytest.raises(FileError, match="No space left"):
         write_folder(tmp_path / "g", {"a": b"1"})
     assert list(tmp_path.iterdir()) == [folder]
+
+
+@pytest.mark.parametrize("limit", [3, 4, 10**6])
+def test_a_file_is_read_up_to_the_limit(tmp_path: Path, limit: int) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(b"abc")
+    assert read_bounded(path, limit, hint="h") == b"abc"
+    assert read_start(path, 2, hint="h") == b"ab"
+    assert read_start(path, limit, hint="h") == b"abc"
+
+
+def test_a_larger_file_is_refused_and_never_held(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    with path.open("wb") as stream:
+        stream.truncate(2**40)
+    with limited_memory(), pytest.raises(FileError, match=r"a exceeds the limit of 3 bytes") as raised:
+        read_bounded(path, 3, hint="h")
+    assert raised.value.hint == "h"
+    with pytest.raises(ResponsesError, match="exceeds the limit"):
+        read_bounded(path, 3, hint="h", too_large=ResponsesError)
+    with pytest.raises(KeyFileError, match="exceeds the limit"):
+        read_bounded(path, 3, hint="h", error=KeyFileError)
+
+
+def test_what_is_not_a_regular_file_is_refused(tmp_path: Path) -> None:
+    cases = [(tmp_path / "no", "does not exist"), (tmp_path, "is a folder"), (Path("a\0b"), "cannot be read")]
+    if os.name == "posix":
+        os.mkfifo(tmp_path / "pipe")
+        cases += [(tmp_path / "pipe", "not a regular file"), (Path(os.devnull), "not a regular file")]
+        cases += [(tmp_path / ("n" * 300), "cannot be read")]
+    for path, complaint in cases:
+        with pytest.raises(KeyFileError, match=complaint) as raised:
+            read_bounded(path, 3, hint="h", error=KeyFileError)
+        assert raised.value.hint
+        assert str(raised.value).isprintable()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes have names on POSIX alone")
+def test_a_stream_is_read_where_it_is_allowed(tmp_path: Path) -> None:
+    ours, theirs = os.pipe()
+    os.write(theirs, b"abc")
+    os.close(theirs)
+    assert read_bounded(Path(f"/dev/fd/{ours}"), 3, hint="h", allow_stream=True) == b"abc"
+    os.close(ours)
+    with pytest.raises(FileError, match="exceeds the limit"):
+        read_bounded(Path("/dev/zero"), 3, hint="h", allow_stream=True)
+    with pytest.raises(FileError, match="is a folder"):
+        read_bounded(tmp_path, 3, hint="h", allow_stream=True)
+
+
+def test_a_failure_while_a_file_is_read_is_its_error(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(b"abc")
+    with pytest.raises(FileError, match="a cannot be read: Input/output error"), open_regular_file(path, hint="h"):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))

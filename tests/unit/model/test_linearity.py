@@ -7,9 +7,10 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper, numpy_helper
+from onnx import helper
 
 from onnxfp.model.linearity import is_linear
+from tests.builders import build_model, declare
 
 node = helper.make_node
 FLAT = [node("Flatten", ["x"], ["f"]), node("Gemm", ["f", "w"], ["z"])]
@@ -17,9 +18,7 @@ SOFTMAX = node("Softmax", ["z"], ["y"])
 
 
 def model_of(nodes: Sequence[onnx.NodeProto]) -> onnx.ModelProto:
-    x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in "xy")
-    weight = numpy_helper.from_array(np.ones((12, 3), np.float32), "w")
-    return helper.make_model(helper.make_graph(list(nodes), "g", [x], [y], [weight]))
+    return build_model(nodes, [declare("x")], [declare("y")], {"w": np.ones((12, 3), np.float32)}, opset=None)
 
 
 def with_function(*body: onnx.NodeProto) -> onnx.ModelProto:

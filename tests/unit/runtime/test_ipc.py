@@ -1,4 +1,4 @@
-"""Frames: what goes through the pipe to a child process, and what does not."""
+"""Frames: what goes through the pipe to a worker, and what does not."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def framed(text: bytes) -> io.BytesIO:
         )
     ],
 )  # fmt: skip
-def test_whatever_a_taken_over_child_writes_is_a_frame_or_refused(text: bytes) -> None:
+def test_whatever_a_taken_over_worker_writes_is_a_frame_or_refused(text: bytes) -> None:
     with pytest.raises(MessageError):
         read_message(framed(text))
 

@@ -1,4 +1,4 @@
-"""Models in a process of their own: the same answers, and errors that name what became of the child."""
+"""Models in a process of their own: the same answers, and errors that name what became of the worker."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pytest
 
 from onnxfp.errors import ModelFormatError, ParameterError, ProviderError, SuspectError
 from onnxfp.model.onnx_file import read_onnx
-from onnxfp.runtime import process
+from onnxfp.runtime import launch
 from onnxfp.runtime.isolated import MAX_MEMORY_BYTES, MAX_SECONDS, IsolatedRuntime, Limits
 from onnxfp.runtime.local import NoCudaError, RefusedError
 from onnxfp.runtime.session import ModelSession
@@ -29,7 +29,7 @@ def open_isolated(model: onnx.ModelProto, limits: Limits = LIMITS) -> IsolatedRu
     return IsolatedRuntime(content, "cpu", optimise=True, n_bytes=len(content), limits=limits)
 
 
-def test_a_child_answers_what_this_process_answers(base_path: Path) -> None:
+def test_a_worker_answers_what_this_process_answers(base_path: Path) -> None:
     file = read_onnx(base_path)
     inputs = np.random.default_rng(0).random((5, 3, 8, 8), np.float32)
     here, there = ModelSession(file), ModelSession(file, limits=LIMITS)
@@ -44,10 +44,10 @@ def test_a_child_answers_what_this_process_answers(base_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="limits are read from /proc")
-def test_the_limits_of_a_child_are_hard_ones(make_classifier: Callable[..., onnx.ModelProto]) -> None:
-    """Whoever takes the child over could raise soft ones."""
+def test_the_limits_of_a_worker_are_hard_ones(make_classifier: Callable[..., onnx.ModelProto]) -> None:
+    """Whoever takes the worker over could raise soft ones."""
     runtime = open_isolated(make_classifier())
-    lines = Path(f"/proc/{runtime._child.process.pid}/limits").read_text().splitlines()
+    lines = Path(f"/proc/{runtime._worker.process.pid}/limits").read_text().splitlines()
     # Name, soft, hard, unit.
     limits = {line[:26].strip(): line[26:].split()[:2] for line in lines}
     for name in ("Max core file size", "Max file size"):
@@ -76,7 +76,7 @@ def test_a_refusal_of_onnxruntime_keeps_its_reason(base_path: Path, tmp_path: Pa
         ModelSession(read_onnx(broken), limits=LIMITS)
 
 
-def test_a_run_that_fails_is_an_error_and_the_child_goes_on(make_classifier: Callable[..., onnx.ModelProto]) -> None:
+def test_a_run_that_fails_is_an_error_and_the_worker_goes_on(make_classifier: Callable[..., onnx.ModelProto]) -> None:
     runtime = open_isolated(make_classifier())
     with pytest.raises(RefusedError):
         runtime.run(["logits"], {"image": np.zeros((1, 3, 9, 9), np.float32)})
@@ -91,19 +91,19 @@ def test_cuda_that_is_demanded_and_missing_is_said(base_path: Path, monkeypatch:
         IsolatedRuntime(base_path.read_bytes(), "cuda", optimise=True, n_bytes=1, limits=LIMITS)
 
 
-def test_a_child_is_ended_and_its_folder_removed(make_classifier: Callable[..., onnx.ModelProto]) -> None:
+def test_a_worker_is_ended_and_its_folder_removed(make_classifier: Callable[..., onnx.ModelProto]) -> None:
     runtime = open_isolated(make_classifier())
-    child = runtime._child.process
-    folder = Path(f"/proc/{child.pid}/cwd").resolve() if sys.platform == "linux" else None
+    process = runtime._worker.process
+    folder = Path(f"/proc/{process.pid}/cwd").resolve() if sys.platform == "linux" else None
     del runtime
-    assert child.returncode is not None
+    assert process.returncode is not None
     assert folder is None or not folder.exists()
 
 
 @pytest.mark.parametrize("name", ["SIGSEGV", "SIGABRT", "SIGKILL"])
 def test_a_crash_is_named_and_final(make_classifier: Callable[..., onnx.ModelProto], name: str) -> None:
     runtime = open_isolated(make_classifier())
-    os.kill(runtime._child.process.pid, signal.Signals[name])
+    os.kill(runtime._worker.process.pid, signal.Signals[name])
     feeds = {"image": np.zeros((1, 3, 8, 8), np.float32)}
     with pytest.raises(RefusedError, match=f"running it crashed onnxruntime \\({name}"):
         runtime.run(["logits"], feeds)
@@ -115,19 +115,19 @@ def test_a_suspect_whose_process_crashes_is_an_error_of_the_suspect(base_path: P
     session = ModelSession(read_onnx(base_path), limits=LIMITS)
     runtime = session._runtime
     assert isinstance(runtime, IsolatedRuntime)
-    os.kill(runtime._child.process.pid, signal.SIGABRT)
+    os.kill(runtime._worker.process.pid, signal.SIGABRT)
     with pytest.raises(SuspectError, match=r"SIGABRT; .* GiB of memory are allowed"):
         session.answer(np.zeros((1, 3, 8, 8), np.float32))
 
 
-def test_the_child_sees_no_secrets_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_worker_sees_no_secrets_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ONNXFP_PASSPHRASE", "secret")
     monkeypatch.setenv("SOME_TOKEN", "secret")
-    assert "secret" not in process._environment("/x").values()
+    assert "secret" not in launch._environment("/x").values()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no such limits")
-def test_the_child_can_write_no_file(tmp_path: Path) -> None:
+def test_the_worker_can_write_no_file(tmp_path: Path) -> None:
     code = """if True:
         import signal, sys
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

@@ -1,4 +1,4 @@
-"""What the child process has given up: tried out in one that has."""
+"""What the worker has given up: tried out in one that has."""
 
 from __future__ import annotations
 

@@ -16,6 +16,7 @@ from onnxfp.runtime.isolated import LimitReachedError
 from onnxfp.runtime.local import RefusedError
 from onnxfp.runtime.session import ModelSession
 from onnxfp.types import ModelInput
+from tests.builders import build_model, declare
 
 Axis = int | str | None
 Open = Callable[..., ModelSession]
@@ -42,10 +43,8 @@ def simple(
     inputs: list[tuple[str, int, list[Axis]]],
     outputs: list[tuple[str, int, list[Axis]]],
 ) -> onnx.ModelProto:
-    takes, gives = ([helper.make_tensor_value_info(*v) for v in group] for group in (inputs, outputs))
-    return helper.make_model(
-        helper.make_graph(nodes, "g", takes, gives), opset_imports=[helper.make_opsetid("", 17)], ir_version=8
-    )
+    takes, gives = ([declare(name, shape, element) for name, element, shape in group] for group in (inputs, outputs))
+    return build_model(nodes, takes, gives)
 
 
 @pytest.mark.parametrize("batch", ["N", 1, 3, 16])

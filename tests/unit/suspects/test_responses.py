@@ -174,7 +174,7 @@ def test_no_file_and_no_text_are_refused(table: Path, tmp_path: Path) -> None:
 
 
 def predict(path: Path) -> Any:
-    session = onnxruntime.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])  # noqa: TID251
 
     def scores(images: NDArray[Any]) -> Any:
         return session.run(None, {"image": images.transpose(0, 3, 1, 2).astype(np.float32) / 255})[0]

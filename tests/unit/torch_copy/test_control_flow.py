@@ -12,19 +12,18 @@ from onnx import TensorProto, helper
 from onnxfp.errors import ConversionError
 from onnxfp.torch_copy.copy import build_torch_copy
 from onnxfp.torch_copy.operators import control_flow
+from tests.builders import build_model, declare
 
-value = helper.make_tensor_value_info
 X = np.random.default_rng(0).normal(size=(3, 4)).astype(np.float32)
 
 
 def model_of(nodes: list[onnx.NodeProto], initializers: list[onnx.TensorProto], opset: int = 17) -> onnx.ModelProto:
-    graph = helper.make_graph(nodes, "g", [value("x", 1, [3, 4])], [value("y", 1, None)], initializers)
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
+    return build_model(nodes, [declare("x", [3, 4])], [declare("y")], initializers, opset=opset)
 
 
 def agrees(model: onnx.ModelProto) -> torch.Tensor:
     """Compare with onnxruntime and return the gradient of the sum."""
-    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])  # noqa: TID251
     (expected,) = session.run(["y"], {"x": X})
     x = torch.from_numpy(X).requires_grad_(True)
     y = build_torch_copy(model, output_name="y")(x)
@@ -41,8 +40,8 @@ def test_scan_carries_a_state_over_rows() -> None:
             helper.make_node("Identity", ["next"], ["seen"]),
         ],
         "body",
-        [value("state", 1, [4]), value("row", 1, [4])],
-        [value("next", 1, [4]), value("seen", 1, [4])],
+        [declare("state", [4]), declare("row", [4])],
+        [declare("next", [4]), declare("seen", [4])],
     )
     start = helper.make_tensor("start", TensorProto.FLOAT, [4], [0.0] * 4)
     decay = helper.make_tensor("decay", TensorProto.FLOAT, [], [0.5])
@@ -63,8 +62,8 @@ def test_a_loop_captures_outer_values_and_stops_at_its_condition() -> None:
             helper.make_node("Less", ["step", "limit"], ["goes_on"]),
         ],
         "body",
-        [value("step", 7, []), value("flag", 9, []), value("carried", 1, [3, 4])],
-        [value("goes_on", 9, []), value("sum", 1, [3, 4])],
+        [declare("step", [], TensorProto.INT64), declare("flag", [], TensorProto.BOOL), declare("carried", [3, 4])],
+        [declare("goes_on", [], TensorProto.BOOL), declare("sum", [3, 4])],
     )
     constants = [
         helper.make_tensor("most", TensorProto.INT64, [], [100]),
@@ -78,14 +77,14 @@ def test_a_loop_captures_outer_values_and_stops_at_its_condition() -> None:
 
 def test_a_branch_inside_a_branch() -> None:
     def branch(op_type: str) -> onnx.GraphProto:
-        return helper.make_graph([helper.make_node(op_type, ["x"], ["r"])], op_type, [], [value("r", 1, [3, 4])])
+        return helper.make_graph([helper.make_node(op_type, ["x"], ["r"])], op_type, [], [declare("r", [3, 4])])
 
     inner = helper.make_node("If", ["no"], ["i"], then_branch=branch("Neg"), else_branch=branch("Exp"))
     outer = helper.make_node(
         "If",
         ["yes"],
         ["y"],
-        then_branch=helper.make_graph([inner], "then", [], [value("i", 1, [3, 4])]),
+        then_branch=helper.make_graph([inner], "then", [], [declare("i", [3, 4])]),
         else_branch=branch("Relu"),
     )
     constants = [helper.make_tensor(n, TensorProto.BOOL, [], [v]) for n, v in (("yes", True), ("no", False))]
@@ -97,8 +96,8 @@ def test_a_loop_that_never_ends_is_refused(monkeypatch: pytest.MonkeyPatch) -> N
     body = helper.make_graph(
         [helper.make_node("Identity", ["flag"], ["goes_on"]), helper.make_node("Neg", ["carried"], ["next"])],
         "body",
-        [value("step", 7, []), value("flag", 9, []), value("carried", 1, [3, 4])],
-        [value("goes_on", 9, []), value("next", 1, [3, 4])],
+        [declare("step", [], TensorProto.INT64), declare("flag", [], TensorProto.BOOL), declare("carried", [3, 4])],
+        [declare("goes_on", [], TensorProto.BOOL), declare("next", [3, 4])],
     )
     yes = helper.make_tensor("yes", TensorProto.BOOL, [], [True])
     copy = build_torch_copy(

@@ -14,13 +14,11 @@ from onnx import TensorProto, helper
 from onnxfp.crafting.weight_noise import WeightNoise
 from onnxfp.errors import ConversionError
 from onnxfp.torch_copy.copy import build_torch_copy
-
-value = helper.make_tensor_value_info
+from tests.builders import build_model, declare
 
 
 def model_of(nodes: list[onnx.NodeProto], *initializers: onnx.TensorProto, opset: int = 17) -> onnx.ModelProto:
-    graph = helper.make_graph(nodes, "g", [value("x", 1, ["N", 4])], [value("y", 1, None)], list(initializers))
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
+    return build_model(nodes, [declare("x", ["N", 4])], [declare("y")], initializers, opset=opset)
 
 
 def test_weights_are_named_as_in_the_model_and_frozen(make_classifier: Callable[..., onnx.ModelProto]) -> None:
@@ -94,7 +92,7 @@ def test_model_local_functions_are_inlined() -> None:
         "local", "Twice", ["a"], ["b"], [helper.make_node("Add", ["a", "a"], ["b"])], [helper.make_opsetid("", 17)]
     )
     graph = helper.make_graph(
-        [helper.make_node("Twice", ["x"], ["y"], domain="local")], "g", [value("x", 1, ["N", 2])], [value("y", 1, None)]
+        [helper.make_node("Twice", ["x"], ["y"], domain="local")], "g", [declare("x", ["N", 2])], [declare("y")]
     )
     imports = [helper.make_opsetid("", 17), helper.make_opsetid("local", 1)]
     model = helper.make_model(graph, functions=[function], opset_imports=imports, ir_version=8)
@@ -104,7 +102,7 @@ def test_model_local_functions_are_inlined() -> None:
 def test_one_input_remains() -> None:
     nodes = [helper.make_node("Mul", ["x", "t"], ["y"])]
     model = model_of(nodes)
-    model.graph.input.append(value("t", 1, [1]))
+    model.graph.input.append(declare("t", [1]))
     with pytest.raises(ConversionError, match="one input is needed"):
         build_torch_copy(model)
     copy = build_torch_copy(model, fixed={"t": np.array([3.0], np.float32)})
@@ -165,8 +163,8 @@ def scanned() -> onnx.ModelProto:
     body = helper.make_graph(
         [helper.make_node("MatMul", ["row", "w"], ["out"])],
         "b",
-        [value("row", 1, [4])],
-        [value("out", 1, [4])],
+        [declare("row", [4])],
+        [declare("out", [4])],
         [weight],
     )
     shape = [helper.make_tensor(n, TensorProto.INT64, [], [v]) for n, v in (("zero", 0), ("one", 1))]
@@ -205,7 +203,7 @@ def branching(**stored: list[float]) -> onnx.ModelProto:
             helper.make_node("MatMul", ["x", weight], [f"{name}_m"]),
             helper.make_node("MatMul", [f"{name}_m", "shared"], [name]),
         ]
-        return helper.make_graph(nodes, name, [], [value(name, 1, None)], [own])
+        return helper.make_graph(nodes, name, [], [declare(name)], [own])
 
     nodes = [
         helper.make_node("ReduceMax", ["x"], ["most"], keepdims=0),
@@ -274,7 +272,7 @@ def test_weights_of_quantised_layers_are_levels_less_their_zero_point(layer: str
     assert copy.levels == set(copy.weights()) == {"w.levels"}
     assert copy.weights()["w.levels"].tolist() == [[2, 0], [3, 1], [4, 2], [5, 3]]
     x = np.random.default_rng(0).normal(size=(5, 4)).astype(np.float32)
-    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])  # noqa: TID251
     with torch.no_grad():
         np.testing.assert_allclose(copy(torch.from_numpy(x)), session.run(["y"], {"x": x})[0], atol=1e-5)
     point = torch.from_numpy(x).requires_grad_(True)

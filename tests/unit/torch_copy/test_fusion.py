@@ -9,9 +9,10 @@ import onnx
 import onnxruntime
 import pytest
 import torch
-from onnx import TensorProto, helper, numpy_helper
+from onnx import helper, numpy_helper
 
 from onnxfp.torch_copy.copy import TorchCopy, build_torch_copy
+from tests.builders import build_model, declare
 
 RNG = np.random.default_rng(0)
 STATISTICS = {
@@ -23,11 +24,8 @@ STATISTICS = {
 
 
 def model(nodes: list[onnx.NodeProto], output: str, **weights: np.ndarray) -> onnx.ModelProto:
-    image = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 3, 6, 6])
-    result = helper.make_tensor_value_info(output, TensorProto.FLOAT, None)
-    stored = [numpy_helper.from_array(np.asarray(v, np.float32), n) for n, v in weights.items()]
-    graph = helper.make_graph(nodes, "g", [image], [result], stored)
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    stored = {name: np.asarray(weight, np.float32) for name, weight in weights.items()}
+    return build_model(nodes, [declare("x", ["N", 3, 6, 6])], [declare(output)], stored)
 
 
 def block(bias: bool = True, clip: tuple[float, float] = (0.0, 1.5), **more: np.ndarray) -> onnx.ModelProto:
@@ -42,7 +40,7 @@ def block(bias: bool = True, clip: tuple[float, float] = (0.0, 1.5), **more: np.
 
 def check(proto: onnx.ModelProto) -> TorchCopy:
     x = RNG.normal(size=(5, 3, 6, 6)).astype(np.float32)
-    session = onnxruntime.InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"])  # noqa: TID251
     copy = build_torch_copy(proto)
     for part in (x, x[:1]):
         expected = session.run(None, {"x": part})[0]

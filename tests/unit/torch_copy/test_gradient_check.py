@@ -13,7 +13,7 @@ from onnxfp.model.onnx_file import read_onnx
 from onnxfp.runtime.session import ModelSession
 from onnxfp.torch_copy.copy import build_torch_copy
 from onnxfp.torch_copy.gradient_check import measure_gradient
-from tests.conftest import of_bytes
+from tests.builders import take_bytes
 
 
 @pytest.mark.parametrize(("most", "is_measured"), [(255, True), (16, False)])
@@ -21,7 +21,7 @@ def test_bytes_are_moved_by_whole_steps(
     tmp_path: Path, make_classifier: Callable[..., onnx.ModelProto], most: int, is_measured: bool
 ) -> None:
     path = tmp_path / "bytes.onnx"
-    path.write_bytes(of_bytes(make_classifier()).SerializeToString())
+    path.write_bytes(take_bytes(make_classifier()).SerializeToString())
     session = ModelSession(read_onnx(path), provider="cpu", optimise=False)
     copy = build_torch_copy(session.model.load_proto())
     inputs = np.random.default_rng(0).integers(0, most + 1, (8, 3, 8, 8)).astype(np.float32)

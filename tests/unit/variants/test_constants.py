@@ -9,12 +9,13 @@ import onnx
 import onnxruntime
 import pytest
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
+from onnx import helper, numpy_helper
 
 from onnxfp.errors import ModelError
 from onnxfp.variants.constants import compute_constants, constant_nodes, store_constants
 from onnxfp.variants.laundering import fold_constants
 from onnxfp.variants.weights import with_weights
+from tests.builders import build_model, declare
 
 RNG = np.random.default_rng(7)
 X = RNG.random((6, 4), np.float32)
@@ -23,20 +24,13 @@ Array = NDArray[Any]
 
 
 def model_of(nodes: list[onnx.NodeProto], **stored: Array) -> onnx.ModelProto:
-    graph = helper.make_graph(
-        nodes,
-        "g",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 4])],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 4])],
-        [numpy_helper.from_array(array, name) for name, array in stored.items()],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    model = build_model(nodes, [declare("x", ["N", 4])], [declare("y", ["N", 4])], stored)
     onnx.checker.check_model(model, full_check=True)
     return model
 
 
 def scores(model: onnx.ModelProto) -> Array:
-    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])  # noqa: TID251
     return np.asarray(session.run(None, {"x": X})[0])
 
 

@@ -15,6 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 from onnxfp.errors import ModelError, ParameterError
 from onnxfp.variants import channels, laundering, precision, pruning, quantisation
 from onnxfp.variants.weights import find_weights, normalise, with_weights
+from tests.builders import build_model, declare
 
 X = np.random.default_rng(3).random((16, 3, 8, 8), np.float32)
 
@@ -23,7 +24,7 @@ Array = NDArray[Any]
 
 
 def scores(model: onnx.ModelProto, inputs: Array = X) -> Array:
-    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])  # noqa: TID251
     (source,) = session.get_inputs()
     dtype = np.float16 if "16" in source.type else np.float32
     return np.asarray(session.run(None, {source.name: inputs.astype(dtype)})[0], np.float32)
@@ -179,13 +180,8 @@ def test_int8_copies_run_and_stay_close() -> None:
 
 
 def test_what_cannot_be_quantised_is_said() -> None:
-    graph = helper.make_graph(
-        [helper.make_node("Flatten", ["image"], ["logits"])],
-        "g",
-        [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["N", 3])],
-        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["N", 3])],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    node = helper.make_node("Flatten", ["image"], ["logits"])
+    model = build_model([node], [declare("image", ["N", 3])], [declare("logits", ["N", 3])])
     with pytest.raises(ModelError, match="finds nothing to quantise"):
         quantisation.quantise_dynamically(model)
 
@@ -252,14 +248,8 @@ def test_renaming_follows_names_into_subgraphs() -> None:
         helper.make_node("Greater", ["sum", "zero"], ["is_large"]),
         helper.make_node("If", ["is_large"], ["logits"], then_branch=branch(2, "a"), else_branch=branch(3, "b")),
     ]
-    graph = helper.make_graph(
-        nodes,
-        "g",
-        [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["N", 3, 8, 8])],
-        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["N", 192])],
-        [numpy_helper.from_array(np.array(0, np.float32), "zero")],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    image, logits = declare("image", ["N", 3, 8, 8]), declare("logits", ["N", 192])
+    model = build_model(nodes, [image], [logits], {"zero": np.array(0, np.float32)})
     for seed in range(5):
         assert np.array_equal(scores(laundering.rename(model, seed)), scores(model))
 
@@ -375,15 +365,8 @@ def test_weights_of_subgraphs_and_in_attributes_are_written_back() -> None:
                 intercepts=[0.0, 0.0], classlabels_ints=[0, 1],
             ),
         ]  # fmt: skip
-        graph = helper.make_graph(
-            nodes,
-            "g",
-            [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 4])],
-            [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 2])],
-            [numpy_helper.from_array(np.array(True), "yes")],
-        )
-        imports = [helper.make_opsetid("", 17), helper.make_opsetid("ai.onnx.ml", 1)]
-        return helper.make_model(graph, opset_imports=imports, ir_version=8)
+        x, y = declare("x", ["N", 4]), declare("y", ["N", 2])
+        return build_model(nodes, [x], [y], {"yes": np.array(True)}, domains={"ai.onnx.ml": 1})
 
     values: dict[str, Array] = {
         "w": np.diag([1.0, 2.0, 3.0, 4.0]),

@@ -18,6 +18,7 @@ from onnxfp.variants import normalisation, precision, pruning
 from onnxfp.variants.base_assets import BaseAssets
 from onnxfp.variants.catalogue import list_variants
 from onnxfp.variants.weights import find_weights, normalise
+from tests.builders import build_model, declare
 
 Array = NDArray[np.float32]
 RNG = np.random.default_rng(5)
@@ -61,7 +62,7 @@ def values(model: onnx.ModelProto, *names: str, inputs: Array = X) -> list[Array
     """Return values inside a graph."""
     model = onnx.ModelProto.FromString(model.SerializeToString())
     model.graph.output.extend(helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in names)
-    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])  # noqa: TID251
     return [np.asarray(value) for value in session.run(list(names), {"image": inputs})]
 
 
@@ -152,7 +153,7 @@ def test_half_precision_stays_half() -> None:
     types = {t.name: t.data_type for t in changed.graph.initializer if t.name.endswith(("_weight", "_bias"))}
     assert types
     assert set(types.values()) == {TensorProto.FLOAT16}
-    session = onnxruntime.InferenceSession(changed.SerializeToString(), providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(changed.SerializeToString(), providers=["CPUExecutionProvider"])  # noqa: TID251
     assert np.isfinite(session.run(None, feeds[0])[0]).all()
 
 
@@ -210,13 +211,8 @@ def test_what_has_no_channels_or_too_few_inputs_is_said() -> None:
         _ = few.channels
     with pytest.raises(ModelError, match="at least one batch"):
         normalisation.measure_channels(normalise(model), [])
-    graph = helper.make_graph(
-        [helper.make_node("Gemm", ["x", "w"], ["y"])],
-        "g",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 3])],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 3])],
-        [numpy_helper.from_array(np.eye(3, dtype=np.float32), "w")],
-    )
-    linear = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+    weight = {"w": np.eye(3, dtype=np.float32)}
+    gemm = helper.make_node("Gemm", ["x", "w"], ["y"])
+    linear = build_model([gemm], [declare("x", ["N", 3])], [declare("y", ["N", 3])], weight, opset=18)
     with pytest.raises(ModelError, match="no convolutions"):
         normalisation.measure_channels(linear, [{"x": X[:, :, 0, 0]}])

@@ -25,12 +25,13 @@ from onnxfp.variants.pruning import prune_globally
 from onnxfp.variants.student import plain_network
 from onnxfp.variants.training import Training, train_copy
 from onnxfp.variants.weights import find_weights
+from tests.builders import build_model, declare
 
 Maker = Callable[..., onnx.ModelProto]
 
 
 def scores(model: onnx.ModelProto, inputs: NDArray[Any]) -> NDArray[Any]:
-    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])  # noqa: TID251
     return np.asarray(session.run(None, {"image": inputs})[0])
 
 
@@ -211,15 +212,12 @@ def test_scores_of_quantised_layers_alone_are_said(material: BaseAssets) -> None
         helper.make_node("MatMul", ["flat", "w"], ["logits"]),
         helper.make_node("MatMul", ["flat", "other"], ["features"]),
     ]
-    stored = {"integers": np.ones((192, 5), np.int8), "scale": np.float32(1), "other": np.ones((192, 2), np.float32)}
-    graph = helper.make_graph(
-        nodes,
-        "g",
-        [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["N", 3, 8, 8])],
-        [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in ("logits", "features")],
-        [onnx.numpy_helper.from_array(np.asarray(array), name) for name, array in stored.items()],
-    )
-    base = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    stored = {
+        "integers": np.ones((192, 5), np.int8),
+        "scale": np.array(1, np.float32),
+        "other": np.ones((192, 2), np.float32),
+    }
+    base = build_model(nodes, [declare("image", ["N", 3, 8, 8])], [declare("logits"), declare("features")], stored)
     with pytest.raises(ModelError, match="no floating-point weights to train"):
         train_copy(replace(material, base=base), Training())
 

@@ -15,6 +15,7 @@ from onnxfp.errors import ModelError
 from onnxfp.torch_copy.copy import build_torch_copy
 from onnxfp.variants import pruning
 from onnxfp.variants.weights import find_weights, normalise
+from tests.builders import build_model, declare
 
 RNG = np.random.default_rng(9)
 X = RNG.random((6, 3, 8, 8), np.float32)
@@ -27,19 +28,12 @@ def normal(*dims: int, dtype: type = np.float32) -> Array:
 
 
 def model_of(nodes: list[onnx.NodeProto], **stored: Array) -> onnx.ModelProto:
-    graph = helper.make_graph(
-        nodes,
-        "g",
-        [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["N", 3, 8, 8])],
-        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["N", 5])],
-        [numpy_helper.from_array(array, name) for name, array in stored.items()],
-    )
-    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("com.microsoft", 1)]
-    return helper.make_model(graph, opset_imports=opsets, ir_version=8)
+    image, logits = declare("image", ["N", 3, 8, 8]), declare("logits", ["N", 5])
+    return build_model(nodes, [image], [logits], stored, domains={"com.microsoft": 1})
 
 
 def scores(model: onnx.ModelProto) -> Array:
-    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])  # noqa: TID251
     return np.asarray(session.run(None, {"image": X})[0])
 
 
@@ -203,7 +197,7 @@ def test_a_pruned_channel_is_zero_behind_its_batch_normalisation_and_its_added_b
     for value, axis in (("n1", 1), ("a3", 1), ("a4", 1)):
         shown = onnx.ModelProto.FromString(pruned.SerializeToString())
         shown.graph.output.append(helper.make_tensor_value_info(value, TensorProto.FLOAT, None))
-        session = onnxruntime.InferenceSession(shown.SerializeToString(), providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(shown.SerializeToString(), providers=["CPUExecutionProvider"])  # noqa: TID251
         found = session.run([value], {"image": X})[0]
         others = tuple(a for a in range(found.ndim) if a != axis)
         assert (found == 0).all(axis=others).sum() == 2, value

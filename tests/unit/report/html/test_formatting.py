@@ -1,4 +1,4 @@
-"""Numbers and names as a page writes them."""
+"""Numbers as a page writes them."""
 
 from __future__ import annotations
 
@@ -9,22 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from onnxfp.report.html import formatting
-from onnxfp.report.html.formatting import chance, printable, scientific
+from onnxfp.report.html.formatting import chance, scientific
 
 
 def test_the_examples_in_the_docstrings_hold() -> None:
     tried = doctest.testmod(formatting)
-    assert tried.attempted >= 5
+    assert tried.attempted >= 4
     assert tried.failed == 0
-
-
-@given(st.text(st.characters(codec=None)))
-def test_what_is_shown_can_be_seen_and_written(text: str) -> None:
-    shown = printable(text)
-    assert shown.isprintable()
-    shown.encode()
-    if text.isprintable():
-        assert shown == text
 
 
 @pytest.mark.parametrize(

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import os
 import queue
-import subprocess
-import sys
 import threading
 from collections.abc import Generator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,8 +14,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from onnxfp.evaluation.task import Observation, Task
-from onnxfp.runtime.ipc import MessageError, read_message, write_message
+from onnxfp.runtime.ipc import MessageError
 from onnxfp.runtime.isolated import Limits
+from onnxfp.runtime.launch import WorkerProcess, take_worker
 from onnxfp.runtime.local import Provider
 from onnxfp.variants.catalogue import Suite
 
@@ -65,21 +63,21 @@ def run_tasks(setup: Setup, tasks: Sequence[Task], jobs: int) -> Generator[tuple
     for task in tasks:
         waiting.put(task)
     jobs = min(jobs, len(tasks))
-    workers = [_Worker(setup, max(1, _n_cores() // jobs)) for _ in range(jobs)]
+    slots = [_Slot(setup, max(1, _n_cores() // jobs)) for _ in range(jobs)]
 
-    def serve(worker: _Worker) -> None:
+    def serve(slot: _Slot) -> None:
         try:
-            while not worker.is_ended:
+            while not slot.is_ended:
                 task = waiting.get_nowait()
-                finished.put((task, worker.observe(task)))
+                finished.put((task, slot.observe(task)))
         except queue.Empty:
             pass
         except BaseException as error:  # noqa: BLE001 - it is raised again where it is waited for
             finished.put(error)
         finally:
-            worker.end()
+            slot.end()
 
-    threads = [threading.Thread(target=serve, args=(worker,), daemon=True) for worker in workers]
+    threads = [threading.Thread(target=serve, args=(slot,), daemon=True) for slot in slots]
     try:
         for thread in threads:
             thread.start()
@@ -89,27 +87,25 @@ def run_tasks(setup: Setup, tasks: Sequence[Task], jobs: int) -> Generator[tuple
                 raise result
             yield result
     finally:
-        for worker in workers:
-            worker.end()
+        for slot in slots:
+            slot.end()
         for thread in threads:
             thread.join(timeout=10)
 
 
-class _Worker:
-    """One process at a time; another is started when it is needed after the last has died."""
+class _Slot:
+    """Place for one worker at a time; another is started when it is needed after the last has died."""
 
     def __init__(self, setup: Setup, n_threads: int) -> None:
         self._setup, self._n_threads = setup, n_threads
-        self._child: subprocess.Popen[bytes] | None = None
+        self._worker: WorkerProcess | None = None
         self._lock = threading.Lock()
         self.is_ended = False
 
     def observe(self, task: Task) -> Observation:
         try:
-            requests, answers = self._pipes()
-            write_message(requests, asdict(task))
-            seen, _ = read_message(answers)
-            return Observation(**seen)
+            seen, _ = self._take().ask(asdict(task))
+            return Observation.from_plain(seen)
         except (EOFError, OSError, MessageError) as error:
             return Observation(
                 error=f"its process {self._bury()}" if not isinstance(error, MessageError) else str(error)
@@ -120,59 +116,45 @@ class _Worker:
             self.is_ended = True
         self._bury(is_wanted=False)
 
-    def _pipes(self) -> tuple[Any, Any]:
+    def _take(self) -> WorkerProcess:
         with self._lock:
             if self.is_ended:
                 raise EOFError
-            if self._child is None:
-                self._child = self._start()
-            return self._child.stdin, self._child.stdout
+            if self._worker is None:
+                self._worker = self._start()
+                fixed = [np.asarray(value) for value in self._setup.fixed.values()]
+                self._worker.send(_describe(self._setup, self._n_threads), fixed)
+            return self._worker
 
-    def _start(self) -> subprocess.Popen[bytes]:
-        path = os.pathsep.join(str(Path(entry).absolute()) for entry in sys.path if entry)
-        child = subprocess.Popen(
-            [sys.executable, "-P", "-m", "onnxfp.evaluation.worker"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env={**os.environ, "PYTHONPATH": path},
-            # Ctrl-C is for the parent, which then ends the child.
-            start_new_session=True,
-        )
-        setup = self._setup
-        limits = None if setup.limits is None else [setup.limits.memory_bytes, setup.limits.seconds]
-        head = {
-            "base": str(setup.base.absolute()),
-            "bundle": str(setup.bundle.absolute()),
-            "suite": setup.suite,
-            "data": str(setup.data.absolute()) if setup.data is not None else "",
-            "fixed": list(setup.fixed),
-            "provider": setup.provider,
-            "limits": limits,
-            "n_threads": self._n_threads,
-        }
-        write_message(child.stdin, head, [np.asarray(value) for value in setup.fixed.values()])  # type: ignore[arg-type]
-        return child
+    def _start(self) -> WorkerProcess:
+        return take_worker("onnxfp.evaluation.worker")
 
     def _bury(self, *, is_wanted: bool = True) -> str:
         """End the process and say how it ended."""
         with self._lock:
-            child, self._child = self._child, None
-        if child is None:
+            worker, self._worker = self._worker, None
+        if worker is None:
             return "was ended"
-        code = None
-        if is_wanted:
-            with suppress(subprocess.TimeoutExpired):
-                code = child.wait(timeout=5)
-        child.kill()
-        child.wait(timeout=10)
-        for stream in (child.stdin, child.stdout):
-            with suppress(OSError):
-                if stream is not None:
-                    stream.close()
+        code = worker.wait(5) if is_wanted else None
+        worker.end()
         if code is None:
             return "closed its connection"
         return f"was ended by signal {-code}" if code < 0 else f"ended with code {code}"
+
+
+def _describe(setup: Setup, n_threads: int) -> dict[str, Any]:
+    """Return the first request; a worker starts in another folder, so that paths are absolute."""
+    limits = None if setup.limits is None else [setup.limits.memory_bytes, setup.limits.seconds]
+    return {
+        "base": str(setup.base.absolute()),
+        "bundle": str(setup.bundle.absolute()),
+        "suite": setup.suite,
+        "data": str(setup.data.absolute()) if setup.data is not None else "",
+        "fixed": list(setup.fixed),
+        "provider": setup.provider,
+        "limits": limits,
+        "n_threads": n_threads,
+    }
 
 
 def _n_cores() -> int:

@@ -21,6 +21,7 @@ from onnxfp.evaluation.task import Observation, Task
 from onnxfp.evaluation.user_data import Data
 from onnxfp.evidence.statistics import count_matches, match_rate
 from onnxfp.evidence.top_k import count_within, rank_labels
+from onnxfp.evidence.verdict import Counts
 from onnxfp.model.onnx_file import read_onnx
 from onnxfp.runtime.isolated import Limits
 from onnxfp.runtime.local import Provider
@@ -64,7 +65,7 @@ def split_data(n: int, suite: Suite, *, is_trained: bool) -> Split:
     return Split(measured, learned)
 
 
-class Examiner:
+class TaskRunner:
     """Everything that one process needs to make variants and ask them.
 
     Args:
@@ -98,11 +99,11 @@ class Examiner:
         self._variants = {v.name: v for v in list_variants(suite, has_labels=is_trained)}
         self._input_transforms = {query.name: query for query in list_input_transforms(suite)}
 
-    def observe(self, task: Task) -> Observation:
+    def run(self, task: Task) -> Observation:
         """Return how the task went; whatever goes wrong with it is part of the answer."""
         began = time.monotonic()
         try:
-            seen = self._observe(task)
+            seen = self._run(task)
         except OnnxfpError as error:
             seen = Observation(error=str(error) or type(error).__name__)
         # Libraries fail in many ways on what variants do to a graph; one of them must cost one row and no more.
@@ -110,7 +111,7 @@ class Examiner:
             seen = Observation(error=f"{type(error).__name__}: {error}")
         return replace(seen, seconds=time.monotonic() - began)
 
-    def _observe(self, task: Task) -> Observation:
+    def _run(self, task: Task) -> Observation:
         if task.kind == "base":
             return self._question(self._base)
         if task.kind == "query":
@@ -135,9 +136,13 @@ class Examiner:
         ranks = rank_labels(recorded, answers.scores)
         return Observation(
             digest=session.model.digest,
-            n_matches=count_matches(recorded, answers.labels),
-            n_answered=int((answers.labels >= 0).sum()),
-            n_top5=-1 if ranks is None or self._spec.n_classes <= _TOP else count_within(ranks, _TOP),
+            counts=Counts(
+                n_matches=count_matches(recorded, answers.labels),
+                n_answered=int((answers.labels >= 0).sum()),
+                n_asked=self._fingerprint.n_examples,
+                n_candidates=self._manifest.n_candidates,
+            ),
+            n_top5=None if ranks is None or self._spec.n_classes <= _TOP else count_within(ranks, _TOP),
             usefulness=match_rate(self._truth, useful),
         )
 
