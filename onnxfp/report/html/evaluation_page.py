@@ -62,15 +62,30 @@ def render_evaluation(evaluation: Evaluation, fingerprint: Fingerprint, bundle: 
         provenance=(
             *describe_fingerprint(fingerprint, bundle, evaluation.signer),
             ("Usefulness", (Line(_usefulness(evaluation)), *_code(evaluation.usefulness.digest))),
-            ("Null", (Line(f"an unassociated model matches {percent(evaluation.null.rate)}, one in a hundred "
-                           f"{evaluation.null.upper:.0%}"), Line(evaluation.null.source))),
+            (
+                "Null",
+                (
+                    Line(
+                        f"an unassociated model matches {percent(evaluation.null.rate)}, one in a hundred "
+                        f"{evaluation.null.upper:.0%}"
+                    ),
+                    Line(evaluation.null.source),
+                ),
+            ),
             ("Policy", (Line(describe_policy(evaluation.policy)),)),
-            ("Intervals", (Line(f"match rates: exact, {evaluation.policy.confidence:.0%}; summary: bootstrap over "
-                                f"models, {evaluation.summary.n_resamples} resamples, "
-                                f"{evaluation.summary.confidence:.0%}"),)),
+            (
+                "Intervals",
+                (
+                    Line(
+                        f"match rates: exact, {evaluation.policy.confidence:.0%}; summary: bootstrap over "
+                        f"models, {evaluation.summary.n_resamples} resamples, "
+                        f"{evaluation.summary.confidence:.0%}"
+                    ),
+                ),
+            ),
             ("Evaluated with", (Line(describe_versions(evaluation.versions)),)),
         ),
-    )  # fmt: skip
+    )
 
 
 def _by_family(rows: Sequence[Row]) -> Groups:
@@ -98,17 +113,25 @@ def _facts(evaluation: Evaluation) -> tuple[Fact, ...]:
         return (f"{summary.confidence:.0%} interval {text}", *([f"at worst {worst}"] if worst else []))
 
     return (
-        Fact("Robustness: copies match", rate(summary.robustness),
-             between(summary.robustness, worst=rate(summary.worst_robustness))),
-        Fact("Transferability: others match", rate(summary.transferability),
-             between(summary.transferability, worst=rate(summary.worst_transferability))),
-        Fact("Uniqueness score", score(summary.uniqueness_score),
-             between(summary.uniqueness_score, worst=score(summary.worst_uniqueness_score), as_rate=False)),
-        Fact("Copies above every reference", rate(summary.true_match_rate),
-             between(summary.true_match_rate)),
+        Fact(
+            "Robustness: copies match",
+            rate(summary.robustness),
+            between(summary.robustness, worst=rate(summary.worst_robustness)),
+        ),
+        Fact(
+            "Transferability: others match",
+            rate(summary.transferability),
+            between(summary.transferability, worst=rate(summary.worst_transferability)),
+        ),
+        Fact(
+            "Uniqueness score",
+            score(summary.uniqueness_score),
+            between(summary.uniqueness_score, worst=score(summary.worst_uniqueness_score), as_rate=False),
+        ),
+        Fact("Copies above every reference", rate(summary.true_match_rate), between(summary.true_match_rate)),
         Fact("AUC", score(summary.auc), between(summary.auc, as_rate=False)),
         Fact("ARUC", score(summary.aruc), between(summary.aruc, as_rate=False)),
-    )  # fmt: skip
+    )
 
 
 def _unasked(evaluation: Evaluation) -> str:

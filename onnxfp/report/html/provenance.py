@@ -14,8 +14,12 @@ if TYPE_CHECKING:
     from onnxfp.evidence.verdict import Policy
     from onnxfp.report.verification import Signer
 
-_ISOLATION = {"process": "in a process of its own", "memory": "with limited memory", "time": "and time",
-              "network": "without network"}  # fmt: skip
+_ISOLATION = {
+    "process": "in a process of its own",
+    "memory": "with limited memory",
+    "time": "and time",
+    "network": "without network",
+}
 
 
 UNLIMITED = "in the verifier’s own process, without limits"
@@ -45,8 +49,10 @@ def describe_fingerprint(fingerprint: Fingerprint, bundle: str, signer: Signer) 
     known = [f"known to the verifier as {signer.name}"] if signer.name else []
     known += ["the key that the verifier demanded"] * signer.is_pinned
     step = (grid.bounds.upper - grid.bounds.lower) / (grid.n_levels - 1)
-    crafted = [f"{recipe.kind.upper()}, {recipe.spectrum} seeds within epsilon {recipe.epsilon_levels * step:.4g}",
-               f"{recipe.n_steps} steps of {recipe.step_size:.4g}"]  # fmt: skip
+    crafted = [
+        f"{recipe.kind.upper()}, {recipe.spectrum} seeds within epsilon {recipe.epsilon_levels * step:.4g}",
+        f"{recipe.n_steps} steps of {recipe.step_size:.4g}",
+    ]
     if recipe.noise:
         crafted.append(f"weight noise {recipe.noise:g} × {recipe.n_draws}")
     if recipe.cutoff:
@@ -58,17 +64,37 @@ def describe_fingerprint(fingerprint: Fingerprint, bundle: str, signer: Signer) 
         else f"gradients of a copy whose scores differ from onnxruntime’s by {parity.max_abs_difference:.2g} at most"
     )
     return (
-        ("Fingerprint", (Line(bundle), Line(fingerprint.digest, is_code=True),
-                         Line(f"{manifest.n_examples} of {manifest.n_candidates} candidates, seed {recipe.seed}; "
-                              f"created {manifest.created} by its signer’s claim"))),
-        ("Signed by", (Line(manifest.public_key, is_code=True),
-                       Line("; ".join(known) or "NOT PINNED: nobody said whose key this is"))),
-        ("Base model", (Line(base.digest, is_code=True),
-                        Line(f"{base.input.layout} {' × '.join(map(str, base.input.shape))} {base.input.dtype}, "
-                             f"{base.n_classes} classes"))),
+        (
+            "Fingerprint",
+            (
+                Line(bundle),
+                Line(fingerprint.digest, is_code=True),
+                Line(
+                    f"{manifest.n_examples} of {manifest.n_candidates} candidates, seed {recipe.seed}; "
+                    f"created {manifest.created} by its signer’s claim"
+                ),
+            ),
+        ),
+        (
+            "Signed by",
+            (
+                Line(manifest.public_key, is_code=True),
+                Line("; ".join(known) or "NOT PINNED: nobody said whose key this is"),
+            ),
+        ),
+        (
+            "Base model",
+            (
+                Line(base.digest, is_code=True),
+                Line(
+                    f"{base.input.layout} {' × '.join(map(str, base.input.shape))} {base.input.dtype}, "
+                    f"{base.n_classes} classes"
+                ),
+            ),
+        ),
         ("Recipe", (Line(", ".join(crafted)), Line(gradients))),
         ("Made with", (Line(describe_versions(manifest.versions)),)),
-    )  # fmt: skip
+    )
 
 
 def check_same(told: str, held: str) -> None:

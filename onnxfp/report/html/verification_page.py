@@ -80,7 +80,7 @@ def render_verification(report: Report, fingerprint: Fingerprint, suspect: str, 
             ("Verified with", (Line(describe_versions(report.versions)),)),
         ),
         command=f"onnxfp verify SUSPECT FINGERPRINT --public-key {report.signer.public_key}",
-    )  # fmt: skip
+    )
 
 
 def _facts(report: Report) -> tuple[Fact, ...]:
@@ -89,13 +89,22 @@ def _facts(report: Report) -> tuple[Fact, ...]:
     interval_words = f"{report.policy.confidence:.0%} interval"
     return (
         Fact("Matches", f"{counts.n_matches} of {counts.n_asked}", (needed,)),
-        Fact("Match rate", percent(report.match_rate),
-             (interval_words, f"{percent(interval.lower)} to {percent(interval.upper)}")),
-        Fact("Expected of a model that owes nothing", percent(report.null.rate),
-             (f"one in a hundred: {report.null.upper:.0%}",)),
-        Fact("Probability that such a model matches as often", scientific(decision.p_value),
-             (f"limit {scientific(report.policy.alpha)}",)),
-    )  # fmt: skip
+        Fact(
+            "Match rate",
+            percent(report.match_rate),
+            (interval_words, f"{percent(interval.lower)} to {percent(interval.upper)}"),
+        ),
+        Fact(
+            "Expected of a model that owes nothing",
+            percent(report.null.rate),
+            (f"one in a hundred: {report.null.upper:.0%}",),
+        ),
+        Fact(
+            "Probability that such a model matches as often",
+            scientific(decision.p_value),
+            (f"limit {scientific(report.policy.alpha)}",),
+        ),
+    )
 
 
 def _strength(report: Report) -> str:
