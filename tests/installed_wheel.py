@@ -95,7 +95,7 @@ def check_page(installation: Installation) -> None:
     done = installation.run("onnxfp", "verify", STOLEN, BUNDLE, "--report", page)
     assert done.returncode == 0, done.stderr
     text = page.read_text(encoding="utf-8")
-    assert text.startswith("<!doctype html>"), text[:100]
+    assert text.startswith("<!DOCTYPE html>"), text[:100]
     assert "<svg" in text
     assert "MATCH" in text
 
