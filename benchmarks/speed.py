@@ -30,6 +30,7 @@ from benchmarks import imagenet, speed_processes
 from benchmarks.speed_peers import peers
 from benchmarks.tables import kept_section
 from models import networks, onnx_files
+from onnxfp import Execution
 from onnxfp.crafting import descent
 from onnxfp.crafting.loop import craft_examples
 from onnxfp.crafting.sources import CopySource
@@ -40,6 +41,7 @@ from onnxfp.runtime.session import ModelSession, open_unoptimised
 from onnxfp.types import InputGrid, Kind, Labels, Levels
 
 HERE = Path(__file__).parent
+
 CACHE = HERE.parent / ".cache" / "speed"
 TABLE = HERE / "SPEED.md"
 DEVICES = ("cpu", "cuda")
@@ -111,7 +113,7 @@ class Bench:
     """One model, ready to craft on and to compare with its bare passes."""
 
     def __init__(self, path: Path, device: torch.device, kind: str, *, n: int, n_steps: int, n_draws: int = 1) -> None:
-        self.session = ModelSession(read_onnx(path), provider="cpu")
+        self.session = ModelSession(read_onnx(path), execution=Execution("cpu", limits=None))
         shape, n_classes = self.session.input.shape, self.session.output.n_classes or 2
         choices = RecipeOverrides(kind=kind, n_steps=n_steps, n_draws=n_draws)  # type: ignore[arg-type]
         recipe = choose_recipe(choices, InputGrid(), shape, (1, 2), n_classes)

@@ -18,6 +18,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from onnxfp import Execution
+
 if TYPE_CHECKING:
     from benchmarks import speed
 
@@ -182,7 +184,7 @@ def _unfinished_bundle(model: Path, n: int) -> Path:
     from onnxfp.types import InputGrid
 
     file, grid = read_onnx(model), InputGrid()
-    base = base_model(ModelSession(file, provider="cpu"))
+    base = base_model(ModelSession(file, execution=Execution("cpu", limits=None)))
     recipe = choose_recipe(RecipeOverrides(), grid, base.input.shape, base.spatial_axes, base.n_classes)
     # Other defaults, another bundle.
     path = CACHE / f"{model.stem}-{recipe.kind}-{recipe.spectrum}-{n}.fp.npz"

@@ -85,9 +85,8 @@ def evaluate(base: Path, fingerprint: Path, output: Path | None, page: Path | No
             output=output,
             public_key=options["public_key"],
             policy=onnxfp.Policy(alpha=alpha, no_match_above=max(alpha, default.no_match_above)),
-            provider=options["provider"],
             fixed=dict(options["fixed"]),
-            limits=read_limits(options),
+            execution=onnxfp.Execution(options["provider"], read_limits(options)),
             jobs=options["jobs"],
             on_progress=on_progress,
         )

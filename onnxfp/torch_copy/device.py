@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from onnxfp.errors import ExecutionError, ProviderError
+from onnxfp.execution import Device
 from onnxfp.extras import require_extra
 
 if TYPE_CHECKING:
-    import torch
-
-Device = Literal["auto", "cpu", "cuda"]
+    from torch import device as TorchDevice
 
 
-def choose_device(device: Device) -> torch.device:
+def choose_device(device: Device) -> TorchDevice:
     """Return the torch device for gradients.
 
     Args:
