@@ -233,10 +233,8 @@ def free_choice(accuser: Accuser) -> tuple[str, list[float]]:
     chosen = np.argsort(-surest)[: accuser.n_examples]
     labels = truth[chosen]
     rates = {
-        name: count(asked, inputs[chosen], labels)
-        for name, asked in accuser.sessions.items()
-        if name not in ensemble
-    }  # fmt: skip
+        name: count(asked, inputs[chosen], labels) for name, asked in accuser.sessions.items() if name not in ensemble
+    }
     manifest = accuser.manifest("base", MEASURED)
     path = FOLDER / "free.fp.npz"
     FOLDER.mkdir(parents=True, exist_ok=True)

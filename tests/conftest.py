@@ -262,15 +262,17 @@ ModelLine = tuple[str, Role, str, float | None, float | None, float]
 
 PRUNING = "magnitude pruning, global"
 EVALUATED: tuple[ModelLine, ...] = (
-    *((f"prune-global-{s}", "variant", PRUNING, s, m, u)
-      for s, m, u in ((0.2, 1.0, 0.86), (0.4, 1.0, 0.85), (0.6, 0.985, 0.82), (0.8, 0.905, 0.44))),
+    *(
+        (f"prune-global-{s}", "variant", PRUNING, s, m, u)
+        for s, m, u in ((0.2, 1.0, 0.86), (0.4, 1.0, 0.85), (0.6, 0.985, 0.82), (0.8, 0.905, 0.44))
+    ),
     ("fp16", "variant", "number format", 16, 1.0, 0.86),
     ("int8-dynamic", "variant", "number format", 8, 1.0, 0.855),
     ("jpeg-75", "query", "JPEG of the input", 75, 0.71, 0.8),
     ("broken-graph", "variant", "laundering", None, None, 0.0),
     ("resnet", "reference", "unassociated", None, 0.165, 0.84),
     ("sibling", "reference", "unassociated", None, 0.285, 0.86),
-)  # fmt: skip
+)
 
 
 def evaluation_of(

@@ -196,8 +196,23 @@ def test_ctrl_c_stops_cleanly_and_the_same_command_goes_on(
     base_path: Path, tmp_path: Path, interruptible: list[str]
 ) -> None:
     output = tmp_path / "a.fp.npz"
-    words = [*interruptible, "generate", base_path, "-o", output, "-n", 2000, "--kind", "c",
-             "--epsilon", 0.5, "--steps", 40, "--step-size", 0.05]  # fmt: skip
+    words = [
+        *interruptible,
+        "generate",
+        base_path,
+        "-o",
+        output,
+        "-n",
+        2000,
+        "--kind",
+        "c",
+        "--epsilon",
+        0.5,
+        "--steps",
+        40,
+        "--step-size",
+        0.05,
+    ]
     process = subprocess.Popen(list(map(str, words)), stderr=subprocess.PIPE, text=True)
     partial = tmp_path / "a.fp.npz.partial"
     deadline = time.monotonic() + 60

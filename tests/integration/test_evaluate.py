@@ -210,8 +210,11 @@ def test_labelled_data_train_variants_that_the_standard_suite_lists(
     base, bundle, _ = folders
     fingerprint = package.load(bundle)
     rng = np.random.default_rng(0)
-    np.savez(tmp_path / "data.npz", images=rng.integers(0, 256, (100, 3, 8, 8)).astype(np.uint8),
-             labels=rng.integers(0, 5, 100))  # fmt: skip
+    np.savez(
+        tmp_path / "data.npz",
+        images=rng.integers(0, 256, (100, 3, 8, 8)).astype(np.uint8),
+        labels=rng.integers(0, 5, 100),
+    )
     data = read_data(tmp_path / "data.npz", fingerprint.manifest.base, fingerprint.manifest.grid)
     runner = TaskRunner(base, fingerprint, "standard", data=data)
     trained = [v.name for v in list_variants("standard", has_labels=True) if v.needs_labels]

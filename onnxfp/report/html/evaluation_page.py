@@ -75,10 +75,18 @@ def render_evaluation(evaluation: Evaluation, fingerprint: Fingerprint, bundle: 
         sheet=page_sheet(fingerprint),
         provenance=(
             *fingerprint_rows(fingerprint, bundle, evaluation.signer),
-            *to_rows([usefulness, *data, describe_null(evaluation.null), describe_policy(evaluation.policy, STYLE),
-                      intervals, describe_versions("evaluated with", evaluation.versions)]),
+            *to_rows(
+                [
+                    usefulness,
+                    *data,
+                    describe_null(evaluation.null),
+                    describe_policy(evaluation.policy, STYLE),
+                    intervals,
+                    describe_versions("evaluated with", evaluation.versions),
+                ]
+            ),
         ),
-    )  # fmt: skip
+    )
 
 
 def _by_family(rows: Sequence[Row]) -> Groups:

@@ -77,7 +77,7 @@ def render_verification(report: Report, fingerprint: Fingerprint, suspect: str, 
             *to_rows([describe_policy(report.policy, STYLE), versions]),
         ),
         command=f"onnxfp verify SUSPECT FINGERPRINT --public-key {report.signer.public_key}",
-    )  # fmt: skip
+    )
 
 
 def _strength(report: Report) -> str:

@@ -125,9 +125,16 @@ def qlinear_conv(node: Node) -> Function:
     convolve = bind_convolution(node)
 
     def run(
-        x: Tensor, x_scale: Tensor, x_zero: Tensor, weight: Tensor, w_scale: Tensor, w_zero: Tensor | None,
-        y_scale: Tensor, y_zero: Tensor, bias: Tensor | None = None,
-    ) -> Tensor:  # fmt: skip
+        x: Tensor,
+        x_scale: Tensor,
+        x_zero: Tensor,
+        weight: Tensor,
+        w_scale: Tensor,
+        w_zero: Tensor | None,
+        y_scale: Tensor,
+        y_zero: Tensor,
+        bias: Tensor | None = None,
+    ) -> Tensor:
         x_values, w_values = _centred(x, x_zero, 1), _centred(weight, w_zero, 0)
         y = convolve(x_values, w_values.to(x_values.dtype), None if bias is None else bias.to(x_values.dtype))
         scale = x_scale * along(w_scale, y, 1, 0) / y_scale
@@ -141,9 +148,15 @@ def qlinear_matmul(_: Node) -> Function:
     """Matrix product of quantised tensors, quantised again."""
 
     def run(
-        a: Tensor, a_scale: Tensor, a_zero: Tensor, b: Tensor, b_scale: Tensor,
-        b_zero: Tensor | None, y_scale: Tensor, y_zero: Tensor,
-    ) -> Tensor:  # fmt: skip
+        a: Tensor,
+        a_scale: Tensor,
+        a_zero: Tensor,
+        b: Tensor,
+        b_scale: Tensor,
+        b_zero: Tensor | None,
+        y_scale: Tensor,
+        y_zero: Tensor,
+    ) -> Tensor:
         a_values, b_values = _centred(a, a_zero, -2), _centred(b, b_zero, -1)
         y = a_values @ b_values.to(a_values.dtype)
         scale = along(a_scale, y, -2, 0) * along(b_scale, y, -1, 0) / y_scale
