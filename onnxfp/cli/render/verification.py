@@ -66,8 +66,8 @@ def print_attestation(attestation: Attestation, auditor: Signer, owner_name: str
         owner_name: The reader's own name for the key that signed the fingerprint, if there is one.
         as_json: Whether to print JSON instead of the table.
     """
+    from onnxfp import Signer
     from onnxfp.report.facts import YOU, describe_key, describe_known_key
-    from onnxfp.report.verification import Signer
 
     report = attestation.report
     if as_json:
