@@ -175,7 +175,6 @@ def describe_fingerprint(fingerprint: Fingerprint, style: Style) -> tuple[Fact, 
         Fact("fingerprint", fingerprint.digest, remarks=made, is_code=True),
         Fact("base", base.digest, remarks=(contract,), is_code=True),
         Fact("recipe", ", ".join(crafted), remarks=(gradients,)),
-        describe_versions("made with", manifest.versions),
     )
 
 

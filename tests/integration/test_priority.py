@@ -161,7 +161,7 @@ def test_explain_names_each_check(onnxfp: Run, crafted: tuple[Path, Path], bundl
     assert "4. key         The key is the one that the verifier demanded." in seen.out
     assert "5. labels      200 labels were derived again" in seen.out
     # Of five classes there is no top five.
-    assert "Graded evidence:\n\nGraded evidence has no part in the verdict." in seen.out
+    assert "Top-k evidence:\n\nTop-k evidence has no part in the verdict." in seen.out
     assert "\nNo match rate within the top k is reported" in seen.out
     assert "\nmedian rank    1 of 5, where 1 is the largest score" in seen.out
     assert "Not tested:\n\n- Who trained first" in seen.out

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from onnxfp.errors import ParameterError
-from onnxfp.report.facts import VERIFIER, Fact, describe_fingerprint, describe_signer
+from onnxfp.report.facts import VERIFIER, Fact, describe_fingerprint, describe_signer, describe_versions
 from onnxfp.report.html.template import STYLE
 
 if TYPE_CHECKING:
@@ -52,7 +52,8 @@ def fingerprint_rows(fingerprint: Fingerprint, bundle: str, signer: Signer) -> t
         signer: What is known of its key.
     """
     first, *others = describe_fingerprint(fingerprint, STYLE)
-    return to_rows((first, describe_signer(signer, VERIFIER), *others), fingerprint=bundle)
+    made_with = describe_versions("made with", fingerprint.manifest.versions)
+    return to_rows((first, describe_signer(signer, VERIFIER), *others, made_with), fingerprint=bundle)
 
 
 def check_same(told: str, held: str) -> None:
