@@ -44,15 +44,16 @@ format: $(READY) ## let ruff mend what it can
 	$(BIN)/ruff format .
 
 # The wheel as an auditor installs it, in an environment of its own: the core without torch, then the extra for pages.
+# -I keeps this folder, where an editable installation has left its record, off the path: pip would take it for the wheel.
 AUDIT := $(VENV)-audit
 audit-install: $(READY) ## install the wheel without torch, and use it
 	# What an earlier build left in build/ would go into the wheel.
 	rm -rf $(AUDIT) build
 	$(PYTHON) -m venv $(AUDIT)
 	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir $(AUDIT)/wheel .
-	$(AUDIT)/bin/python -m pip install --quiet $(AUDIT)/wheel/onnxfp-*.whl
+	$(AUDIT)/bin/python -I -m pip install --quiet $(AUDIT)/wheel/onnxfp-*.whl
 	$(BIN)/python -m tests.installed_wheel $(AUDIT) --without-pages
-	$(AUDIT)/bin/python -m pip install --quiet "$$(echo $(AUDIT)/wheel/onnxfp-*.whl)[report]"
+	$(AUDIT)/bin/python -I -m pip install --quiet "$$(echo $(AUDIT)/wheel/onnxfp-*.whl)[report]"
 	$(BIN)/python -m tests.installed_wheel $(AUDIT)
 
 # A filter of tests, e.g. T=tests/unit/evidence or T="-k zip tests/hostile".

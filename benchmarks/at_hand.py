@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 import onnxfp
 from models import build, onnx_files
+from onnxfp import Execution
 from onnxfp.bundle.fingerprint import Fingerprint
 from onnxfp.errors import OnnxfpError
 from onnxfp.evidence.statistics import count_matches
@@ -69,7 +70,7 @@ def images(n: int) -> tuple[NDArray[np.uint8], Labels]:
 
 def session(path: Path) -> ModelSession:
     """Return a model of our own, opened in this process."""
-    return ModelSession(read_onnx(path), provider="cpu", limits=None)
+    return ModelSession(read_onnx(path), execution=Execution("cpu", None))
 
 
 def fingerprint_of(path: Path, beside: Path, n_examples: int, overrides: RecipeOverrides) -> Fingerprint:
@@ -106,8 +107,7 @@ def fingerprint_of(path: Path, beside: Path, n_examples: int, overrides: RecipeO
         n_examples=n_examples,
         overrides=overrides,
         key=key,
-        device="cpu",
-        limits=None,
+        execution=Execution("cpu", limits=None),
     )
 
 

@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 import onnxfp
 from benchmarks import baselines
 from benchmarks.baselines import LEVELS, Examples
+from onnxfp import Execution
 from onnxfp.errors import OnnxfpError
 from onnxfp.evidence.statistics import Estimate
 from onnxfp.evidence.uniqueness import Comparison, compare
@@ -155,7 +156,7 @@ def crop_photographs(names: Sequence[str], n_crops: int) -> NDArray[np.float32]:
 def arms(bed: Bed, seed: int) -> dict[str, Callable[[], Examples]]:
     """Return how the examples of each arm are made."""
     file = read_onnx(bed.base)
-    base = ModelSession(file, provider="cpu")
+    base = ModelSession(file, execution=Execution("cpu", limits=None))
     copy = build_torch_copy(file.load_proto())
     n_classes = base.output.n_classes or 0
     recipe = choose_recipe(RecipeOverrides(), InputGrid(), base.input.shape, (1, 2), n_classes)
@@ -172,8 +173,7 @@ def arms(bed: Bed, seed: int) -> dict[str, Callable[[], Examples]]:
                 n_examples=n,
                 overrides=RecipeOverrides(kind=kind, seed=seed),
                 key=key,
-                device="cpu",
-                limits=None,
+                execution=Execution("cpu", limits=None),
             )
         return Examples(made.model_input(), made.labels)
 
@@ -234,7 +234,7 @@ def measure(bed: Bed, store: Store) -> dict[tuple[str, int], tuple[Examples, flo
     ends = np.cumsum([len(made.labels) for made, _ in examples.values()])
     held_out = bed.images[-N_IMAGES:].numpy()
     file = read_onnx(bed.base)
-    base = ModelSession(file, provider="cpu")
+    base = ModelSession(file, execution=Execution("cpu", limits=None))
     own = base.answer(held_out).labels
     material = BaseAssets(file.load_proto(), base.input, base.output, bed.images[:256].numpy())
 
@@ -252,13 +252,18 @@ def measure(bed: Bed, store: Store) -> dict[tuple[str, int], tuple[Examples, flo
             path = Path(folder) / f"{variant.name}.onnx"
             try:
                 path.write_bytes(variant.make(material).SerializeToString())
-                ask(variant.name, variant.family, "variant", ModelSession(read_onnx(path), provider="cpu"))
+                ask(
+                    variant.name,
+                    variant.family,
+                    "variant",
+                    ModelSession(read_onnx(path), execution=Execution("cpu", limits=None)),
+                )
             except OnnxfpError as error:
                 store.add({"name": variant.name, "family": variant.family, "role": "failed", "why": str(error)[:200]})
             path.unlink(missing_ok=True)
     for path, role in ((p, r) for paths, r in ((bed.stolen, "variant"), (bed.references, "reference")) for p in paths):
         if path.stem not in store.rows:
-            ask(path.stem, role, role, ModelSession(read_onnx(path), provider="cpu"))
+            ask(path.stem, role, role, ModelSession(read_onnx(path), execution=Execution("cpu", limits=None)))
     for query in list_input_transforms("standard"):
         if query.name not in store.rows:
             ask(query.name, query.family, "variant", base, query.transform)

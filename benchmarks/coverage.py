@@ -18,6 +18,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from copy import deepcopy
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ import torch
 from torch import nn
 
 import onnxfp
+from onnxfp import Execution, ModelIO
 from onnxfp.errors import OnnxfpError
 from onnxfp.model.onnx_file import read_onnx
 from onnxfp.recipe.defaults import RecipeOverrides
@@ -172,7 +174,7 @@ def measure(network: nn.Module, size: int, exporter: str, opset: int | None) -> 
             file = read_onnx(path)
             copy = build_torch_copy(file.load_proto())
             seconds["convert_s"] = round(time.monotonic() - began, 1)
-            session = ModelSession(file, provider="cpu", optimise=False)
+            session = ModelSession(file, execution=Execution("cpu", limits=None), optimise=False)
             parity = measure_parity(copy, session, x.numpy())
             gradient = gradient_difference(deepcopy(network), copy, x)
         except OnnxfpError as error:
@@ -199,7 +201,8 @@ def measure_origin(path: Path) -> dict[str, Any]:
         fixed = {name: value for name in names for part, value in parts.items() if part in name}
         if fixed:
             options |= {"fixed": fixed, "input_name": next(name for name in names if name not in fixed)}
-        session = ModelSession(file, provider="cpu", optimise=False, **options)
+        io, on_cpu = ModelIO(**options), Execution("cpu")
+        session = ModelSession(file, io, execution=replace(on_cpu, limits=None), optimise=False)
         is_image = len(session.input.shape) == 3
         grid = InputGrid(Bounds(0.0, upper), 256 if is_image else 65536)
         inputs = np.random.default_rng(0).random((4, *session.input.shape)).astype(np.float32) * np.float32(upper)
@@ -215,9 +218,9 @@ def measure_origin(path: Path) -> dict[str, Any]:
         # A ball that lets random weights and features reach any label: here the way through matters, not the strength.
         choices = RecipeOverrides(kind="c", epsilon=upper / 3, n_steps=15, step_size=upper / 30)
         fingerprint = onnxfp.generate(
-            path, n_examples=N_FINGERPRINTED, overrides=choices, grid=grid, device="cpu", **options
+            path, n_examples=N_FINGERPRINTED, overrides=choices, io=replace(io, grid=grid), execution=on_cpu
         )
-        report = onnxfp.verify(path, fingerprint, provider="cpu", **options)
+        report = onnxfp.verify(path, fingerprint, io=io, execution=on_cpu)
     except OnnxfpError as error:
         return {"result": "failed", "why": str(error)[:300]}
     shown = f"{session.input.layout} {session.input.shape}"

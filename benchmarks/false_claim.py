@@ -31,6 +31,7 @@ import onnxfp
 from benchmarks import imagenet
 from benchmarks.at_hand import CACHE, HERE, count, images, others, session, siblings
 from benchmarks.transfer_attack import Attack, craft, score_of
+from onnxfp import Execution
 from onnxfp.bundle.fingerprint import Fingerprint, sign_fingerprint
 from onnxfp.bundle.manifest import SCHEMA, BaseModel, CopyParity, Manifest
 from onnxfp.errors import DerivationError
@@ -204,7 +205,7 @@ def accuse(accuser: Accuser, claims: Sequence[Claim]) -> list[Outcome]:
         inputs, labels = fingerprint.model_input(), fingerprint.labels
         avoided = tuple(count(accuser.sessions[name], inputs, labels) for name in claim.repelled)
         for victim in claim.victims or unseen:
-            report = onnxfp.verify(accuser.models[victim], fingerprint, provider="cpu", limits=None)
+            report = onnxfp.verify(accuser.models[victim], fingerprint, execution=Execution("cpu", None))
             found = report.counts.n_matches, report.counts.n_asked
             decision = report.decision
             outcome = Outcome(
@@ -232,10 +233,8 @@ def free_choice(accuser: Accuser) -> tuple[str, list[float]]:
     chosen = np.argsort(-surest)[: accuser.n_examples]
     labels = truth[chosen]
     rates = {
-        name: count(asked, inputs[chosen], labels)
-        for name, asked in accuser.sessions.items()
-        if name not in ensemble
-    }  # fmt: skip
+        name: count(asked, inputs[chosen], labels) for name, asked in accuser.sessions.items() if name not in ensemble
+    }
     manifest = accuser.manifest("base", MEASURED)
     path = FOLDER / "free.fp.npz"
     FOLDER.mkdir(parents=True, exist_ok=True)
@@ -277,7 +276,7 @@ def selection(accuser: Accuser, outcomes: Sequence[Outcome]) -> list[str]:
             kept = np.sort(order[:n])
             manifest = replace(fingerprint.manifest, n_examples=n)
             bundle = sign_fingerprint(fingerprint.levels[kept], labels[kept], kept, manifest, accuser.signer)
-            report = onnxfp.verify(accuser.models[outcome.victim], bundle, provider="cpu", limits=None)
+            report = onnxfp.verify(accuser.models[outcome.victim], bundle, execution=Execution("cpu", None))
             row = (report.decision.p_value, n, report.counts.n_matches, report.decision.verdict.value)
             best = row if best is None else min(best, row)
         assert best is not None  # noqa: S101 - the loop above is not empty

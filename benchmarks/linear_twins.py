@@ -15,6 +15,7 @@ from torch import Tensor, nn
 import onnxfp
 from benchmarks import at_hand
 from models import build, onnx_files
+from onnxfp import Execution
 from onnxfp.evidence.null import estimate_null, find_prior
 from onnxfp.evidence.verdict import Policy
 from onnxfp.recipe.defaults import RecipeOverrides, choose_n_examples
@@ -87,7 +88,9 @@ def rows() -> Sequence[str]:
                 name = f"{choices.kind or 'default'}-{choices.spectrum or 'default'}"
                 beside = FOLDER / f"{decay:g}-{name}-{seed}.fp.npz"
                 fingerprint = at_hand.fingerprint_of(base, beside, N_EXAMPLES, recipe)
-                reports.append((fingerprint.manifest, onnxfp.verify(twin, fingerprint, provider="cpu", limits=None)))
+                reports.append(
+                    (fingerprint.manifest, onnxfp.verify(twin, fingerprint, execution=Execution("cpu", None)))
+                )
             made = reports[0][0].recipe
             prior = find_prior(made.kind, made.spectrum, EPSILON, N_CLASSES)
             needed = [

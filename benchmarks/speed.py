@@ -30,6 +30,7 @@ from benchmarks import imagenet, speed_processes
 from benchmarks.speed_peers import peers
 from benchmarks.tables import kept_section
 from models import networks, onnx_files
+from onnxfp import Execution
 from onnxfp.crafting import descent
 from onnxfp.crafting.loop import craft_examples
 from onnxfp.crafting.sources import CopySource
@@ -40,6 +41,7 @@ from onnxfp.runtime.session import ModelSession, open_unoptimised
 from onnxfp.types import InputGrid, Kind, Labels, Levels
 
 HERE = Path(__file__).parent
+
 CACHE = HERE.parent / ".cache" / "speed"
 TABLE = HERE / "SPEED.md"
 DEVICES = ("cpu", "cuda")
@@ -111,7 +113,7 @@ class Bench:
     """One model, ready to craft on and to compare with its bare passes."""
 
     def __init__(self, path: Path, device: torch.device, kind: str, *, n: int, n_steps: int, n_draws: int = 1) -> None:
-        self.session = ModelSession(read_onnx(path), provider="cpu")
+        self.session = ModelSession(read_onnx(path), execution=Execution("cpu", limits=None))
         shape, n_classes = self.session.input.shape, self.session.output.n_classes or 2
         choices = RecipeOverrides(kind=kind, n_steps=n_steps, n_draws=n_draws)  # type: ignore[arg-type]
         recipe = choose_recipe(choices, InputGrid(), shape, (1, 2), n_classes)
@@ -174,8 +176,14 @@ def generation(device: torch.device) -> list[Row]:
         found = compare({"craft": bench.craft, "floor": bench.floor})
         descent.SETTLED_STEPS = steps
         ratio = found["craft"] / found["floor"]
-        rows.append((f"{kind} q={q}, {name}: craft / bare passes", f"{ratio:.2f}", targets[kind],
-                     f"{n} examples, {n_steps} steps"))  # fmt: skip
+        rows.append(
+            (
+                f"{kind} q={q}, {name}: craft / bare passes",
+                f"{ratio:.2f}",
+                targets[kind],
+                f"{n} examples, {n_steps} steps",
+            )
+        )
         print(rows[-1], flush=True)
     return [*rows, *_pass_sizes(device), *_settling(device)]
 
@@ -190,8 +198,14 @@ def _pass_sizes(device: torch.device) -> list[Row]:
         seconds = compare({str(size): partial(bench.floor, size) for size in sizes}, 3)
         best = min(sizes, key=lambda size: seconds[str(size)])
         ratio = seconds[str(found)] / seconds[str(best)]
-        rows.append((f"{name}: passes of {found}, as found / passes of {best}, the best of all", f"{ratio:.2f}", "",
-                     f"{most} examples"))  # fmt: skip
+        rows.append(
+            (
+                f"{name}: passes of {found}, as found / passes of {best}, the best of all",
+                f"{ratio:.2f}",
+                "",
+                f"{most} examples",
+            )
+        )
         print(rows[-1], flush=True)
     return rows
 
@@ -202,8 +216,14 @@ def _settling(device: torch.device) -> list[Row]:
     bench = Bench(path, device, "ltrc", n=16, n_steps=50)
     found = compare({"craft": bench.craft, "floor": bench.floor})
     ratio = found["craft"] / found["floor"]
-    rows = [("ltrc, cifar10_base: time to n finished / bare passes of full steps", f"{ratio:.2f}", "below 1",
-             "16 examples, at most 50 steps")]  # fmt: skip
+    rows = [
+        (
+            "ltrc, cifar10_base: time to n finished / bare passes of full steps",
+            f"{ratio:.2f}",
+            "below 1",
+            "16 examples, at most 50 steps",
+        )
+    ]
     bench = Bench(path, device, "ltrc", n=N_FEW, n_steps=50)
     steps: list[tuple[int, float]] = []
     began = time.process_time()
@@ -213,8 +233,14 @@ def _settling(device: torch.device) -> list[Row]:
     full = max(size for size, _ in steps) / 2
     each = statistics.median(seconds / size for size, seconds in steps if size >= full)
     replaced = total - sum(seconds for _, seconds in steps) + each * sum(size for size, _ in steps)
-    rows.append(("ltrc, cifar10_base: the same if new candidates replaced the settled at once / as it is",
-                 f"{replaced / total:.2f}", "", f"{N_FEW} examples, {len(steps)} steps, computed"))  # fmt: skip
+    rows.append(
+        (
+            "ltrc, cifar10_base: the same if new candidates replaced the settled at once / as it is",
+            f"{replaced / total:.2f}",
+            "",
+            f"{N_FEW} examples, {len(steps)} steps, computed",
+        )
+    )
     print(rows, flush=True)
     return rows
 
@@ -226,16 +252,29 @@ def against_peers(device: torch.device) -> list[Row]:
         native, path, _ = network(name)
         bench = Bench(path, device, "c", n=n, n_steps=n_steps)
         recipe = bench.context.recipe
-        attacks = peers(native.to(device), bench.x, bench.y, epsilon=recipe.epsilon_levels / 255,
-                        step=recipe.step_size, steps=n_steps, n_classes=bench.context.n_classes)  # fmt: skip
+        attacks = peers(
+            native.to(device),
+            bench.x,
+            bench.y,
+            epsilon=recipe.epsilon_levels / 255,
+            step=recipe.step_size,
+            steps=n_steps,
+            n_classes=bench.context.n_classes,
+        )
         steps, descent.SETTLED_STEPS = descent.SETTLED_STEPS, NEVER
         found = compare({"onnxfp": bench.craft, **attacks})
         descent.SETTLED_STEPS = steps
         best = min(seconds for peer, seconds in found.items() if peer != "onnxfp")
         for peer in attacks:
             target = "1.3 or more" if found[peer] == best else ""
-            rows.append((f"{name}: {peer} / onnxfp, kind c", f"{found[peer] / found['onnxfp']:.2f}", target,
-                         f"{n} examples, {n_steps} steps"))  # fmt: skip
+            rows.append(
+                (
+                    f"{name}: {peer} / onnxfp, kind c",
+                    f"{found[peer] / found['onnxfp']:.2f}",
+                    target,
+                    f"{n} examples, {n_steps} steps",
+                )
+            )
             print(rows[-1], flush=True)
     return rows
 

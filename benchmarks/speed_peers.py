@@ -12,8 +12,9 @@ from torch import Tensor, nn
 Attack = Callable[[], object]
 
 
-def peers(network: nn.Module, images: Tensor, labels: Tensor, *, epsilon: float, step: float, steps: int,
-          n_classes: int) -> dict[str, Attack]:  # fmt: skip
+def peers(
+    network: nn.Module, images: Tensor, labels: Tensor, *, epsilon: float, step: float, steps: int, n_classes: int
+) -> dict[str, Attack]:
     """Return one targeted L-infinity projected gradient descent for each library, without a random start."""
     return {
         "foolbox 3.3.4": _foolbox(network, images, labels, epsilon, step, steps),
@@ -41,8 +42,9 @@ def _torchattacks(
     return lambda: attack(images, labels)
 
 
-def _art(network: nn.Module, images: Tensor, labels: Tensor, epsilon: float, step: float, steps: int,
-         n_classes: int) -> Attack:  # fmt: skip
+def _art(
+    network: nn.Module, images: Tensor, labels: Tensor, epsilon: float, step: float, steps: int, n_classes: int
+) -> Attack:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from art.attacks.evasion import ProjectedGradientDescent

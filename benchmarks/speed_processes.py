@@ -18,6 +18,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from onnxfp import Execution
+
 if TYPE_CHECKING:
     from benchmarks import speed
 
@@ -56,8 +58,14 @@ def verification(_: torch.device) -> list[Row]:
         found = _compare_processes({"bare": bare, "verify": verify})
         for number, what in enumerate(("wall time", "CPU time")):
             ratio = found["verify"][number] / found["bare"][number]
-            rows.append((f"{name}: verify / bare script, {what}", f"{ratio:.2f}", "" if number else target,
-                         f"whole processes, in one of its own; bare {found['bare'][number]:.2f} s"))  # fmt: skip
+            rows.append(
+                (
+                    f"{name}: verify / bare script, {what}",
+                    f"{ratio:.2f}",
+                    "" if number else target,
+                    f"whole processes, in one of its own; bare {found['bare'][number]:.2f} s",
+                )
+            )
         print(rows[-2:], flush=True)
     seconds = _compare_processes({"help": [sys.executable, "-m", "onnxfp", "--help"]})["help"][1]
     rows.append(("onnxfp --help, CPU time", f"{seconds:.2f} s", "0.3 s", "whole process"))
@@ -85,9 +93,14 @@ def _opening() -> list[Row]:
                 call()
                 times[what].append(time.process_time() - began)
         rate = {what: len(content) / statistics.median(values) / 2**20 for what, values in times.items()}
-        rows.append((f"opening a bundle, {name}: MB/s of CPU time",
-                     f"{rate['read']:.0f} read and checked, {rate['load']:.0f} derived again as well",
-                     f"{rate['copy']:.0f} (a copy in memory)", f"{len(content) / 2**20:.0f} MB"))  # fmt: skip
+        rows.append(
+            (
+                f"opening a bundle, {name}: MB/s of CPU time",
+                f"{rate['read']:.0f} read and checked, {rate['load']:.0f} derived again as well",
+                f"{rate['copy']:.0f} (a copy in memory)",
+                f"{len(content) / 2**20:.0f} MB",
+            )
+        )
     return rows
 
 
@@ -182,7 +195,7 @@ def _unfinished_bundle(model: Path, n: int) -> Path:
     from onnxfp.types import InputGrid
 
     file, grid = read_onnx(model), InputGrid()
-    base = base_model(ModelSession(file, provider="cpu"))
+    base = base_model(ModelSession(file, execution=Execution("cpu", limits=None)))
     recipe = choose_recipe(RecipeOverrides(), grid, base.input.shape, base.spatial_axes, base.n_classes)
     # Other defaults, another bundle.
     path = CACHE / f"{model.stem}-{recipe.kind}-{recipe.spectrum}-{n}.fp.npz"
@@ -195,9 +208,18 @@ def _unfinished_bundle(model: Path, n: int) -> Path:
     context = DerivationContext(public, file.digest, base.input.shape, base.spatial_axes, base.n_classes, grid, recipe)
     indices = np.arange(n)
     manifest = Manifest(
-        schema=SCHEMA, created="2026-01-01T00:00:00Z", public_key=public, base=base, grid=grid, recipe=recipe,
-        n_examples=n, n_candidates=n, references=(), copy_parity=CopyParity(0.0, 0, n), versions=(),
-    )  # fmt: skip
+        schema=SCHEMA,
+        created="2026-01-01T00:00:00Z",
+        public_key=public,
+        base=base,
+        grid=grid,
+        recipe=recipe,
+        n_examples=n,
+        n_candidates=n,
+        references=(),
+        copy_parity=CopyParity(0.0, 0, n),
+        versions=(),
+    )
     fingerprint = sign_fingerprint(
         derive_seeds(context, indices), derive_labels(context, indices), indices, manifest, signer
     )

@@ -21,6 +21,7 @@ import onnxfp
 from benchmarks import at_hand, comparison, imagenet
 from benchmarks.at_hand import CACHE
 from models import build
+from onnxfp import Execution
 from onnxfp.crafting import sources
 from onnxfp.crafting.gradients import compute_loss
 from onnxfp.crafting.sources import CopySource
@@ -243,8 +244,7 @@ def examples(bed: Bed, arm: Arm, seed: int) -> tuple[ModelInput, Labels, float]:
                 overrides=overrides,
                 avoid=[bed.references[name] for name in arm.avoided if name != bed.name],
                 key=key,
-                device="cpu",
-                limits=None,
+                execution=Execution("cpu", limits=None),
             )
         seconds = (time.monotonic() - began) / bed.n_examples
         print(f"{bed.name}: {arm.name}, seed {seed}, {seconds:.2f} s each", file=sys.stderr, flush=True)

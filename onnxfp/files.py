@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import logging
 import os
 import secrets
 import shutil
@@ -14,6 +15,8 @@ from typing import BinaryIO
 
 from onnxfp.errors import FileError, OnnxfpError
 from onnxfp.text import escape_text
+
+_log = logging.getLogger(__name__)
 
 _NO_LINKS = frozenset({errno.EPERM, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK})
 
@@ -199,3 +202,18 @@ def read_bounded(
     if len(content) > max_bytes:
         raise (too_large or error)(f"{escape_text(str(path))} exceeds the limit of {max_bytes} bytes", hint=hint)
     return content
+
+
+def warn_if_shared(what: str, path: Path) -> None:
+    """Warn of a secret that other users of the machine can reach; Windows tells nothing about that in its modes.
+
+    Args:
+        what: What it is, for the message.
+        path: The file.
+    """
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return
+    if os.name == "posix" and stat.S_ISREG(mode) and mode & 0o077:
+        _log.warning("%s %s can be read by other users; run: chmod 600 %s", what, path, path)

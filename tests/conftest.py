@@ -48,14 +48,55 @@ TEST_KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 
 TESTS = Path(__file__).parent
 
-# Measured on one core: a file is slow if it has a test of more than half a second, or takes more than two seconds.
-SLOW: tuple[str, ...] = ()
+# What `make test-quick` leaves out: the folders and files that compute most, and those that start many processes. The
+# rest, 1,255 tests, took 33 seconds of computing, besides what each worker needs to import and collect.
+SLOW = (
+    "browser",
+    "fuzz",
+    "golden",
+    "hostile/test_allocation_storm.py",
+    "hostile/test_authority_on_the_network.py",
+    "hostile/test_bloated_json.py",
+    "hostile/test_edited_attestation.py",
+    "hostile/test_endless_loop.py",
+    "hostile/test_false_answers.py",
+    "hostile/test_family_of_processes.py",
+    "hostile/test_flipped_byte.py",
+    "hostile/test_malformed_tensors.py",
+    "hostile/test_malformed_timestamps.py",
+    "hostile/test_markup_in_names.py",
+    "hostile/test_mutations.py",
+    "hostile/test_painted_model.py",
+    "hostile/test_protobuf_bomb.py",
+    "hostile/test_reference_folder.py",
+    "hostile/test_resigned_manifest.py",
+    "hostile/test_zip_bomb.py",
+    "integration",
+    "parity/test_node_tests.py",
+    "parity/test_origins.py",
+    "property",
+    "unit/api",
+    "unit/crafting/test_loop.py",
+    "unit/evidence/test_null.py",
+    "unit/evidence/test_predictive.py",
+    "unit/evidence/test_requirement.py",
+    "unit/evidence/test_statistics.py",
+    "unit/evidence/test_top_k.py",
+    "unit/evidence/test_uniqueness.py",
+    "unit/runtime",
+    "unit/variants/test_training.py",
+)
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Keep every worker of a parallel run to one thread of torch: the workers start with this environment."""
     if getattr(config.option, "numprocesses", None):
         os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    """Look for tests in files of tests alone: programs and modules beside them may need what is not installed."""
+    return True if collection_path.suffix == ".py" and not collection_path.name.startswith("test_") else None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -221,15 +262,17 @@ ModelLine = tuple[str, Role, str, float | None, float | None, float]
 
 PRUNING = "magnitude pruning, global"
 EVALUATED: tuple[ModelLine, ...] = (
-    *((f"prune-global-{s}", "variant", PRUNING, s, m, u)
-      for s, m, u in ((0.2, 1.0, 0.86), (0.4, 1.0, 0.85), (0.6, 0.985, 0.82), (0.8, 0.905, 0.44))),
+    *(
+        (f"prune-global-{s}", "variant", PRUNING, s, m, u)
+        for s, m, u in ((0.2, 1.0, 0.86), (0.4, 1.0, 0.85), (0.6, 0.985, 0.82), (0.8, 0.905, 0.44))
+    ),
     ("fp16", "variant", "number format", 16, 1.0, 0.86),
     ("int8-dynamic", "variant", "number format", 8, 1.0, 0.855),
     ("jpeg-75", "query", "JPEG of the input", 75, 0.71, 0.8),
     ("broken-graph", "variant", "laundering", None, None, 0.0),
     ("resnet", "reference", "unassociated", None, 0.165, 0.84),
     ("sibling", "reference", "unassociated", None, 0.285, 0.86),
-)  # fmt: skip
+)
 
 
 def evaluation_of(

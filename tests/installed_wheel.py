@@ -76,7 +76,7 @@ def check_audit(installation: Installation) -> None:
     """Check that the core verifies and inspects."""
     done = installation.run("onnxfp", "verify", STOLEN, BUNDLE, "--json")
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["verdict"] == "MATCH", done.stdout
+    assert json.loads(done.stdout)["decision"]["verdict"] == "MATCH", done.stdout
     done = installation.run("onnxfp", "inspect", BUNDLE)
     assert done.returncode == 0, done.stderr
 
@@ -95,7 +95,7 @@ def check_page(installation: Installation) -> None:
     done = installation.run("onnxfp", "verify", STOLEN, BUNDLE, "--report", page)
     assert done.returncode == 0, done.stderr
     text = page.read_text(encoding="utf-8")
-    assert text.startswith("<!doctype html>"), text[:100]
+    assert text.startswith("<!DOCTYPE html>"), text[:100]
     assert "<svg" in text
     assert "MATCH" in text
 

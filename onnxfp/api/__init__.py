@@ -1,4 +1,7 @@
-"""The calls: generate, check, load, verify, attest. Each composes the stages; the stages do the work.
+"""The public calls. Each composes stages of the rooms below; the package itself exports them.
 
-``generation`` holds what the owner calls, ``verification`` what anybody does; the other modules what the two share.
+- ``generation``: generate and check, by the owner of a model.
+- ``verification``: verify. ``evaluation``: evaluate.
+- ``bundles``: load, export, and the figures of a bundle alone.
+- ``attestation``, ``timestamping``, ``keys``, ``trust``: signed reports, dates, key pairs, the trust store.
 """

@@ -19,13 +19,12 @@ from onnxfp.evaluation.scoring import Line, Listing, make_evaluation
 from onnxfp.evaluation.task import Observation, Task
 from onnxfp.evaluation.user_data import Data, read_data
 from onnxfp.evidence.verdict import Policy
+from onnxfp.execution import ISOLATED, Execution
 from onnxfp.files import write_file
 from onnxfp.model.linearity import is_linear
 from onnxfp.model.onnx_file import OnnxFile, read_onnx
 from onnxfp.report.evaluation import Evaluation, Role
-from onnxfp.runtime.isolated import Limits
-from onnxfp.runtime.local import Provider
-from onnxfp.suspects.references import DEFAULT_LIMITS, Models, model_files
+from onnxfp.suspects.references import Models, model_files
 from onnxfp.trust.trust_store import find_public_key
 from onnxfp.variants.catalogue import SUITES, Suite, list_input_transforms, list_variants
 from onnxfp.versions import versions
@@ -50,6 +49,28 @@ class EvaluationProgress:
     name: str
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Subject:
+    """A fingerprint that was checked, the base that it was made of, and the user's data."""
+
+    fingerprint: Fingerprint
+    bundle: Path | None
+    base: OnnxFile
+    data: Data | None
+    is_pinned: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """Settings that the observations depend on, beside the subject."""
+
+    suite: Suite
+    data: Path | None
+    fixed: Mapping[str, ArrayLike]
+    execution: Execution
+    jobs: int | None
+
+
 def evaluate(
     base: str | Path,
     fingerprint: str | Path | Fingerprint,
@@ -61,31 +82,27 @@ def evaluate(
     output: str | Path | None = None,
     public_key: str | Path | None = None,
     policy: Policy | None = None,
-    provider: Provider = "auto",
     fixed: Mapping[str, ArrayLike] | None = None,
-    limits: Limits | None = DEFAULT_LIMITS,
+    execution: Execution = ISOLATED,
     jobs: int | None = None,
     on_progress: Callable[[EvaluationProgress], None] = lambda _: None,
 ) -> Evaluation:
     """Measure how a fingerprint does on modified copies of its base and on unassociated models.
 
-    Results are kept as they come, in a file beside ``output`` or the bundle: an interrupted run goes on where it
-    stopped when it is called again. A variant that cannot be made, or crashes, costs its own row.
+    Results are kept beside ``output`` or the bundle: an interrupted run resumes when it is called again.
 
     Args:
         base: The owner's ONNX file.
-        fingerprint: The bundle file, or what :func:`onnxfp.load` returned.
+        fingerprint: The bundle file, or the result of :func:`onnxfp.load`.
         references: Unassociated models (files or folders); they enter the null as in :func:`onnxfp.verify`.
         variants: Modified copies of the owner's own (files or folders).
-        suite: ``quick`` takes a minute or two on a small model; ``standard`` has more strengths and, with labelled
-            data, trains for some epochs; ``full`` trains for long.
+        suite: ``quick`` takes a minute or two, ``standard`` trains some epochs on labelled data, ``full`` for long.
         data: ``.npz`` file with ``images`` and, if there are any, ``labels``: for usefulness, calibration, training.
         output: Where to write the record as JSON; ``None`` returns it only.
         public_key: The owner's public key that must have signed the bundle, as :func:`onnxfp.load` takes it.
-        policy: What a verdict demands.
-        provider: Where onnxruntime runs.
+        policy: Demands of a verdict.
         fixed: Values for the base's other graph inputs.
-        limits: What each model may take in a process of its own; ``None`` opens them in the worker's.
+        execution: Device of onnxruntime, and limits of each model.
         jobs: Processes at once; ``None`` takes one a core, four at most.
         on_progress: Called after each model.
 
@@ -93,63 +110,122 @@ def evaluate(
         The record of the evaluation.
 
     Raises:
-        OnnxfpError: Of the class that fits; what happens to one variant or reference is no error but a row.
+        OnnxfpError: Of the class that fits; a failed variant or reference is no error but a row.
+    """
+    _check_parameters(suite, jobs, output)
+    subject = _load_subject(base, fingerprint, public_key, data)
+    listing = _list_tasks(subject, suite, variants, references)
+    run = _Run(suite, None if data is None else Path(data), fixed or {}, execution, jobs)
+    checkpoint = _open_checkpoint(subject, run, output)
+    seen = _run_tasks(subject, run, listing, checkpoint, on_progress)
+    evaluation = _make_record(subject, listing, seen, suite, policy or Policy())
+    if output is not None:
+        write_file(Path(output), evaluation.to_json().encode() + b"\n")
+    if checkpoint:
+        checkpoint.remove()
+    return evaluation
+
+
+def _make_record(
+    subject: _Subject, listing: Listing, seen: dict[str, Observation], suite: Suite, policy: Policy
+) -> Evaluation:
+    """Score the observations."""
+    return make_evaluation(
+        subject.fingerprint,
+        listing,
+        seen,
+        suite=suite,
+        data=subject.data,
+        policy=policy,
+        is_pinned=subject.is_pinned,
+        is_linear=is_linear(subject.base.proto),
+    )
+
+
+def _check_parameters(suite: Suite, jobs: int | None, output: str | Path | None) -> None:
+    """Check what needs no model, before the long work.
+
+    Raises:
+        ParameterError: There is no such suite, or no process.
+        FileError: The output cannot be written.
     """
     if suite not in SUITES:
         raise ParameterError(f"there is no suite {suite!r}", hint=f"choose one of {', '.join(SUITES)}")
     if jobs is not None and jobs < 1:
         raise ParameterError(f"at least one process is needed; found {jobs}")
     if output is not None and not Path(output).absolute().parent.is_dir():
-        # Said now rather than after the long work.
         raise FileError(f"the folder of {output} does not exist", hint="make it first, or choose another")
     if output is not None and Path(output).exists() and not Path(output).is_file():
-        raise FileError(f"{str(output)!r} is not a regular file, and is not replaced", hint="give the name of a file")
+        raise FileError(f"{str(output)!r} is no plain file, and is not replaced", hint="give the name of a file")
+
+
+def _load_subject(
+    base: str | Path, fingerprint: str | Path | Fingerprint, public_key: str | Path | None, data: str | Path | None
+) -> _Subject:
+    """Check the bundle, and read the base and the data.
+
+    Raises:
+        ParameterError: The base is another model than the fingerprint's.
+        OnnxfpError: One of the files is not good; of the class that fits.
+    """
     bundle = None if isinstance(fingerprint, Fingerprint) else Path(fingerprint)
     fingerprint = check_bundle(fingerprint, None if public_key is None else find_public_key(public_key)).fingerprint
     manifest = fingerprint.manifest
-    base = Path(base)
-    file = read_onnx(base)
+    file = read_onnx(Path(base))
     if file.digest != manifest.base.digest:
         raise ParameterError(
             f"{base} ({file.digest}) is not the model that the fingerprint was made of ({manifest.base.digest})",
             hint="give the very file that `onnxfp generate` was given",
         )
     inputs = read_data(Path(data), manifest.base, manifest.grid) if data is not None else None
-    listing = _list(manifest.base.digest, suite, inputs, model_files(variants), model_files(references))
-    listing = _list_queries(listing, suite, is_image=manifest.base.input.layout in ("NCHW", "NHWC"))
+    return _Subject(fingerprint, bundle, file, inputs, public_key is not None)
+
+
+def _list_tasks(subject: _Subject, suite: Suite, variants: Models, references: Models) -> Listing:
+    """Return everything there is to ask beside the base."""
+    spec = subject.fingerprint.manifest.base
+    listing = _list(spec.digest, suite, subject.data, model_files(variants), model_files(references))
+    return _list_queries(listing, suite, is_image=spec.input.layout in ("NCHW", "NHWC"))
+
+
+def _open_checkpoint(subject: _Subject, run: _Run, output: str | Path | None) -> Checkpoint | None:
+    """Return the place of finished observations, beside the output or the bundle; ``None`` where there is no file."""
+    place = Path(output) if output is not None else subject.bundle
+    if place is None:
+        return None
     settings = {
-        "bundle": fingerprint.digest,
-        "suite": suite,
-        "data": inputs.digest if inputs is not None else "",
-        "fixed": {name: repr(value) for name, value in (fixed or {}).items()},
-        "provider": provider,
+        "bundle": subject.fingerprint.digest,
+        "suite": run.suite,
+        "data": subject.data.digest if subject.data is not None else "",
+        "fixed": {name: repr(value) for name, value in run.fixed.items()},
+        "provider": run.execution.device,
         "versions": dict(versions()),
     }
-    place = Path(output) if output is not None else bundle
-    checkpoint = Checkpoint.beside(place, settings) if place is not None else None
+    return Checkpoint.beside(place, settings)
+
+
+def _run_tasks(
+    subject: _Subject,
+    run: _Run,
+    listing: Listing,
+    checkpoint: Checkpoint | None,
+    on_progress: Callable[[EvaluationProgress], None],
+) -> dict[str, Observation]:
+    """Make and ask every model, in processes that read one copy of the bundle."""
     with tempfile.TemporaryDirectory(prefix="onnxfp-") as folder:
         # The very fingerprint that was checked, whatever lies at its path by the time a process starts.
-        fingerprint.save(path := Path(folder) / "bundle.npz")
+        path = Path(folder) / "bundle.npz"
+        subject.fingerprint.save(path)
         setup = Setup(
-            base, path, suite, data=Path(data) if data is not None else None, fixed=fixed or {}, provider=provider,
-            limits=limits,
-        )  # fmt: skip
-        seen = _observe(setup, listing, jobs or choose_jobs(), checkpoint, on_progress)
-    evaluation = make_evaluation(
-        fingerprint,
-        listing,
-        seen,
-        suite=suite,
-        data=inputs,
-        policy=policy or Policy(),
-        is_pinned=public_key is not None,
-        is_linear=is_linear(file.proto),
-    )
-    if output is not None:
-        write_file(Path(output), evaluation.to_json().encode() + b"\n")
-    if checkpoint:
-        checkpoint.remove()
-    return evaluation
+            subject.base.path,
+            path,
+            run.suite,
+            data=run.data,
+            fixed=run.fixed,
+            provider=run.execution.device,
+            limits=run.execution.limits,
+        )
+        return _observe(setup, listing, run.jobs or choose_jobs(), checkpoint, on_progress)
 
 
 def _list(base: str, suite: Suite, data: Data | None, own: list[OnnxFile], references: list[OnnxFile]) -> Listing:

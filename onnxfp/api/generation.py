@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from onnxfp.api.base_model import base_model, choose_grid
 from onnxfp.api.references import measure_pool
@@ -23,24 +22,27 @@ from onnxfp.errors import FileError, ParameterError
 from onnxfp.evidence.null import Prior, find_prior
 from onnxfp.evidence.requirement import Requirement, compute_requirement, find_requirement
 from onnxfp.evidence.verdict import Policy
+from onnxfp.execution import ISOLATED, Execution
 from onnxfp.limits import MAX_EXAMPLES
 from onnxfp.model.linearity import is_linear
-from onnxfp.model.onnx_file import read_onnx
+from onnxfp.model.onnx_file import OnnxFile, read_onnx
+from onnxfp.model_io import ModelIO
 from onnxfp.recipe.defaults import RecipeOverrides, choose_n_examples, choose_recipe
 from onnxfp.recipe.derivation import DerivationContext, derive_seeds
 from onnxfp.recipe.recipe import Gradient
-from onnxfp.runtime.isolated import Limits
-from onnxfp.runtime.local import Provider
 from onnxfp.runtime.session import ModelSession, open_unoptimised
-from onnxfp.suspects.references import DEFAULT_LIMITS, Models, open_pool
-from onnxfp.torch_copy.device import Device, choose_device
-from onnxfp.trust.keys import Passphrase, open_signer
-from onnxfp.trust.keys import signer_public_key as signer_public_key
-from onnxfp.types import InputGrid, Labels, Levels
+from onnxfp.suspects.references import Models, open_pool
+from onnxfp.torch_copy.device import choose_device
+from onnxfp.trust.keys import Passphrase, open_signer, signer_public_key
+from onnxfp.types import InputGrid, Labels, Levels, ModelInput
 from onnxfp.versions import versions
 
 if TYPE_CHECKING:
-    from onnxfp.crafting.state import Progress
+    from securesystemslib.signer import CryptoSigner
+
+    from onnxfp.crafting.sources import CopySource, QuerySource
+    from onnxfp.crafting.state import Crafted, Progress
+    from onnxfp.torch_copy.device import TorchDevice
     from onnxfp.torch_copy.model_check import ModelCheck
 
 N_PROBES = 32
@@ -54,6 +56,51 @@ _MIN_ON_A_GPU = 64
 _log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Base:
+    """The owner's model, open, and its description in the manifest."""
+
+    file: OnnxFile
+    session: ModelSession
+    spec: BaseModel
+    grid: InputGrid
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Plan:
+    """Everything that fixes the examples, and the key that will sign them."""
+
+    base: _Base
+    n_examples: int
+    context: DerivationContext
+    signer: CryptoSigner
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Pools:
+    """Unassociated models, open: those to count matches of, and those to avoid."""
+
+    references: list[ModelSession]
+    avoided: list[ModelSession]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Outlook:
+    """Matches that a MATCH will need, as far as is known before the work."""
+
+    prior: Prior
+    requirement: Requirement
+    is_linear: bool
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Gradients:
+    """Source of the gradients, and the ``(N_PROBES, *shape)`` inputs on which it was compared with onnxruntime."""
+
+    source: CopySource | QuerySource
+    probes: ModelInput
+
+
 def generate(
     model: str | Path,
     *,
@@ -61,41 +108,29 @@ def generate(
     overwrite: bool = False,
     n_examples: int | None = None,
     overrides: RecipeOverrides | None = None,
-    grid: InputGrid | None = None,
-    input_name: str | None = None,
-    input_shape: Sequence[int] | None = None,
-    output_name: str | None = None,
-    fixed: Mapping[str, ArrayLike] | None = None,
+    io: ModelIO | None = None,
     references: Models = (),
     avoid: Models = (),
-    device: Device = "auto",
+    execution: Execution = ISOLATED,
     key: str | Path | None = None,
     passphrase: Passphrase | None = None,
-    limits: Limits | None = DEFAULT_LIMITS,
     on_progress: Callable[[Progress], None] = lambda _: None,
 ) -> Fingerprint:
     """Make the fingerprint of a model.
 
     Args:
         model: The owner's ONNX file.
-        output: Where to write the bundle; ``None`` returns it only. With a path, an interrupted run goes on where it
-            stopped when it is called again.
-        overwrite: Whether a bundle that is there may be replaced. It cannot be made again to the byte, and a commitment
-            to it, or its time-stamp, would be lost with it.
+        output: Where to write the bundle, if anywhere. An interrupted run with an output resumes when called again.
+        overwrite: Whether an existing bundle may be replaced. Its commitments and time-stamps are lost with it.
         n_examples: Number of examples n, at least 1; ``None`` leaves it to the number of classes.
-        overrides: Kind and hyper-parameters; what is left out suits the model.
-        grid: Bounds and normalisation of the input; by default an image in [0, 1], or [0, 255] for byte inputs.
-        input_name: Graph input that examples go to, if there are several.
-        input_shape: Shape of one example, where the graph leaves axes open.
-        output_name: Graph output with the classification, if there are several.
-        fixed: Values for the other graph inputs, one number or as many as the input holds.
+        overrides: Kind and hyper-parameters; the others suit the model.
+        io: Inputs and outputs, where the graph leaves a choice.
         references: Unassociated models (files or folders) whose match counts are recorded in the bundle.
         avoid: Other unassociated models (files or folders) that the examples are kept from matching. They must take the
-            base's own input. Nothing of them is recorded, since what an owner avoided says nothing of others.
-        device: Where gradients are computed.
+            base's own input. They are not recorded: an avoided model is no evidence about others.
+        execution: Device of the gradients and of onnxruntime, and limits.
         key: Private key file; ``None`` takes the user's default key, and makes it on first use.
         passphrase: Asked for the passphrase of an encrypted key.
-        limits: What each model may take in a process of its own; ``None`` opens them in this one.
         on_progress: Called after every gradient step.
 
     Returns:
@@ -104,73 +139,165 @@ def generate(
     Raises:
         OnnxfpError: Of the class that fits; see :mod:`onnxfp.errors`.
     """
+    _check_parameters(n_examples, output, overwrite=overwrite)
+    device = choose_device(execution.device)
+    execution = replace(execution, device="auto" if device.type == "cuda" else "cpu")
+    io = io or ModelIO()
+    base = _open_base(model, io, execution)
+    plan = _make_plan(base, n_examples, overrides or RecipeOverrides(), key, passphrase)
+    pools = _open_pools(plan, references, avoid, execution, io)
+    outlook = _expect_requirement(plan)
+    gradients = _open_gradients(plan, pools.avoided, device)
+    plan = _drop_idle_noise(plan, gradients)
+    checkpoint = _open_checkpoint(plan, pools.avoided, output)
+    crafted = _craft(plan, gradients, checkpoint, on_progress)
+    manifest = _make_manifest(plan, pools.references, gradients, crafted)
+    fingerprint = sign_fingerprint(crafted.levels, crafted.labels, crafted.indices, manifest, plan.signer)
+    if output is not None and checkpoint:
+        # The file may have come in the meantime; then nothing that was crafted may be lost.
+        with checkpoint:
+            fingerprint.save(output, overwrite=overwrite)
+        checkpoint.remove()
+    _warn_of_later_obstacle(manifest, outlook)
+    return fingerprint
+
+
+def check(model: str | Path, *, io: ModelIO | None = None, execution: Execution = ISOLATED) -> ModelCheck:
+    """Look whether a model can be fingerprinted: contract, operators, the copy's scores and gradient, speed.
+
+    Args:
+        model: The ONNX file.
+        io: Inputs and outputs, where the graph leaves a choice.
+        execution: Limits; the device is the CPU in any case, whose results the copy is compared with.
+
+    Raises:
+        OnnxfpError: The file is no classifier, or the copy disagrees with onnxruntime.
+    """
+    choose_device("cpu")
+    from onnxfp.torch_copy.model_check import check_model
+
+    base = _open_base(model, io or ModelIO(), replace(execution, device="cpu"))
+    n_levels = base.grid.n_levels
+    draw = np.random.default_rng(0).integers(0, n_levels, (8, *base.session.input.shape))
+    levels = draw.astype(np.uint8) if n_levels == 256 else draw.astype(np.uint16)
+    return check_model(base.file, open_unoptimised(base.session), base.grid.to_model_input(levels))
+
+
+def _check_parameters(n_examples: int | None, output: str | Path | None, *, overwrite: bool) -> None:
+    """Check what needs no model, before the long work.
+
+    Raises:
+        ParameterError: There cannot be so many examples.
+        FileError: A file at the output's place may not be replaced.
+    """
     if n_examples is not None and not 1 <= n_examples <= MAX_EXAMPLES:
         raise ParameterError(f"the number of examples lies between 1 and {MAX_EXAMPLES}; found {n_examples}")
     if output is not None:
         _check_place(Path(output), overwrite=overwrite)
-    torch_device = choose_device(device)
-    from onnxfp.crafting.loop import craft_examples
-    from onnxfp.crafting.sources import CopySource, QuerySource
 
-    provider: Provider = "auto" if torch_device.type == "cuda" else "cpu"
+
+def _open_base(model: str | Path, io: ModelIO, execution: Execution) -> _Base:
+    """Open the owner's model and choose the grid of its input."""
     file = read_onnx(model)
-    session = ModelSession(
-        file,
-        provider=provider,
-        input_name=input_name,
-        input_shape=input_shape,
-        output_name=output_name,
-        fixed=fixed,
-        limits=limits,
-    )
-    base = base_model(session)
-    grid = choose_grid(session, grid)
-    n_examples = n_examples or choose_n_examples(base.n_classes)
-    recipe = choose_recipe(overrides or RecipeOverrides(), grid, base.input.shape, base.spatial_axes, base.n_classes)
+    session = ModelSession(file, io, execution=execution)
+    spec = base_model(session)
+    return _Base(file, session, spec, choose_grid(session, io.grid))
+
+
+def _make_plan(
+    base: _Base,
+    n_examples: int | None,
+    overrides: RecipeOverrides,
+    key: str | Path | None,
+    passphrase: Passphrase | None,
+) -> _Plan:
+    """Choose the recipe and open the key. The key comes last: it may have to be made, or need a passphrase."""
+    spec = base.spec
+    n_examples = n_examples or choose_n_examples(spec.n_classes)
+    recipe = choose_recipe(overrides, base.grid, spec.input.shape, spec.spatial_axes, spec.n_classes)
     signer = open_signer(key, passphrase)
     context = DerivationContext(
-        signer_public_key(signer), file.digest, base.input.shape, base.spatial_axes, base.n_classes, grid, recipe
+        signer_public_key(signer),
+        base.file.digest,
+        spec.input.shape,
+        spec.spatial_axes,
+        spec.n_classes,
+        base.grid,
+        recipe,
     )
-    pool = open_pool(references, base, provider, limits, fixed)
-    avoided = open_pool(avoid, base, provider, limits, fixed)
-    _check_avoided(avoided, base, pool, recipe.gradient)
+    return _Plan(base, n_examples, context, signer)
 
+
+def _open_pools(plan: _Plan, references: Models, avoid: Models, execution: Execution, io: ModelIO) -> _Pools:
+    """Open the unassociated models, so that one that does not fit is found before the long work."""
+    spec = plan.base.spec
+    pool, avoided = (open_pool(models, spec, execution, io.fixed) for models in (references, avoid))
+    _check_avoided(avoided, spec, pool, plan.context.recipe.gradient)
+    return _Pools(pool, avoided)
+
+
+def _expect_requirement(plan: _Plan) -> _Outlook:
+    """Compute the matches that a MATCH will need, and warn before the work where none would do."""
+    spec, recipe = plan.base.spec, plan.context.recipe
     # As Manifest.spectrum and Manifest.epsilon_share will say it.
-    spectrum = recipe.spectrum if base.spatial_axes else "white"
-    epsilon, base_is_linear = recipe.epsilon_levels / (grid.n_levels - 1), is_linear(file.proto)
+    spectrum = recipe.spectrum if spec.spatial_axes else "white"
+    epsilon, base_is_linear = recipe.epsilon_levels / (plan.base.grid.n_levels - 1), is_linear(plan.base.file.proto)
     prior = find_prior(
-        recipe.kind, spectrum, epsilon, base.n_classes, is_image=base.takes_images, is_linear=base_is_linear
+        recipe.kind, spectrum, epsilon, spec.n_classes, is_image=spec.takes_images, is_linear=base_is_linear
     )
-    expected = compute_requirement(
-        (), prior, Policy(), n_classes=base.n_classes, n_examples=n_examples, n_candidates=n_examples
-    )
+    n = plan.n_examples
+    expected = compute_requirement((), prior, Policy(), n_classes=spec.n_classes, n_examples=n, n_candidates=n)
     _warn_of_requirement(expected, prior)
+    return _Outlook(prior, expected, base_is_linear)
 
-    probes = grid.to_model_input(derive_seeds(context, range(N_PROBES)))
-    from_copy = recipe.gradient == "copy"
-    source = (
-        CopySource(session, open_unoptimised(session), probes, torch_device, avoided)
-        if from_copy
-        else QuerySource(session)
-    )
 
-    if isinstance(source, CopySource) and recipe.noise and not source.has_weights:
-        _log.warning("%s keeps no weights where noise could reach them: its examples are made without", file.path)
-        recipe = replace(recipe, noise=0.0)
-        context = replace(context, recipe=recipe)
+def _open_gradients(plan: _Plan, avoided: list[ModelSession], device: TorchDevice) -> _Gradients:
+    """Convert the base and the avoided models to torch, or estimate gradients from the base's scores."""
+    from onnxfp.crafting.sources import CopySource, QuerySource
+
+    session = plan.base.session
+    probes = plan.base.grid.to_model_input(derive_seeds(plan.context, range(N_PROBES)))
+    if plan.context.recipe.gradient == "copy":
+        return _Gradients(CopySource(session, open_unoptimised(session), probes, device, avoided), probes)
+    return _Gradients(QuerySource(session), probes)
+
+
+def _drop_idle_noise(plan: _Plan, gradients: _Gradients) -> _Plan:
+    """Return the plan without weight noise where the copy has no weights that it could reach."""
+    from onnxfp.crafting.sources import CopySource
+
+    recipe, source = plan.context.recipe, gradients.source
+    if not (isinstance(source, CopySource) and recipe.noise and not source.has_weights):
+        return plan
+    _log.warning("%s keeps no weights where noise could reach them: its examples are made without", plan.base.file.path)
+    return replace(plan, context=replace(plan.context, recipe=replace(recipe, noise=0.0)))
+
+
+def _open_checkpoint(plan: _Plan, avoided: list[ModelSession], output: str | Path | None) -> Checkpoint | None:
+    """Return the place beside the output that keeps examples as they come, if there is an output."""
+    if output is None:
+        return None
+    return Checkpoint.beside(Path(output), plan.context, tuple(sorted(model.model.digest for model in avoided)))
+
+
+def _craft(
+    plan: _Plan, gradients: _Gradients, checkpoint: Checkpoint | None, on_progress: Callable[[Progress], None]
+) -> Crafted:
+    """Craft the examples, and keep them as they come."""
+    from onnxfp.crafting.loop import craft_examples
+
+    session, grid, source = plan.base.session, plan.base.grid, gradients.source
 
     def rescore(levels: Levels) -> Labels:
         return session.answer(grid.to_model_input(levels)).labels
 
-    avoided_digests = tuple(sorted(model.model.digest for model in avoided))
-    checkpoint = Checkpoint.beside(Path(output), context, avoided_digests) if output is not None else None
     crafted = None
     with checkpoint or nullcontext():
         for crafted in craft_examples(
-            context,
-            source.gradient(context, gives_probabilities=session.gives_probabilities(probes)),
+            plan.context,
+            source.gradient(plan.context, gives_probabilities=session.gives_probabilities(gradients.probes)),
             rescore,
-            n_examples=n_examples,
+            n_examples=plan.n_examples,
             batch_size=_candidates_at_once(session, is_on_gpu=source.device.type != "cpu"),
             device=source.device,
             start=checkpoint.load() if checkpoint else None,
@@ -179,80 +306,40 @@ def generate(
             if checkpoint:
                 checkpoint.keep(crafted)
     assert crafted is not None  # noqa: S101 - craft_examples raises rather than yield nothing
-    parity = source.parity(map(grid.to_model_input, _batches(crafted.levels, session.batch_size)))
-    manifest = Manifest(
+    return crafted
+
+
+def _make_manifest(plan: _Plan, references: list[ModelSession], gradients: _Gradients, crafted: Crafted) -> Manifest:
+    """Compare the copy with onnxruntime on the examples, ask the references, and describe it all."""
+    base, recipe = plan.base, plan.context.recipe
+    batches = _batches(crafted.levels, base.session.batch_size)
+    parity = gradients.source.parity(map(base.grid.to_model_input, batches))
+    return Manifest(
         schema=SCHEMA,
         created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        public_key=context.public_key,
-        base=base,
-        grid=grid,
+        public_key=plan.context.public_key,
+        base=base.spec,
+        grid=base.grid,
         recipe=recipe,
-        n_examples=n_examples,
+        n_examples=plan.n_examples,
         n_candidates=crafted.n_candidates,
         references=tuple(
             ReferenceResult(measured.count.digest, measured.count.n_matches)
-            for measured in measure_pool(pool, crafted.levels, crafted.labels, base, grid)
+            for measured in measure_pool(references, crafted.levels, crafted.labels, base.spec, base.grid)
         ),
         copy_parity=None
         if parity is None
         else CopyParity(parity.max_abs_difference, parity.n_label_flips, parity.n_inputs),
         versions=versions(),
     )
-    fingerprint = sign_fingerprint(crafted.levels, crafted.labels, crafted.indices, manifest, signer)
-    if output is not None and checkpoint:
-        # The file may have come in the meantime; then nothing that was crafted may be lost.
-        with checkpoint:
-            fingerprint.save(output, overwrite=overwrite)
-        checkpoint.remove()
-    found = find_requirement(manifest, Policy(), is_linear=base_is_linear)
+
+
+def _warn_of_later_obstacle(manifest: Manifest, outlook: _Outlook) -> None:
+    """Warn where candidates that were lost, or references that match often, cost what was enough before."""
+    expected = outlook.requirement
+    found = find_requirement(manifest, Policy(), is_linear=outlook.is_linear)
     if found.obstacle and (not expected.obstacle or found.remedies != expected.remedies):
-        # Candidates that were lost and references that match often cost what was enough before.
-        _warn_of_requirement(found, prior)
-    return fingerprint
-
-
-def check(
-    model: str | Path,
-    *,
-    grid: InputGrid | None = None,
-    input_name: str | None = None,
-    input_shape: Sequence[int] | None = None,
-    output_name: str | None = None,
-    fixed: Mapping[str, ArrayLike] | None = None,
-    limits: Limits | None = DEFAULT_LIMITS,
-) -> ModelCheck:
-    """Look whether a model can be fingerprinted: contract, operators, the copy's scores and gradient, speed.
-
-    Args:
-        model: The ONNX file.
-        grid: Bounds and normalisation of the input; by default an image in [0, 1], or [0, 255] for byte inputs.
-        input_name: Graph input that examples go to, if there are several.
-        input_shape: Shape of one example, where the graph leaves axes open.
-        output_name: Graph output with the classification, if there are several.
-        fixed: Values for the other graph inputs.
-        limits: What the model may take in a process of its own; ``None`` opens it in this one.
-
-    Raises:
-        OnnxfpError: The file is no classifier, or the copy disagrees with onnxruntime.
-    """
-    choose_device("cpu")
-    from onnxfp.torch_copy.model_check import check_model
-
-    file = read_onnx(model)
-    session = ModelSession(
-        file,
-        provider="cpu",
-        input_name=input_name,
-        input_shape=input_shape,
-        output_name=output_name,
-        fixed=fixed,
-        limits=limits,
-    )
-    base_model(session)
-    grid = choose_grid(session, grid)
-    draw = np.random.default_rng(0).integers(0, grid.n_levels, (8, *session.input.shape))
-    levels = draw.astype(np.uint8) if grid.n_levels == 256 else draw.astype(np.uint16)
-    return check_model(file, open_unoptimised(session), grid.to_model_input(levels))
+        _warn_of_requirement(found, outlook.prior)
 
 
 def _check_place(output: Path, *, overwrite: bool) -> None:

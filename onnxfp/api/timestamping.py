@@ -11,8 +11,11 @@ from onnxfp.bundle.writer import pack
 from onnxfp.errors import FileError, ParameterError
 from onnxfp.files import read_start, write_file
 from onnxfp.report.checks import CommitmentRecord
-from onnxfp.trust.commitment import Commitment, is_value, make_commitment, opening_path, parse_value, read_opening
+from onnxfp.trust import commitment as commitments
+from onnxfp.trust.commitment import Commitment, is_value, make_commitment, parse_value, read_opening
+from onnxfp.trust.time_evidence import TimeEvidence
 from onnxfp.trust.timestamp import (
+    SUFFIX,
     Subject,
     Timestamp,
     check_reply,
@@ -110,6 +113,17 @@ def timestamp(
     return reply
 
 
+def opening_path(fingerprint: str | Path) -> Path:
+    """Return the usual place of an opening: ``model.fp.npz`` has ``model.fp.commitment.json`` beside it."""
+    return commitments.opening_path(Path(fingerprint))
+
+
+def timestamp_path(subject: str | Path) -> Path:
+    """Return the usual place of a time-stamp: beside its subject, with ``.tsr`` after the whole name."""
+    path = Path(subject)
+    return path.with_name(path.name + SUFFIX)
+
+
 def is_opening(path: str | Path) -> bool:
     """Return whether a file begins as an opening does, and not as a bundle; ``False`` where it cannot be read."""
     try:
@@ -118,43 +132,27 @@ def is_opening(path: str | Path) -> bool:
         return False
 
 
-def check_timestamping(
-    bundle: str,
-    path: Path | None,
-    *,
-    commitment: str | Path | Commitment | None,
-    opening: str | Path | None,
-    timestamp: str | Path | None,
-    tsa_certificate: str | Path | None,
+def check_time_evidence(
+    bundle: str, path: Path | None, evidence: TimeEvidence
 ) -> tuple[CommitmentRecord | None, Timestamp | None]:
-    """Check what shall show when a bundle existed.
+    """Check the evidence of when a bundle existed.
 
     Args:
         bundle: ``sha256:<hex>`` of the bundle file.
         path: That file, if there is one.
-        commitment: As :func:`onnxfp.verify` takes it, as for the others.
-        opening: The opening file of a published value.
-        timestamp: The token.
-        tsa_certificate: Whom the verifier trusts.
+        evidence: As :func:`onnxfp.verify` takes it.
 
     Raises:
-        ParameterError: One is given without the other.
-        OnnxfpError: One of them is not good; of the class that fits.
+        OnnxfpError: A part of the evidence is not good; of the class that fits.
     """
-    if opening is not None and commitment is None:
-        raise ParameterError("an opening needs the published value", hint="give it with --commitment")
-    if (timestamp is None) != (tsa_certificate is None):
-        raise ParameterError(
-            "a time-stamp and the certificates of its authority belong together",
-            hint="give both --timestamp and --tsa-certificate",
-        )
-    committed = None if commitment is None else _check_commitment(bundle, path, commitment, opening)
-    if timestamp is None or tsa_certificate is None:
+    commitment = evidence.commitment
+    committed = None if commitment is None else _check_commitment(bundle, path, commitment, evidence.opening)
+    if evidence.timestamp is None or evidence.tsa_certificate is None:
         return committed, None
     digests: list[tuple[Subject, str]] = [("bundle", bundle)]
     if committed is not None:
         digests.append(("commitment", committed.value))
-    return committed, check_token(read_token(timestamp), digests, load_authority(tsa_certificate))
+    return committed, check_token(read_token(evidence.timestamp), digests, load_authority(evidence.tsa_certificate))
 
 
 def _check_commitment(

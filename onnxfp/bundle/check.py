@@ -8,7 +8,7 @@ from pathlib import Path
 from onnxfp.bundle.fingerprint import Fingerprint
 from onnxfp.bundle.reader import parse_bundle, read_bundle
 from onnxfp.bundle.signing import check_pinned
-from onnxfp.bundle.writer import pack, pack_parts
+from onnxfp.bundle.writer import pack
 from onnxfp.recipe.derivation import Derivation, check_derivation
 
 
@@ -31,8 +31,8 @@ def check_bundle(source: str | Path | Fingerprint, pinned: str | None = None) ->
     """Check everything about a bundle that can be checked without asking a model.
 
     Args:
-        source: The bundle file; or a fingerprint, which is packed and read again as its file would be, for it may have
-            been made, or changed, in any way.
+        source: The bundle file; or a fingerprint. One that was not read from a bundle is packed and read as its file
+            would be, for it may have been made in any way.
         pinned: The key that must have signed it, 64 hexadecimal digits; ``None`` accepts any. It is compared before
             anything is derived: what another key signed needs no further word.
 
@@ -41,7 +41,9 @@ def check_bundle(source: str | Path | Fingerprint, pinned: str | None = None) ->
         BundleError: It is not a well-formed bundle.
         TrustError: Signature, key, digests or derivation are not what they claim to be.
     """
-    fingerprint = parse_bundle(pack(source.members())) if isinstance(source, Fingerprint) else read_bundle(source)
+    fingerprint = source if isinstance(source, Fingerprint) else read_bundle(source)
+    if not fingerprint.is_read:
+        fingerprint = parse_bundle(pack(fingerprint.members()))
     manifest = fingerprint.manifest
     if pinned is not None:
         check_pinned(manifest.public_key, pinned)
@@ -52,4 +54,4 @@ def check_bundle(source: str | Path | Fingerprint, pinned: str | None = None) ->
         fingerprint.indices,
         manifest.n_candidates,
     )
-    return CheckedBundle(fingerprint, sum(map(len, pack_parts(fingerprint.members()))), derivation)
+    return CheckedBundle(fingerprint, fingerprint.n_bytes, derivation)

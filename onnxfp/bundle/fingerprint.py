@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,12 +22,13 @@ from onnxfp.types import Labels, Levels, ModelInput
 if TYPE_CHECKING:
     from securesystemslib.signer import Signer
 
-Array = TypeVar("Array", bound=NDArray[Any])
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Fingerprint:
     """A signed set of characteristic examples of one base model; compare two by their ``digest``.
+
+    It cannot change: the arrays become views of the members' bytes, which Python keeps from being written to. So
+    bytes and digest are computed once.
 
     Attributes:
         levels: ``(n, *shape)`` grid levels of the examples, uint8 or uint16.
@@ -41,6 +43,16 @@ class Fingerprint:
     indices: NDArray[np.int64]
     manifest: Manifest
     envelope: bytes = field(repr=False)
+    _members: Mapping[str, bytes] = field(init=False, repr=False)
+    _file: tuple[str, int] | None = field(init=False, repr=False, default=None)
+    _is_read: bool = field(init=False, repr=False, default=False)
+
+    def __post_init__(self) -> None:
+        members = _signed_members(self.levels, self.labels, self.indices, self.manifest)
+        for name, member in (("levels", EXAMPLES), ("labels", LABELS), ("indices", INDICES)):
+            array = getattr(self, name)
+            object.__setattr__(self, name, npy.load(members[member], array.dtype, array.shape, member))
+        object.__setattr__(self, "_members", {MANIFEST: members[MANIFEST], SIGNATURE: self.envelope, **members})
 
     @property
     def n_examples(self) -> int:
@@ -50,10 +62,17 @@ class Fingerprint:
     @property
     def digest(self) -> str:
         """``sha256:<hex>`` of the bundle file; the same content always makes the same file."""
-        hashed = hashlib.sha256()
-        for part in pack_parts(self.members()):
-            hashed.update(part)
-        return f"sha256:{hashed.hexdigest()}"
+        return self._describe_file()[0]
+
+    @property
+    def is_read(self) -> bool:
+        """Whether the reader of bundles made it, and so found form, signature and digests good."""
+        return self._is_read
+
+    @property
+    def n_bytes(self) -> int:
+        """Length of the bundle file."""
+        return self._describe_file()[1]
 
     def model_input(self) -> ModelInput:
         """Return what the base is fed: ``(n, *shape)`` float32."""
@@ -61,8 +80,7 @@ class Fingerprint:
 
     def members(self) -> dict[str, bytes]:
         """Return the bytes of every member of the bundle file, by name."""
-        arrays = _signed_members(self.levels, self.labels, self.indices, self.manifest)
-        return {MANIFEST: arrays[MANIFEST], SIGNATURE: self.envelope, **arrays}
+        return dict(self._members)
 
     def save(self, path: str | Path, *, overwrite: bool = True) -> None:
         """Write the bundle file, whole or not at all.
@@ -75,7 +93,24 @@ class Fingerprint:
             ParameterError: The examples are larger than a bundle can be.
             FileError: The folder is missing or not writable, the disk is full, or what is there must not be replaced.
         """
-        write_file(Path(path), pack(self.members()), overwrite=overwrite)
+        write_file(Path(path), pack(self._members), overwrite=overwrite)
+
+    def _describe_file(self) -> tuple[str, int]:
+        """Return digest and length of the bundle file."""
+        if self._file is None:
+            hashed, n_bytes = hashlib.sha256(), 0
+            for part in pack_parts(self._members):
+                hashed.update(part)
+                n_bytes += len(part)
+            object.__setattr__(self, "_file", (f"sha256:{hashed.hexdigest()}", n_bytes))
+        assert self._file is not None  # noqa: S101 - it was just set, behind the back of a frozen record
+        return self._file
+
+
+def mark_read(fingerprint: Fingerprint) -> Fingerprint:
+    """Return a fingerprint as one whose form, signature and digests were found good; for the reader alone."""
+    object.__setattr__(fingerprint, "_is_read", True)
+    return fingerprint
 
 
 def sign_fingerprint(
@@ -91,7 +126,7 @@ def sign_fingerprint(
         signer: The owner's key.
 
     Returns:
-        The fingerprint, with read-only copies of the arrays: what was signed cannot change afterwards.
+        The fingerprint, which holds copies of the arrays: what was signed cannot change afterwards.
 
     Raises:
         ShapeError: The arrays do not have the lengths, shapes and types that the manifest gives.
@@ -114,16 +149,9 @@ def sign_fingerprint(
         Manifest.from_json(manifest.to_json())
     except BundleError as error:
         raise ParameterError(f"a bundle with this manifest could not be read again: {error}") from error
-    levels, labels, indices = _frozen(levels), _frozen(labels), _frozen(indices)
     members = _signed_members(levels, labels, indices, manifest)
     envelope = sign_members({name: member_digest(content) for name, content in members.items()}, signer)
     return Fingerprint(levels, labels, indices, manifest, envelope)
-
-
-def _frozen(array: Array) -> Array:
-    copy = array.copy()
-    copy.flags.writeable = False
-    return copy
 
 
 def _signed_members(levels: Levels, labels: Labels, indices: NDArray[np.int64], manifest: Manifest) -> dict[str, bytes]:

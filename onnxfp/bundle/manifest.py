@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 
 from onnxfp.bundle import canonical_json
-from onnxfp.bundle.records import build, is_digest, is_key, is_time
+from onnxfp.bundle.records import build, find_broken_claim, is_digest, is_key, is_time
 from onnxfp.errors import BundleFormatError, BundleVersionError, ParameterError, translate_codec
 from onnxfp.limits import MAX_CANDIDATES, MAX_VALUES_PER_EXAMPLE
 from onnxfp.model.io_contract import spatial_axes
@@ -238,9 +238,8 @@ class Manifest:
             "a reference matches more than all": all(0 <= r.n_matches <= self.n_examples for r in self.references),
             **self._lineage_claims(),
         }
-        for complaint, holds in claims.items():
-            if not holds:
-                raise BundleFormatError(f"manifest.json: {complaint}", hint=_HINT)
+        if complaint := find_broken_claim(claims):
+            raise BundleFormatError(f"manifest.json: {complaint}", hint=_HINT)
         try:
             with np.errstate(all="ignore"):
                 scale, offset = self.grid.affine(shape)

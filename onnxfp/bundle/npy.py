@@ -44,9 +44,25 @@ def size(dtype: np.dtype[Any], shape: tuple[int, ...]) -> int:
 
 
 def dump(array: NDArray[Any]) -> bytes:
-    """Return ``array`` as ``.npy`` bytes."""
+    """Return ``array`` as ``.npy`` bytes: those that :func:`load` made it of, where it did."""
+    loaded = _find_source(array)
+    if loaded is not None:
+        return loaded
     dtype = array.dtype.newbyteorder("<")
     return header(array.dtype, array.shape) + np.ascontiguousarray(array, dtype).tobytes()
+
+
+def _find_source(array: NDArray[Any]) -> bytes | None:
+    """Return the bytes of which an array is the whole content, or ``None``."""
+    source: Any = array
+    while isinstance(source, np.ndarray):
+        source = source.base
+    start = header(array.dtype, array.shape)
+    if not (isinstance(source, bytes) and array.flags.c_contiguous and source.startswith(start)):
+        return None
+    content = np.frombuffer(source, np.uint8, offset=len(start))
+    is_whole = content.nbytes == array.nbytes and content.ctypes.data == array.ctypes.data
+    return source if is_whole else None
 
 
 def check_header(content: bytes, dtype: np.dtype[Any], shape: tuple[int, ...], where: str) -> None:

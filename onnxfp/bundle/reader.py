@@ -16,7 +16,7 @@ from typing import BinaryIO
 import numpy as np
 
 from onnxfp.bundle import npy, zip_format
-from onnxfp.bundle.fingerprint import Fingerprint
+from onnxfp.bundle.fingerprint import Fingerprint, mark_read
 from onnxfp.bundle.manifest import Manifest
 from onnxfp.bundle.signing import check_members, member_digest, verify_envelope
 from onnxfp.bundle.writer import EXAMPLES, INDICES, LABELS, MANIFEST, MAX_FILE_BYTES, MEMBERS, SIGNATURE
@@ -83,4 +83,4 @@ def _parse(stream: BinaryIO, n_bytes: int) -> Fingerprint:
         levels, labels, indices = (npy.load(members[name], *form, name) for name, form in arrays.items())
     if labels.min() < 0 or labels.max() >= manifest.base.n_classes:
         raise BundleFormatError(f"{LABELS}: a label lies outside [0, {manifest.base.n_classes})", hint=zip_format.HINT)
-    return Fingerprint(levels, labels, indices, manifest, members[SIGNATURE])
+    return mark_read(Fingerprint(levels, labels, indices, manifest, members[SIGNATURE]))

@@ -52,6 +52,15 @@ def build(kind: type[Record], value: Any, where: str) -> Record:
         raise CodecError(f"{where}: {error}") from error
 
 
+def find_broken_claim(claims: Mapping[str, object]) -> str:
+    """Return the first complaint whose claim does not hold, or an empty string.
+
+    Args:
+        claims: By complaint, what is true, or truthy, of a record that is good; in the order in which they are judged.
+    """
+    return next((complaint for complaint, holds in claims.items() if not holds), "")
+
+
 def is_digest(text: str) -> bool:
     """Return whether ``text`` is ``sha256:`` and 64 lower-case hexadecimal digits."""
     return _DIGEST.fullmatch(text) is not None

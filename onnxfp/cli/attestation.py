@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from onnxfp.report.verification import Report
+    from onnxfp import Report
 
 
 def attestation_writer(options: dict[str, Any], suspect: Path, fingerprint: Path) -> Callable[[Report], None]:
@@ -31,13 +31,12 @@ def attestation_writer(options: dict[str, Any], suspect: Path, fingerprint: Path
         if key is not None or passphrase_file is not None:
             raise click.UsageError("--key and --passphrase-file sign an attestation; say where it goes with --attest")
         return lambda _: None
+    import onnxfp
     from onnxfp.cli.passphrase import ask_passphrase
-    from onnxfp.trust.keys import open_signer
 
-    signer = open_signer(key, ask_passphrase(passphrase_file))
+    signer = onnxfp.open_signer(key, passphrase=ask_passphrase(passphrase_file))
 
     def write(report: Report) -> None:
-        import onnxfp
         from onnxfp.files import write_file
 
         write_file(path, onnxfp.attest(report, key=signer, suspect=suspect, fingerprint=fingerprint))

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from onnxfp.cli.options import FILE, choose_grid, input_options, json_option, limit_options, read_limits
+from onnxfp.cli.options import FILE, input_options, json_option, limit_options, read_limits, read_model_io
 
 
 @click.command()
@@ -22,17 +22,13 @@ def check(context: click.Context, /, model: Path, as_json: bool, **options: Any)
     Exit code: 0 if it can, 3 if not.
     """
     import onnxfp
-    from onnxfp.cli.render import print_check
+    from onnxfp.cli.render.bundle import print_check
     from onnxfp.errors import ModelError
 
     found = onnxfp.check(
         model,
-        grid=choose_grid(options),
-        input_name=options["input_name"],
-        input_shape=options["input_shape"],
-        output_name=options["output_name"],
-        fixed=dict(options["fixed"]),
-        limits=read_limits(options),
+        io=read_model_io(options),
+        execution=onnxfp.Execution(limits=read_limits(options)),
     )
     print_check(found, model, as_json=as_json)
     context.exit(ModelError.exit_code if found.problem else 0)

@@ -24,9 +24,8 @@ def commit(fingerprint: Path, output: Path | None, as_json: bool) -> None:
     import json
 
     import onnxfp
-    from onnxfp.trust.commitment import opening_path
 
-    path = output or opening_path(fingerprint)
+    path = output or onnxfp.opening_path(fingerprint)
     opening = onnxfp.commit(fingerprint, output=path)
     if as_json:
         record = {"commitment": opening.value, "opening_file": str(path), "fingerprint_file": str(fingerprint)}

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from onnxfp.cli.options import FILE, FILE_OR_FOLDER, Fixed, limit_options, public_key_option, read_limits
-from onnxfp.cli.page import report_option, write_page
+from onnxfp.cli.render.page import report_option, write_page
 
 
 @click.command()
@@ -64,9 +64,9 @@ def evaluate(base: Path, fingerprint: Path, output: Path | None, page: Path | No
     unassociated model should. An interrupted run goes on where it stopped when the same command is given again.
     """
     import onnxfp
-    from onnxfp.cli.evaluation_table import print_evaluation
     from onnxfp.cli.outputs import check_outputs
     from onnxfp.cli.progress import evaluation_bar
+    from onnxfp.cli.render.evaluation import print_evaluation
 
     inputs = (base, fingerprint, options["data"], options["public_key"], *options["references"], *options["variants"])
     check_outputs({"--json": output, "--report": page}, inputs)
@@ -85,9 +85,8 @@ def evaluate(base: Path, fingerprint: Path, output: Path | None, page: Path | No
             output=output,
             public_key=options["public_key"],
             policy=onnxfp.Policy(alpha=alpha, no_match_above=max(alpha, default.no_match_above)),
-            provider=options["provider"],
             fixed=dict(options["fixed"]),
-            limits=read_limits(options),
+            execution=onnxfp.Execution(options["provider"], read_limits(options)),
             jobs=options["jobs"],
             on_progress=on_progress,
         )

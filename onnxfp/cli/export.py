@@ -19,10 +19,9 @@ def export(fingerprint: Path, folder: Path) -> None:
     that comes back into the second column of responses.csv, and verify that file in place of a model.
     """
     import onnxfp
-    from onnxfp.suspects.export import RESPONSES
 
     names = onnxfp.export(fingerprint, folder)
-    table = folder / RESPONSES
+    table = folder / onnxfp.RESPONSES
     click.echo(f"examples   {len(names)}, {folder / names[0]} to {names[-1]}")
     click.echo(f"responses  write them into {table}: a class index from 0, or a name;")
     click.echo("           leave a label empty where the suspect does not answer")

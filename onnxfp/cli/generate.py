@@ -10,12 +10,12 @@ import click
 from onnxfp.cli.options import (
     FILE,
     FILE_OR_FOLDER,
-    choose_grid,
     input_options,
     json_option,
     limit_options,
     passphrase_options,
     read_limits,
+    read_model_io,
 )
 from onnxfp.limits import MAX_DRAWS, MAX_EXAMPLES, MAX_SEED, MAX_STEPS
 
@@ -88,12 +88,10 @@ def generate(model: Path, output: Path | None, force: bool, as_json: bool, **opt
     from onnxfp.cli.outputs import check_outputs
     from onnxfp.cli.passphrase import ask_passphrase
     from onnxfp.cli.progress import generation_bar
-    from onnxfp.cli.render import print_fingerprint
-    from onnxfp.recipe.defaults import RecipeOverrides
-    from onnxfp.trust.keys import default_key_path
+    from onnxfp.cli.render.bundle import print_fingerprint
 
     output = output or model.with_suffix(".fp.npz")
-    inputs = (model, *options["references"], *options["avoid"], options["key"] or default_key_path())
+    inputs = (model, *options["references"], *options["avoid"], options["key"] or onnxfp.default_key_path())
     check_outputs({"--output": output}, (*inputs, options["passphrase_file"]))
     fields = ("kind", "spectrum", "epsilon", "n_steps", "step_size", "noise", "n_draws", "cutoff", "gradient", "seed")
     with generation_bar() as on_progress:
@@ -102,17 +100,12 @@ def generate(model: Path, output: Path | None, force: bool, as_json: bool, **opt
             output=output,
             overwrite=force,
             n_examples=options["n_examples"],
-            overrides=RecipeOverrides(**{field: options[field] for field in fields}),
-            grid=choose_grid(options),
-            input_name=options["input_name"],
-            input_shape=options["input_shape"],
-            output_name=options["output_name"],
-            fixed=dict(options["fixed"]),
+            overrides=onnxfp.RecipeOverrides(**{field: options[field] for field in fields}),
+            io=read_model_io(options),
             references=options["references"],
             avoid=options["avoid"],
-            device=options["device"],
+            execution=onnxfp.Execution(options["device"], read_limits(options)),
             key=options["key"],
-            limits=read_limits(options),
             passphrase=ask_passphrase(options["passphrase_file"]),
             on_progress=on_progress,
         )

@@ -23,18 +23,16 @@ def inspect(file: Path, public_key: str | None, image: Path | None, as_json: boo
     """
     import onnxfp
     from onnxfp.cli.outputs import check_outputs
-    from onnxfp.cli.render import print_attestation, print_fingerprint
-    from onnxfp.report.attestation import is_attestation
-    from onnxfp.report.verification import Signer
-    from onnxfp.trust.trust_store import find_key_name
+    from onnxfp.cli.render.bundle import print_fingerprint
+    from onnxfp.cli.render.verification import print_attestation
 
     check_outputs({"--image": image}, (file, public_key))
-    if is_attestation(file):
+    if onnxfp.is_attestation(file):
         if image is not None:
             raise click.UsageError("--image shows the examples of a fingerprint; an attestation holds none")
         attestation = onnxfp.load_attestation(file, public_key=public_key)
-        auditor = Signer(attestation.public_key, public_key is not None, find_key_name(attestation.public_key))
-        owner_name = find_key_name(attestation.report.signer.public_key)
+        auditor = onnxfp.identify_signer(attestation.public_key, is_pinned=public_key is not None)
+        owner_name = onnxfp.find_key_name(attestation.report.signer.public_key)
         print_attestation(attestation, auditor, owner_name, as_json=as_json)
         return
     loaded = onnxfp.load(file, public_key=public_key)
@@ -42,6 +40,5 @@ def inspect(file: Path, public_key: str | None, image: Path | None, as_json: boo
         from onnxfp.report.html.contact_sheet import write_contact_sheet
 
         write_contact_sheet(loaded, image)
-    key = loaded.manifest.public_key
-    signer = Signer(key, public_key is not None, find_key_name(key))
+    signer = onnxfp.identify_signer(loaded.manifest.public_key, is_pinned=public_key is not None)
     print_fingerprint(loaded, file, as_json=as_json, image=image, signer=signer)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
 from onnxfp.cli.options import json_option
@@ -23,9 +21,9 @@ def keys() -> None:
 @click.option("--force", is_flag=True, help="Replace the key of a name that is taken.")
 def add(name: str, key: str, force: bool) -> None:
     """Trust KEY (PEM file or 64 hex digits)."""
-    from onnxfp.trust.trust_store import add_key
+    import onnxfp
 
-    added = add_key(name, key, overwrite=force)
+    added = onnxfp.add_key(name, key, overwrite=force)
     click.echo(f"{added.name}  {added.public_key}")
 
 
@@ -35,9 +33,9 @@ def list_(as_json: bool) -> None:
     """List the names and keys that you trust."""
     import json
 
-    from onnxfp.trust.trust_store import trusted_keys
+    import onnxfp
 
-    trusted = trusted_keys()
+    trusted = onnxfp.list_keys()
     if as_json:
         record = {"keys": [{"name": k.name, "public_key": k.public_key, "file": str(k.path)} for k in trusted]}
         click.echo(json.dumps(record, sort_keys=True, indent=2))
@@ -53,7 +51,6 @@ def list_(as_json: bool) -> None:
 @click.argument("name")
 def remove(name: str) -> None:
     """Forget NAME and its key."""
-    from onnxfp.trust.trust_store import SUFFIX, remove_key
+    import onnxfp
 
-    removed: Path = remove_key(name)
-    click.echo(f"removed {removed.name.removesuffix(SUFFIX)}")
+    click.echo(f"removed {onnxfp.remove_key(name)}")

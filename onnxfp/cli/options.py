@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 if TYPE_CHECKING:
-    from onnxfp.runtime.isolated import Limits
-    from onnxfp.types import InputGrid
+    from onnxfp import InputGrid, Limits, ModelIO
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -147,9 +146,27 @@ def choose_grid(options: dict[str, Any]) -> InputGrid | None:
     mean = (0.0,) if mean is None else mean
     std = (1.0,) * len(mean) if std is None else std
     mean = mean * len(std) if len(mean) == 1 else mean
-    from onnxfp.types import Bounds, InputGrid
+    from onnxfp import Bounds, InputGrid
 
     return InputGrid(Bounds(*(bounds or (0.0, 1.0))), mean=mean, std=std)
+
+
+def read_model_io(options: dict[str, Any]) -> ModelIO:
+    """Return the inputs and outputs that the options describe.
+
+    Raises:
+        UsageError: ``--mean`` or ``--std`` stand beside ``--preprocessing``.
+        ParameterError: A value is outside its range.
+    """
+    from onnxfp import ModelIO
+
+    return ModelIO(
+        input_name=options["input_name"],
+        input_shape=options["input_shape"],
+        output_name=options["output_name"],
+        fixed=dict(options["fixed"]),
+        grid=choose_grid(options),
+    )
 
 
 def limit_options(command: Command) -> Command:
@@ -175,7 +192,7 @@ def read_limits(options: dict[str, Any]) -> Limits | None:
         ParameterError: A limit lies outside its range.
     """
     from onnxfp.errors import ParameterError
-    from onnxfp.runtime.isolated import MAX_MEMORY_BYTES, MAX_SECONDS, Limits
+    from onnxfp.execution import MAX_MEMORY_BYTES, MAX_SECONDS, Limits
 
     memory, seconds = options["max_memory"], options["max_seconds"]
     if options["no_isolation"]:

@@ -11,7 +11,7 @@ import click
 from onnxfp.errors import KeyFileError
 
 if TYPE_CHECKING:
-    from onnxfp.trust.keys import Passphrase
+    from onnxfp import Passphrase
 
 VARIABLE = "ONNXFP_PASSPHRASE"
 _MAX_BYTES = 2**16
@@ -41,8 +41,7 @@ def new_passphrase(key: Path, file: Path | None) -> bytes:
 def _given(file: Path | None) -> bytes:
     if file is None:
         return os.environ.get(VARIABLE, "").encode()
-    from onnxfp.files import read_bounded
-    from onnxfp.trust.keys import warn_if_shared
+    from onnxfp.files import read_bounded, warn_if_shared
 
     hint = "give the file that holds the passphrase"
     # A password manager hands it over through a pipe.

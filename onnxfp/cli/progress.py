@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from onnxfp.api.evaluation import EvaluationProgress
-    from onnxfp.crafting.state import Progress
+    from onnxfp import EvaluationProgress, Progress
 
 
 @contextmanager

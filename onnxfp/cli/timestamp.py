@@ -32,12 +32,10 @@ def timestamp(
     import json
 
     import onnxfp
-    from onnxfp.api.timestamping import is_opening
-    from onnxfp.trust.timestamp import SUFFIX
 
-    path = output or file.with_name(file.name + SUFFIX)
+    path = output or onnxfp.timestamp_path(file)
     onnxfp.timestamp(file, tsa=tsa, tsa_certificate=tsa_certificate, output=path, seconds=max_seconds)
-    subject = "commitment" if is_opening(file) else "bundle"
+    subject = "commitment" if onnxfp.is_opening(file) else "bundle"
     if as_json:
         record = {"subject": subject, "timestamp_file": str(path), "is_checked": tsa_certificate is not None}
         click.echo(json.dumps(record, sort_keys=True, indent=2))

@@ -10,15 +10,15 @@ import click
 from onnxfp.cli.options import (
     FILE,
     FILE_OR_FOLDER,
-    choose_grid,
     input_options,
     json_option,
     limit_options,
     passphrase_options,
     public_key_option,
     read_limits,
+    read_model_io,
 )
-from onnxfp.cli.page import report_option, write_page
+from onnxfp.cli.render.page import report_option, write_page
 
 EXIT_CODES = {"MATCH": 0, "NO_MATCH": 10, "INCONCLUSIVE": 11}
 
@@ -75,16 +75,15 @@ def verify(context: click.Context, /, suspect: Path, fingerprint: Path, as_json:
         start_ahead(*choose_model_worker(options["provider"]))
     import onnxfp
     from onnxfp.cli.attestation import attestation_writer
-    from onnxfp.cli.explain import print_explanation
     from onnxfp.cli.outputs import check_outputs
-    from onnxfp.cli.render import print_report
-    from onnxfp.trust.commitment import opening_path
-    from onnxfp.trust.keys import default_key_path
+    from onnxfp.cli.render.explanation import print_explanation
+    from onnxfp.cli.render.verification import print_report
 
     page, attest = options["page"], options["attest"]
     names = ("public_key", "classes", "key", "passphrase_file", "commitment", "opening", "timestamp", "tsa_certificate")
     found = (options[name] for name in names)
-    inputs = (suspect, fingerprint, *options["references"], *found, opening_path(fingerprint), default_key_path())
+    inputs = (suspect, fingerprint, *options["references"], *found)
+    inputs += (onnxfp.opening_path(fingerprint), onnxfp.default_key_path())
     check_outputs({"--attest": attest, "--report": page}, inputs)
     write_attestation = attestation_writer(options, suspect, fingerprint)
     default = onnxfp.Policy()
@@ -98,17 +97,14 @@ def verify(context: click.Context, /, suspect: Path, fingerprint: Path, as_json:
         policy=onnxfp.Policy(
             alpha=alpha, no_match_above=max(alpha, default.no_match_above), needs_references=options["need_references"]
         ),
-        provider=options["provider"],
-        grid=choose_grid(options),
-        input_name=options["input_name"],
-        input_shape=options["input_shape"],
-        output_name=options["output_name"],
-        fixed=dict(options["fixed"]) or None,
-        commitment=options["commitment"],
-        opening=options["opening"],
-        timestamp=options["timestamp"],
-        tsa_certificate=options["tsa_certificate"],
-        limits=read_limits(options),
+        io=read_model_io(options),
+        execution=onnxfp.Execution(options["provider"], read_limits(options)),
+        time_evidence=onnxfp.TimeEvidence(
+            commitment=options["commitment"],
+            opening=options["opening"],
+            timestamp=options["timestamp"],
+            tsa_certificate=options["tsa_certificate"],
+        ),
     )
     write_attestation(report)
     if page is not None:

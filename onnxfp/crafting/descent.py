@@ -40,9 +40,15 @@ class Descent:
     """
 
     def __init__(
-        self, gradient: GradientSource, *, recipe: Recipe, epsilon: float, step_size: float, high_pass: HighPass,
+        self,
+        gradient: GradientSource,
+        *,
+        recipe: Recipe,
+        epsilon: float,
+        step_size: float,
+        high_pass: HighPass,
         stops_early: bool = False,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._gradient, self._recipe, self._high_pass, self._stops_early = gradient, recipe, high_pass, stops_early
         self._epsilon, self._step_size = epsilon, step_size
 

@@ -97,10 +97,18 @@ class CopyGradient:
     """
 
     def __init__(
-        self, score: Score, weights: Sequence[Tensor], scale: Tensor, offset: Tensor, *, n_draws: int,
-        gives_probabilities: bool, passes: MicroBatch | None = None, transformations: Transformations | None = None,
+        self,
+        score: Score,
+        weights: Sequence[Tensor],
+        scale: Tensor,
+        offset: Tensor,
+        *,
+        n_draws: int,
+        gives_probabilities: bool,
+        passes: MicroBatch | None = None,
+        transformations: Transformations | None = None,
         penalties: Sequence[Penalty] = (),
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._score, self._weights, self._scale, self._offset = score, weights, scale, offset
         self._transformations, self._penalties = transformations, penalties
         self._n_draws, self._gives_probabilities = n_draws, gives_probabilities
@@ -168,9 +176,16 @@ class QueryGradient:
     """Length of a query's displacement (root mean square), in unit values."""
 
     def __init__(
-        self, score: Score, scale: Tensor, offset: Tensor, *, shape: tuple[int, ...], spatial_axes: tuple[int, ...],
-        n_directions: int, gives_probabilities: bool,
-    ) -> None:  # fmt: skip
+        self,
+        score: Score,
+        scale: Tensor,
+        offset: Tensor,
+        *,
+        shape: tuple[int, ...],
+        spatial_axes: tuple[int, ...],
+        n_directions: int,
+        gives_probabilities: bool,
+    ) -> None:
         self._score, self._scale, self._offset = score, scale, offset
         self._n_directions, self._gives_probabilities = n_directions, gives_probabilities
         side = min((shape[axis] for axis in spatial_axes), default=0)

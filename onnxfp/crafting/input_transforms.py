@@ -129,10 +129,9 @@ def compress(images: Tensor, quality: int) -> Tensor:
     """
     scale = 5000 / quality if quality < 50 else 200 - 2 * quality
     luminance, chrominance = (
-        torch.tensor([[min(max((entry * scale + 50) // 100, 1), 255) for entry in row] for row in table])
-        .to(images)
+        torch.tensor([[min(max((entry * scale + 50) // 100, 1), 255) for entry in row] for row in table]).to(images)
         for table in (_LUMINANCE, _CHROMINANCE)
-    )  # fmt: skip
+    )
     if images.shape[1] == 1:
         return ((_quantise(images * 255 - 128, luminance) + 128) / 255).clamp(0.0, 1.0)
     matrix = torch.tensor(_TO_YCBCR).to(images)

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from onnxfp.evaluation.task import Observation, Task
+from onnxfp.execution import Limits
 from onnxfp.runtime.ipc import MessageError
-from onnxfp.runtime.isolated import Limits
 from onnxfp.runtime.launch import WorkerProcess, take_worker
 from onnxfp.runtime.local import Provider
 from onnxfp.variants.catalogue import Suite

@@ -22,8 +22,8 @@ from onnxfp.evaluation.user_data import Data
 from onnxfp.evidence.statistics import count_matches, match_rate
 from onnxfp.evidence.top_k import count_within, rank_labels
 from onnxfp.evidence.verdict import Counts
+from onnxfp.execution import Execution, Limits
 from onnxfp.model.onnx_file import read_onnx
-from onnxfp.runtime.isolated import Limits
 from onnxfp.runtime.local import Provider
 from onnxfp.runtime.session import ModelSession
 from onnxfp.suspects.onnx_suspect import OnnxSuspect
@@ -160,7 +160,7 @@ class TaskRunner:
     def _open(self, path: Path) -> ModelSession:
         """Open the base, a copy of it that was made here, or a model that was given."""
         file = read_onnx(path)
-        return open_like(file, self._spec, provider=self._provider, limits=self._limits, fixed=self._fixed)
+        return open_like(file, self._spec, Execution(self._provider, self._limits), self._fixed)
 
     @cached_property
     def _base(self) -> ModelSession:

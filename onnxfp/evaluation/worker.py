@@ -17,8 +17,8 @@ from onnxfp.bundle.reader import read_bundle
 from onnxfp.evaluation.task import Task
 from onnxfp.evaluation.task_runner import TaskRunner
 from onnxfp.evaluation.user_data import read_data
+from onnxfp.execution import Limits
 from onnxfp.runtime.ipc import read_message, write_message
-from onnxfp.runtime.isolated import Limits
 from onnxfp.runtime.launch import take_own_streams
 from onnxfp.runtime.sandbox import tie_to_parent
 

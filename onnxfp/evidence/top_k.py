@@ -20,6 +20,7 @@ from math import isclose
 
 import numpy as np
 
+from onnxfp.bundle.records import find_broken_claim
 from onnxfp.errors import ShapeError
 from onnxfp.evidence.null import NullRate, ReferenceCount, estimate_null, replaces_prior
 from onnxfp.evidence.priors import Conditions, find_prior
@@ -159,4 +160,4 @@ def find_top_k_contradiction(
             for entry in evidence
         ),
     }
-    return next((complaint for complaint, holds in claims.items() if not holds), "")
+    return find_broken_claim(claims)

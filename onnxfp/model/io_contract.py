@@ -54,20 +54,7 @@ def choose_input(
     Raises:
         ContractError: There is not exactly one such input, its type holds no numbers, or its shape stays open.
     """
-    free = [tensor for tensor in inputs if tensor.name not in fixed]
-    listing = _listing(inputs)
-    if name is None and like is not None and len(free) > 1 and like.name in [tensor.name for tensor in free]:
-        name = like.name
-    if name is not None:
-        free = [tensor for tensor in free if tensor.name == name]
-        if not free:
-            raise ContractError(f"{path}: there is no input {name!r}; the model has {listing}")
-    if len(free) != 1 or any(t.name not in fixed and t.name != free[0].name for t in inputs):
-        raise ContractError(
-            f"{path}: one input is needed, the model has {listing}",
-            hint="choose one with --input and give the others a value with --fix name=value",
-        )
-    tensor = free[0]
+    tensor = _find_free_input(path, inputs, name, fixed, like)
     if tensor.type not in _DTYPES:
         raise ContractError(f"{path}: input {tensor} does not take numbers", hint="give a model that takes a tensor")
     if len(tensor.shape) < 2:
@@ -101,6 +88,30 @@ def choose_input(
         layout=_layout(example),
         batch=n_batch if isinstance(batch, int) and batch > 0 else None,
     )
+
+
+def _find_free_input(
+    path: Path, inputs: Sequence[Tensor], name: str | None, fixed: Collection[str], like: InputSpec | None
+) -> Tensor:
+    """Return the one input that is not fixed, with the arguments of :func:`choose_input`.
+
+    Raises:
+        ContractError: There is not exactly one.
+    """
+    free = [tensor for tensor in inputs if tensor.name not in fixed]
+    listing = _listing(inputs)
+    if name is None and like is not None and len(free) > 1 and like.name in [tensor.name for tensor in free]:
+        name = like.name
+    if name is not None:
+        free = [tensor for tensor in free if tensor.name == name]
+        if not free:
+            raise ContractError(f"{path}: there is no input {name!r}; the model has {listing}")
+    if len(free) != 1 or any(t.name not in fixed and t.name != free[0].name for t in inputs):
+        raise ContractError(
+            f"{path}: one input is needed, the model has {listing}",
+            hint="choose one with --input and give the others a value with --fix name=value",
+        )
+    return free[0]
 
 
 def _is_length(axis: int | str | None) -> bool:

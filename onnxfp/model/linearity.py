@@ -12,20 +12,7 @@ from itertools import islice
 
 import onnx
 
-# Layers, and what leaves a linear map one.
-_LAYERS = {"Conv", "Einsum", "Gemm", "LinearClassifier", "LinearRegressor", "MatMul"}
-_LINEAR = {
-    *("Add", "AveragePool", "BatchNormalization", "Cast", "CastLike", "Concat", "Constant", "ConstantOfShape"),
-    *("DequantizeLinear", "Div", "Dropout", "Expand", "FeatureVectorizer", "Flatten", "Gather", "GlobalAveragePool"),
-    *("Identity", "Mean", "Mul", "Neg", "Pad", "QuantizeLinear", "ReduceMean", "ReduceSum", "Reshape", "Scaler"),
-    *("Shape", "Slice", "Split", "Squeeze", "Sub", "Sum", "Transpose", "Unsqueeze"),
-}
-# What reads classes or probabilities from the map's values, after the last layer.
-_READING = {
-    *("ArgMax", "ArrayFeatureExtractor", "Clip", "Exp", "Greater", "HardSigmoid", "Hardmax", "Less", "Log"),
-    *("LogSoftmax", "Max", "Normalizer", "Reciprocal", "ReduceLogSumExp", "ReduceMax", "Sigmoid", "Softmax", "TopK"),
-    *("Where", "ZipMap"),
-}
+from onnxfp.model.op_traits import find_traits
 
 # A linear map takes few; a graph of more is not looked through.
 _MAX_NODES = 10_000
@@ -38,19 +25,16 @@ def is_linear(model: onnx.ModelProto) -> bool:
         model: The model; products of two computed values are taken for linear, which errs on the careful side.
 
     Returns:
-        ``False`` for a model with an operator that is not known here.
+        ``False`` for a model with an operator of which that is not known.
     """
     bends = False
     functions = {(function.domain, function.name): function for function in model.functions}
     nodes = list(islice(_unfolded(model.graph.node, functions), _MAX_NODES + 1))
     for node in nodes:
-        if node.op_type in _LAYERS:
-            if bends:
-                return False
-        elif node.op_type in _READING:
-            bends = True
-        elif node.op_type not in _LINEAR:
+        linearity = find_traits(node.domain, node.op_type).linearity
+        if linearity is None or (linearity == "layer" and bends):
             return False
+        bends = bends or linearity == "reading"
     return len(nodes) <= _MAX_NODES
 
 

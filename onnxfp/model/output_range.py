@@ -16,19 +16,9 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
+from onnxfp.model.op_traits import find_traits
 from onnxfp.model.traversal import subgraphs
 
-_BOUNDED = {"Sigmoid", "HardSigmoid", "Softmax", "Hardmax", "QLinearSigmoid", "QLinearSoftmax"}
-# Fused into the operator before: FusedGemm, FusedConv and the like.
-_ACTIVATIONS = {"Sigmoid", "HardSigmoid"}
-# What gives some of the values of its first input, or values between them.
-_KEEPING = {
-    *("Cast", "CastLike", "Dropout", "Expand", "Flatten", "Gather", "GatherElements", "GatherND", "Identity", "Relu"),
-    *("Reshape", "Slice", "Split", "Squeeze", "Tile", "Transpose", "Unsqueeze", "QuantizeLinear", "DequantizeLinear"),
-    *("AveragePool", "GlobalAveragePool", "GlobalMaxPool", "MaxPool", "ReduceMax", "ReduceMean", "ReduceMin"),
-}
-# What lies there when all of its inputs do.
-_JOINING = {"Concat", "Max", "Mean", "Min", "Mul"}
 # Far more values than lie between a last activation and an output.
 _MAX_VALUES = 1000
 _MAX_CONSTANTS = 2**12
@@ -100,14 +90,16 @@ def _by_output(nodes: Iterable[onnx.NodeProto]) -> dict[str, onnx.NodeProto]:
 def _sources(scope: _Scope, node: onnx.NodeProto, place: int) -> list[tuple[_Scope, str]] | None:
     """Return what has to lie in ``[0, 1]`` for one output of a node to do so, or ``None`` if nothing would make it."""
     inputs = [(scope, name) for name in node.input]
-    if node.op_type in _BOUNDED or _attributes(node, "activation") & _ACTIVATIONS or _is_logistic(scope, node):
+    unit_range = find_traits(node.domain, node.op_type).unit_range
+    if unit_range == "always" or _has_bounded_activation(node) or _is_logistic(scope, node):
         return []
     if node.op_type == "Clip" and _clips_to_unit(scope, node):
         return []
-    if node.op_type in _KEEPING | {"Clip"}:
+    if unit_range == "first input" or node.op_type == "Clip":
         return inputs[:1]
-    if node.op_type in _JOINING:
+    if unit_range == "all inputs":
         return inputs
+    # These depend on more than the operator: on a role of each input, a constant, or the branches.
     if node.op_type == "Where":
         return inputs[1:]
     if node.op_type == "Sub" and _is_one(scope, node.input[0]):
@@ -130,6 +122,11 @@ def _called(scope: _Scope, node: onnx.NodeProto, place: int, function: onnx.Func
 
 def _attributes(node: onnx.NodeProto, name: str) -> set[str]:
     return {attribute.s.decode("utf-8", "replace") for attribute in node.attribute if attribute.name == name}
+
+
+def _has_bounded_activation(node: onnx.NodeProto) -> bool:
+    """Whether a bounded function of ONNX's is fused behind a node: FusedGemm, FusedConv and the like."""
+    return any(find_traits("", name).unit_range == "always" for name in _attributes(node, "activation"))
 
 
 def _is_logistic(scope: _Scope, node: onnx.NodeProto) -> bool:

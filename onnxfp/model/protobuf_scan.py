@@ -72,36 +72,47 @@ def check_wire(content: bytes) -> None:
         number, wire = tag >> 3, tag & 7
         if not number:
             raise _malformed("there is no field 0")
-        if wire == _VARINT:
-            _, at = _varint(content, at, end)
-        elif wire == _LENGTH:
-            length, at = _varint(content, at, end)
-            if length > end - at:
-                raise _malformed(f"a field of {length} bytes has {end - at} left")
-            if inner := kind.messages.get(number):
-                if len(outer) == MAX_DEPTH:
-                    raise ModelFormatError(
-                        f"nests messages more than {MAX_DEPTH} deep, far beyond any classifier's graph", hint=_HUGE
-                    )
-                outer.append((kind, end))
-                kind, end = inner, at + length
-            else:
-                if number in kind.growing:
-                    n_packed += length
-                    if n_packed > MAX_PACKED_BYTES:
-                        raise ModelFormatError(
-                            f"has more than {MAX_PACKED_BYTES} bytes of packed integers",
-                            hint="save the model again with its weights as raw data, as onnx.numpy_helper does",
-                        )
-                elif number in kind.texts:
-                    _check_text(content[at : at + length])
-                at += length
-        elif wire in (_FIXED64, _FIXED32):
-            at += 8 if wire == _FIXED64 else 4
-            if at > end:
-                raise _malformed("a number is cut off")
-        else:
-            raise _malformed(f"there is no wire type {wire} in ONNX")
+        if wire != _LENGTH:
+            at = _skip_number(content, at, end, wire)
+            continue
+        length, at = _varint(content, at, end)
+        if length > end - at:
+            raise _malformed(f"a field of {length} bytes has {end - at} left")
+        if inner := kind.messages.get(number):
+            if len(outer) == MAX_DEPTH:
+                raise ModelFormatError(
+                    f"nests messages more than {MAX_DEPTH} deep, far beyond any classifier's graph", hint=_HUGE
+                )
+            outer.append((kind, end))
+            kind, end = inner, at + length
+            continue
+        if number in kind.growing:
+            n_packed = _add_packed(n_packed, length)
+        elif number in kind.texts:
+            _check_text(content[at : at + length])
+        at += length
+
+
+def _skip_number(content: bytes, at: int, end: int, wire: int) -> int:
+    """Return where a field without a length ends."""
+    if wire == _VARINT:
+        return _varint(content, at, end)[1]
+    if wire not in (_FIXED64, _FIXED32):
+        raise _malformed(f"there is no wire type {wire} in ONNX")
+    at += 8 if wire == _FIXED64 else 4
+    if at > end:
+        raise _malformed("a number is cut off")
+    return at
+
+
+def _add_packed(n_packed: int, length: int) -> int:
+    """Return the bytes of packed integers so far, with those of one more field."""
+    if n_packed + length > MAX_PACKED_BYTES:
+        raise ModelFormatError(
+            f"has more than {MAX_PACKED_BYTES} bytes of packed integers",
+            hint="save the model again with its weights as raw data, as onnx.numpy_helper does",
+        )
+    return n_packed + length
 
 
 def _check_text(text: bytes) -> None:

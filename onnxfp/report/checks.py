@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from onnxfp.bundle.check import CheckedBundle
-from onnxfp.bundle.records import is_digest, is_time
+from onnxfp.bundle.records import find_broken_claim, is_digest, is_time
 from onnxfp.bundle.writer import MEMBERS
 from onnxfp.trust.timestamp import Timestamp
 from onnxfp.types import InputGrid
@@ -196,7 +196,7 @@ def find_contradiction(
             for check in checks
         ),
     }
-    return next((complaint for complaint, holds in claims.items() if not holds), "")
+    return find_broken_claim(claims)
 
 
 def _describe_key(is_pinned: bool) -> Check:

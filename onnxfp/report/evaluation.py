@@ -9,7 +9,7 @@ from math import isclose
 from typing import Any, Literal
 
 from onnxfp.bundle.canonical_json import Json, load_any_layout
-from onnxfp.bundle.records import MAX_TEXT, build, is_digest, is_key
+from onnxfp.bundle.records import MAX_TEXT, build, find_broken_claim, is_digest, is_key
 from onnxfp.errors import ReportFormatError, ReportVersionError, translate_codec
 from onnxfp.evidence.null import NullRate, ReferenceCount
 from onnxfp.evidence.statistics import Estimate, Interval
@@ -301,9 +301,8 @@ def _check(evaluation: Evaluation) -> None:
         "robustness contradicts the rows": _is_mean(summary.robustness, evaluation.variants),
         "transferability contradicts the rows": _is_mean(summary.transferability, evaluation.references),
     }
-    for complaint, holds in claims.items():
-        if not holds:
-            raise ReportFormatError(f"evaluation: {complaint}", hint=_HINT)
+    if complaint := find_broken_claim(claims):
+        raise ReportFormatError(f"evaluation: {complaint}", hint=_HINT)
 
 
 def _is_mean(estimate: Estimate | None, rows: Iterable[Row]) -> bool:

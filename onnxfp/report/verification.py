@@ -9,7 +9,7 @@ from typing import Any
 
 from onnxfp.bundle.canonical_json import Json, load_any_layout
 from onnxfp.bundle.fingerprint import Fingerprint
-from onnxfp.bundle.records import MAX_TEXT, build, is_digest, is_key, is_time
+from onnxfp.bundle.records import MAX_TEXT, build, find_broken_claim, is_digest, is_key, is_time
 from onnxfp.errors import ReportFormatError, ReportVersionError, translate_codec
 from onnxfp.evidence.null import NullRate, ReferenceCount
 from onnxfp.evidence.statistics import Interval
@@ -274,11 +274,13 @@ class Report:
                 Verdict.INCONCLUSIVE: True,
             }[self.verdict],
         }
-        complaints = [complaint for complaint, holds in claims.items() if not holds]
-        wrong_top_k = find_top_k_contradiction(self.top_k, self.median_rank, self.counts, bundle.n_classes)
-        complaints += filter(None, [self._find_contradiction(), wrong_top_k])
-        if complaints:
-            raise ReportFormatError(f"report: {complaints[0]}", hint=_HINT)
+        complaint = (
+            find_broken_claim(claims)
+            or self._find_contradiction()
+            or find_top_k_contradiction(self.top_k, self.median_rank, self.counts, bundle.n_classes)
+        )
+        if complaint:
+            raise ReportFormatError(f"report: {complaint}", hint=_HINT)
 
     def _find_contradiction(self) -> str:
         return find_contradiction(

@@ -12,12 +12,11 @@ import re
 import signal
 import weakref
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from numpy.typing import NDArray
 
-from onnxfp.errors import ParameterError
+from onnxfp.execution import Limits
 from onnxfp.model.tensor_info import Tensor
 from onnxfp.runtime.ipc import MessageError
 from onnxfp.runtime.launch import choose_model_worker, take_worker
@@ -26,12 +25,6 @@ from onnxfp.text import escape_text, quote_text
 
 HOLDS = ("process", "time", "memory", "network")
 """What a model can be kept from: this process, endless time, all memory, the network."""
-
-MAX_MEMORY_BYTES = 2**50
-"""Largest limit on memory (a million GiB): more fits no process, and with what comes on top no number of the kernel."""
-
-MAX_SECONDS = 10**9
-"""Largest limit on time (some thirty years): longer waits do not fit the operating system's clocks."""
 
 _COPIES_OF_A_MODEL = 8
 _MAX_WORDS = 16
@@ -43,31 +36,6 @@ _MAX_ANSWER_BYTES = 2**30
 
 class LimitReachedError(RefusedError):
     """The worker came to its end before it answered: a crash, or more time or memory than is allowed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What a model may take.
-
-    Attributes:
-        memory_bytes: Memory, in [1, MAX_MEMORY_BYTES], beyond eight times the size of the model's own file, which is
-            allowed on top. Held on Linux; with a GPU, whose driver maps more than any model, not.
-        seconds: Wall time to open the model, and for each batch, in (0, MAX_SECONDS]. The processor time that goes with
-            it is the same for each core.
-
-    Raises:
-        ParameterError: A limit lies outside its range.
-    """
-
-    memory_bytes: int = 4 * 2**30
-    seconds: float = 300.0
-
-    def __post_init__(self) -> None:
-        # Written so that NaN is in no range.
-        if not 1 <= self.memory_bytes <= MAX_MEMORY_BYTES:
-            raise ParameterError(f"memory_bytes must lie in [1, {MAX_MEMORY_BYTES}]; found {self.memory_bytes}")
-        if not 0 < self.seconds <= MAX_SECONDS:
-            raise ParameterError(f"seconds must lie in (0, {MAX_SECONDS}]; found {self.seconds}")
 
 
 class IsolatedRuntime:

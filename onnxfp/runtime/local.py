@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from numpy.typing import NDArray
 
+from onnxfp.execution import Device
 from onnxfp.model.tensor_info import Tensor
 
 if TYPE_CHECKING:
     import onnxruntime
 
 
-Provider = Literal["auto", "cpu", "cuda"]
+Provider = Device
 Optimisation = Literal["none", "basic", "extended", "all"]
 """How far onnxruntime rewrites a graph before it runs: not at all, up to its own operators, or with all it has."""
 

@@ -7,19 +7,20 @@ rules for batches, outputs and element types.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from onnxfp.errors import ContractError, ModelFormatError, ProviderError, SuspectError
+from onnxfp.execution import IN_PROCESS, Execution
 from onnxfp.model.io_contract import choose_input, choose_output, fixed_value, read_answer
 from onnxfp.model.onnx_file import OnnxFile
 from onnxfp.model.output_range import is_within_unit_range
-from onnxfp.runtime.isolated import IsolatedRuntime, LimitReachedError, Limits
-from onnxfp.runtime.local import LocalRuntime, NoCudaError, Provider, RefusedError, Runtime
+from onnxfp.model_io import ModelIO
+from onnxfp.runtime.isolated import IsolatedRuntime, LimitReachedError
+from onnxfp.runtime.local import LocalRuntime, NoCudaError, RefusedError, Runtime
 from onnxfp.types import InputSpec, Labels, ModelInput, OutputSpec, Scores
 
 # Values of one batch: large enough to keep the cores busy, small enough to stay in their caches' reach.
@@ -46,16 +47,12 @@ class ModelSession:
 
     Args:
         model: The file that was read.
-        provider: ``auto`` takes CUDA where it works, else the CPU; ``cuda`` demands it.
-        input_name: Which graph input the examples go to; needed only when there are several.
-        input_shape: Shape of one example, where the graph leaves axes open.
-        output_name: Which graph output holds the answer; needed only when that is not clear.
-        fixed: Values for the other graph inputs, one number or as many as the input holds for one example.
+        io: Input and output, where the graph leaves a choice. Its grid is not used here.
+        execution: Device and limits.
         n_classes: Expected number of classes, to choose between outputs.
         like: What the base takes and gives: where nothing else is said, its names choose between inputs and outputs,
             and its shape fills open axes.
         optimise: Whether onnxruntime may fuse nodes; off to compare quantised graphs bit by bit.
-        limits: What the model may take in a process of its own; ``None`` opens it in this one.
 
     Raises:
         ModelFormatError: onnxruntime refuses the model.
@@ -66,27 +63,24 @@ class ModelSession:
     def __init__(
         self,
         model: OnnxFile,
+        io: ModelIO | None = None,
         *,
-        provider: Provider = "auto",
-        input_name: str | None = None,
-        input_shape: Sequence[int] | None = None,
-        output_name: str | None = None,
-        fixed: Mapping[str, ArrayLike] | None = None,
+        execution: Execution = IN_PROCESS,
         n_classes: int | None = None,
         like: tuple[InputSpec, OutputSpec] | None = None,
         optimise: bool = True,
-        limits: Limits | None = None,
     ) -> None:
-        self.model, self.limits = model, limits
+        io = io or ModelIO()
+        self.model, self.execution = model, execution
         self._takes_one = False
-        self._runtime = _open(model, provider, optimise=optimise, limits=limits)
+        self._runtime = _open(model, execution, optimise=optimise)
         self.providers: tuple[str, ...] = self._runtime.providers
         self.holds: tuple[str, ...] = self._runtime.holds
         inputs, outputs = self._runtime.inputs, self._runtime.outputs
         like_input, like_output = like or (None, None)
-        self.input: InputSpec = choose_input(model.path, inputs, input_name, input_shape, fixed or {}, like_input)
+        self.input: InputSpec = choose_input(model.path, inputs, io.input_name, io.input_shape, io.fixed, like_input)
         self._inputs = {tensor.name: tensor for tensor in inputs}
-        self.fixed = {name: fixed_value(model.path, self._inputs, name, value) for name, value in (fixed or {}).items()}
+        self.fixed = {name: fixed_value(model.path, self._inputs, name, value) for name, value in io.fixed.items()}
         probe = np.zeros((self.input.batch or 1, *self.input.shape), self.input.dtype)
         answers = self._run([output.name for output in outputs], probe)
         self.output: OutputSpec = choose_output(
@@ -94,7 +88,7 @@ class ModelSession:
             outputs,
             answers,
             len(probe),
-            output_name,
+            io.output_name,
             n_classes,
             lambda name: is_within_unit_range(model.proto, name),
             like_output,
@@ -190,13 +184,14 @@ def open_unoptimised(session: ModelSession) -> ModelSession:
     """Return the same model on the CPU without optimisations: what a torch copy is compared with."""
     return ModelSession(
         session.model,
-        provider="cpu",
-        input_name=session.input.name,
-        input_shape=session.input.shape,
-        output_name=session.output.name,
-        fixed=session.fixed,
+        ModelIO(
+            input_name=session.input.name,
+            input_shape=session.input.shape,
+            output_name=session.output.name,
+            fixed=session.fixed,
+        ),
+        execution=replace(session.execution, device="cpu"),
         optimise=False,
-        limits=session.limits,
     )
 
 
@@ -214,7 +209,8 @@ def to_element_type(inputs: ModelInput, dtype: str) -> NDArray[Any]:
     return inputs.astype(target)
 
 
-def _open(model: OnnxFile, provider: Provider, *, optimise: bool, limits: Limits | None) -> Runtime:
+def _open(model: OnnxFile, execution: Execution, *, optimise: bool) -> Runtime:
+    provider, limits = execution.device, execution.limits
     # Without external data the checked bytes themselves are opened, not whatever lies at the path by now.
     source: str | bytes = str(model.real_path) if model.external else model.content
     runtime: Runtime

@@ -9,16 +9,13 @@ from numpy.typing import ArrayLike
 
 from onnxfp.bundle.manifest import BaseModel
 from onnxfp.errors import FileError, ParameterError
+from onnxfp.execution import Execution
 from onnxfp.model.onnx_file import OnnxFile, read_onnx
-from onnxfp.runtime.isolated import Limits
-from onnxfp.runtime.local import Provider
+from onnxfp.model_io import ModelIO
 from onnxfp.runtime.session import ModelSession
 
 Models = Iterable[str | Path]
-
-
-DEFAULT_LIMITS = Limits()
-"""Models come from strangers: unless told otherwise, each is open in a process of its own, with these limits."""
+"""Files of models, and folders of them."""
 
 
 def model_files(models: Models) -> list[OnnxFile]:
@@ -44,8 +41,7 @@ def model_files(models: Models) -> list[OnnxFile]:
 def open_pool(
     models: Models,
     base: BaseModel,
-    provider: Provider,
-    limits: Limits | None,
+    execution: Execution,
     fixed: Mapping[str, ArrayLike] | None = None,
 ) -> list[ModelSession]:
     """Open the references, so that one that does not fit is found before the long work and not after it.
@@ -53,8 +49,7 @@ def open_pool(
     Args:
         models: Files and folders.
         base: The base, to which they must owe nothing.
-        provider: Where onnxruntime runs.
-        limits: What each may take in a process of its own, or ``None``.
+        execution: Device and limits.
         fixed: Values for other graph inputs, taken by those that have such an input.
 
     Raises:
@@ -69,16 +64,14 @@ def open_pool(
                 f"{file.path} is the base model itself; an unassociated model owes nothing to it",
                 hint="leave it out",
             )
-        pool.append(open_like(file, base, provider=provider, limits=limits, fixed=fixed))
+        pool.append(open_like(file, base, execution, fixed))
     return pool
 
 
 def open_like(
     file: OnnxFile,
     base: BaseModel,
-    *,
-    provider: Provider,
-    limits: Limits | None,
+    execution: Execution,
     fixed: Mapping[str, ArrayLike] | None = None,
 ) -> ModelSession:
     """Open a model of which nothing is said but that it answers what the base does.
@@ -86,8 +79,7 @@ def open_like(
     Args:
         file: The model.
         base: Its names choose where the model leaves a choice.
-        provider: Where onnxruntime runs.
-        limits: What it may take in a process of its own, or ``None``.
+        execution: Device and limits.
         fixed: Values for other graph inputs; those that the model has none for are left out.
 
     Raises:
@@ -96,9 +88,8 @@ def open_like(
     names = {value.name for value in file.proto.graph.input}
     return ModelSession(
         file,
-        provider=provider,
+        ModelIO(fixed={name: value for name, value in (fixed or {}).items() if name in names}),
+        execution=execution,
         n_classes=base.n_classes,
         like=(base.input, base.output),
-        fixed={name: value for name, value in (fixed or {}).items() if name in names},
-        limits=limits,
     )

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from onnxfp.errors import ConversionError
+from onnxfp.model.op_traits import find_traits
 from onnxfp.model.traversal import graphs_below
 from onnxfp.torch_copy import operators  # noqa: F401 - fills the table
 from onnxfp.torch_copy.batching import Scorer, choose_batching
@@ -30,37 +31,6 @@ from onnxfp.torch_copy.operators.straight_through import as_integers, carries_gr
 from onnxfp.torch_copy.step import Values
 from onnxfp.torch_copy.tensors import to_tensor, torch_dtype
 from onnxfp.types import OutputKind
-
-# Inputs of operators that hold trained weights, by position.
-_WEIGHT_INPUTS: dict[str, tuple[int, ...]] = {
-    "Attention": (1, 2),
-    "BatchNormalization": (1, 2),
-    "Conv": (1, 2),
-    "ConvTranspose": (1, 2),
-    "Einsum": (0, 1, 2),
-    "FusedConv": (1, 2),
-    "FusedGemm": (0, 1, 2),
-    "FusedMatMul": (0, 1),
-    "GRU": (1, 2, 3),
-    "Gemm": (0, 1, 2),
-    "GroupNormalization": (1, 2),
-    "InstanceNormalization": (1, 2),
-    "LSTM": (1, 2, 3),
-    "LayerNormalization": (1, 2),
-    "MatMul": (0, 1),
-    "PRelu": (1,),
-    "RMSNormalization": (1,),
-    "RNN": (1, 2, 3),
-    "SimplifiedLayerNormalization": (1,),
-    "SkipLayerNormalization": (2, 3, 4),
-}
-
-# Operators that round: where two orders of summation may end on different integers.
-_ROUNDING = {
-    *("QuantizeLinear", "DynamicQuantizeLinear", "QLinearConv", "QLinearMatMul", "QLinearAdd", "QLinearMul", "QGemm"),
-    *("QLinearConcat", "QLinearAveragePool", "QLinearGlobalAveragePool", "QLinearSigmoid", "QLinearSoftmax"),
-    *("QLinearLeakyRelu", "DynamicQuantizeMatMul", "Round", "Floor", "Ceil"),
-}
 
 _IMAGE_AXES = 4
 
@@ -88,7 +58,7 @@ class TorchCopy(nn.Module):
         self.score: Scorer = self.forward
         self.computes_in_float32 = computes_in_float32
         steps = [step for member in graph.family() for step in member.steps]
-        self.rounds = any(node.op_type in _ROUNDING for step in steps for node in step.nodes)
+        self.rounds = any(find_traits(node.domain, node.op_type).rounds for step in steps for node in step.nodes)
         # What float32 values are and where they live, once the copy is moved.
         self.register_buffer("_single", torch.zeros(()), persistent=False)
         self.levels: set[str] = set()
@@ -283,7 +253,7 @@ def _weight_names(graph: Graph) -> set[str]:
         node.input[position]
         for step in graph.steps
         for node in step.nodes
-        for position in _WEIGHT_INPUTS.get(node.op_type, ())
+        for position in find_traits(node.domain, node.op_type).weight_inputs
         if position < len(node.input)
     }
     below = (_weight_names(subgraph) for step in graph.steps for subgraph in step.subgraphs)

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from onnxfp.errors import ExecutionError, ProviderError
+from onnxfp.execution import Device
 from onnxfp.extras import require_extra
 
 if TYPE_CHECKING:
     import torch
 
-Device = Literal["auto", "cpu", "cuda"]
+    TorchDevice = torch.device
 
 
-def choose_device(device: Device) -> torch.device:
+def choose_device(device: Device) -> TorchDevice:
     """Return the torch device for gradients.
 
     Args:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from onnxfp.torch_copy.step import Step
 
-# Their outputs are new tensors, which their own backward passes do not read.
+# The torch functions of these give new tensors, which their own backward passes do not read.
 _OVERWRITABLE = {"Conv", "Gemm", "Add", "BatchNormalization"}
 _STATISTICS = 4
 

@@ -21,7 +21,6 @@ from onnxfp.torch_copy.step import Placement, Step, Values, describe
 from onnxfp.torch_copy.tensors import initializer_tensor, to_tensor
 
 # Never folded: each run draws anew.
-_RANDOM = {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Bernoulli", "Multinomial"}
 # A folded constant larger than this is cheaper to compute again than to keep (a ConstantOfShape of gigabytes).
 _MAX_FOLDED_VALUES = 2**26
 
@@ -166,7 +165,7 @@ class Graph:
     def _fold(self, step: Step) -> bool:
         """Compute a node whose inputs are all constant; return whether that was done."""
         names = [name for name in (*step.inputs, *step.captured) if name]
-        if step.node.op_type in _RANDOM or not all(name in self.constants for name in names):
+        if step.traits.is_random or not all(name in self.constants for name in names):
             return False
         values = {name: self.constants[name] for name in names}
         with torch.no_grad():

@@ -17,17 +17,6 @@ from onnxfp.torch_copy.operators.quantisation import along
 if TYPE_CHECKING:
     from onnxfp.torch_copy.step import Step
 
-# Positions of the weight and of its zero point, and the weight's axis along which zero points lie.
-_LAYERS = {
-    "ConvInteger": (1, 3, 0),
-    "DynamicQuantizeMatMul": (1, 3, -1),
-    "MatMulInteger": (1, 3, -1),
-    "MatMulIntegerToFloat": (1, 5, -1),
-    "QGemm": (3, 5, -1),
-    "QLinearConv": (3, 5, 0),
-    "QLinearMatMul": (3, 5, -1),
-}
-
 
 def centre_levels(steps: list[Step], constants: dict[str, Any]) -> set[str]:
     """Replace stored levels of weights, and their zero points, by the differences.
@@ -41,9 +30,10 @@ def centre_levels(steps: list[Step], constants: dict[str, Any]) -> set[str]:
     """
     centred: dict[tuple[str, str], str] = {}
     for number, step in enumerate(steps):
-        if step.node.op_type not in _LAYERS:
+        stored = step.traits.integer_weight
+        if stored is None:
             continue
-        position, zero_position, axis = _LAYERS[step.node.op_type]
+        position, zero_position, axis = stored.position, stored.zero_point, stored.axis
         name, zero_name = step.inputs[position], (*step.inputs, *[""] * zero_position)[zero_position]
         weight, zero = constants.get(name), constants.get(zero_name)
         if not isinstance(weight, Tensor) or (zero_name and not isinstance(zero, Tensor)):

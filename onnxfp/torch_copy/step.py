@@ -9,7 +9,7 @@ import onnx
 import torch
 
 from onnxfp.errors import ConversionError
-from onnxfp.torch_copy.operators.quantisation import TAKES_LEVELS
+from onnxfp.model.op_traits import OpTraits, find_traits
 from onnxfp.torch_copy.operators.registry import Function
 from onnxfp.torch_copy.operators.straight_through import integer_type, on_integers
 
@@ -17,10 +17,6 @@ Values = dict[str, Any]
 
 
 _CPU = torch.device("cpu")
-
-
-# Cast keeps what stands for integers apart by itself; branches and loops leave that to their own nodes.
-_TAKES_LEVELS = {*TAKES_LEVELS, "Cast", "CastLike", "If", "Loop", "Scan"}
 
 
 @dataclass(slots=True)
@@ -85,6 +81,11 @@ class Step:
         """ONNX operator of its node, empty for one of another domain than ONNX's."""
         return "" if self.node.domain not in ("", "ai.onnx") else self.node.op_type
 
+    @property
+    def traits(self) -> OpTraits:
+        """What is known of its node's operator."""
+        return find_traits(self.node.domain, self.node.op_type)
+
     def run(self, values: Values) -> None:
         """Compute the node's outputs and put them among ``values``.
 
@@ -94,7 +95,7 @@ class Step:
         inputs = [values[name] if name else None for name in self.inputs]
         if self.captured:
             result = self.function(*inputs, outer={name: values[name] for name in self.captured})
-        elif any(integer_type(x) for x in inputs) and self.node.op_type not in _TAKES_LEVELS:
+        elif any(integer_type(x) for x in inputs) and not self.traits.takes_levels:
             result = on_integers(self.function, inputs)
         else:
             result = self.function(*inputs)

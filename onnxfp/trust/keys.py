@@ -5,13 +5,12 @@ from __future__ import annotations
 import logging
 import os
 import re
-import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from onnxfp.errors import FileError, KeyFileError, ParameterError
-from onnxfp.files import read_bounded, write_file
+from onnxfp.files import read_bounded, warn_if_shared, write_file
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -112,6 +111,24 @@ def generate_key_pair(private_path: Path, *, passphrase: bytes | None = None, ov
     return public.public_bytes_raw().hex()
 
 
+def write_public_key(path: Path, public_key: str, *, overwrite: bool = False) -> None:
+    """Write a public key as a PEM file.
+
+    Args:
+        path: The file.
+        public_key: Raw Ed25519 public key, 64 hexadecimal digits.
+        overwrite: Whether an existing file may be replaced.
+
+    Raises:
+        FileError: The file exists already, or cannot be written.
+    """
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+    key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(public_key))
+    write_file(path, key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo), overwrite=overwrite)
+
+
 def load_signer(path: Path, passphrase: Passphrase) -> CryptoSigner:
     """Return the signer for a private key file.
 
@@ -129,21 +146,6 @@ def load_signer(path: Path, passphrase: Passphrase) -> CryptoSigner:
     key = _load_private(path, pem, passphrase)
     warn_if_shared("the private key", path)
     return CryptoSigner(key)
-
-
-def warn_if_shared(what: str, path: Path) -> None:
-    """Warn of a secret that other users of the machine can reach; Windows tells nothing about that in its modes.
-
-    Args:
-        what: What it is, for the message.
-        path: The file.
-    """
-    try:
-        mode = path.stat().st_mode
-    except OSError:
-        return
-    if os.name == "posix" and stat.S_ISREG(mode) and mode & 0o077:
-        _log.warning("%s %s can be read by other users; run: chmod 600 %s", what, path, path)
 
 
 def signer_public_key(signer: CryptoSigner) -> str:

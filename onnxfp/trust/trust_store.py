@@ -13,9 +13,8 @@ from pathlib import Path
 
 from onnxfp.bundle.signing import is_weak_key
 from onnxfp.errors import FileError, KeyFileError, ParameterError
-from onnxfp.files import write_file
 from onnxfp.text import quote_text
-from onnxfp.trust.keys import home_folder, is_raw_key, load_public_key, make_key_folder
+from onnxfp.trust.keys import home_folder, is_raw_key, load_public_key, make_key_folder, write_public_key
 
 FOLDER = "trusted"
 SUFFIX = ".pub.pem"
@@ -91,9 +90,6 @@ def add_key(name: str, key: str | Path, *, overwrite: bool = False) -> TrustedKe
         KeyFileError: The key cannot be read, or anybody can sign under it.
         FileError: The name is taken, or the store is not writable.
     """
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-
     path = _find_path(name) or home_folder() / FOLDER / f"{name}{SUFFIX}"
     public_key = load_public_key(key)
     if is_weak_key(public_key):
@@ -108,10 +104,7 @@ def add_key(name: str, key: str | Path, *, overwrite: bool = False) -> TrustedKe
         if other.public_key == public_key and other.path != path:
             _log.warning("you trust the same key as %s", other.name)
     make_key_folder(path.parent)
-    pem = Ed25519PublicKey.from_public_bytes(bytes.fromhex(public_key)).public_bytes(
-        Encoding.PEM, PublicFormat.SubjectPublicKeyInfo
-    )
-    write_file(path, pem, overwrite=overwrite)
+    write_public_key(path, public_key, overwrite=overwrite)
     return TrustedKey(path.name.removesuffix(SUFFIX), public_key, path)
 
 

@@ -81,8 +81,11 @@ class BaseAssets:
         """
         size = self.input.batch if self.input.batch and self.input.batch >= least else 32
         inputs = self.inputs[:n]
-        free = {value.name for value in self.base.graph.input if not value.type.tensor_type.shape.dim[:1] or
-                not value.type.tensor_type.shape.dim[0].dim_value}  # fmt: skip
+        free = {
+            value.name
+            for value in self.base.graph.input
+            if not value.type.tensor_type.shape.dim[:1] or not value.type.tensor_type.shape.dim[0].dim_value
+        }
         for first in range(0, len(inputs), size):
             batch = inputs[first : first + size]
             if self.input.batch == size and len(batch) < size:

@@ -14,17 +14,10 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from onnxfp.errors import ModelError
+from onnxfp.model.op_traits import find_traits
 from onnxfp.model.traversal import taken_names
 from onnxfp.variants.constants import use_counts
 from onnxfp.variants.weights import normalise, with_weights
-
-# Operators that treat every channel alike and for itself, in their first input.
-_CHANNELWISE = {
-    *("AveragePool", "BatchNormalization", "Clip", "Dropout", "Elu", "Erf", "GlobalAveragePool", "GlobalMaxPool"),
-    *("HardSigmoid", "HardSwish", "Identity", "LeakyRelu", "MaxPool", "Relu", "Selu", "Sigmoid", "Softplus", "Tanh"),
-}
-_JOINING = {"Add", "Mul", "Sub", "Div", "Max", "Min"}
-_MEANS = {"ReduceMean", "ReduceMax"}
 
 _Axes = list[tuple[int, str]]
 
@@ -132,22 +125,13 @@ def _followers(
     """Return which axes of which tensors follow the channels of which value, or ``None`` where that is not known."""
     inputs, outputs = list(node.input), [name for name in node.output if name]
     kind, attributes = node.op_type, {a.name: a for a in node.attribute}
+    rule = find_traits(node.domain, kind).channels
     if node.domain not in ("", "ai.onnx") or len(outputs) != 1 or not inputs or inputs[0] in tensors:
         return None
     given, made = inputs[0], outputs[0]
     rest = [name for name in inputs[1:] if name]
     if kind == "Conv":
-        if any(name not in tensors for name in rest):
-            return None
-        n_groups = attributes["group"].i if "group" in attributes else 1
-        of_output = [(0, name) for name in rest]
-        groups.sizes[made] = (tensors[rest[0]].ndim, tensors[rest[0]].shape[0])
-        if n_groups == 1:
-            return {given: [(1, rest[0])], made: of_output}
-        if n_groups == tensors[rest[0]].shape[0] and tensors[rest[0]].shape[1] == 1:
-            groups.pass_on(given, made)
-            return {made: of_output}
-        return None
+        return _follow_convolution(given, made, rest, attributes, tensors, groups)
     if kind == "Flatten" or (kind == "Reshape" and rest and tensors.get(rest[0], np.empty(0)).tolist() == [0, -1]):
         if "axis" in attributes and attributes["axis"].i != 1:
             return None
@@ -155,25 +139,24 @@ def _followers(
         groups.flat.add(made)
         return {}
     if kind == "Gemm":
-        if any(name not in tensors for name in rest) or ("transA" in attributes and attributes["transA"].i):
+        is_known = all(name in tensors for name in rest) and not ("transA" in attributes and attributes["transA"].i)
+        if not is_known or (len(rest) > 1 and tensors[rest[1]].ndim != 1):
             return None
         is_transposed = "transB" in attributes and bool(attributes["transB"].i)
-        if len(rest) > 1 and tensors[rest[1]].ndim != 1:
-            return None
         bias = [(0, name) for name in rest[1:] if tensors[name].size > 1]
         groups.sizes[made] = (2, tensors[rest[0]].shape[0 if is_transposed else 1])
         return {given: [(1 if is_transposed else 0, rest[0])], made: [(0 if is_transposed else 1, rest[0]), *bias]}
-    if kind in _CHANNELWISE:
+    if rule == "kept":
         groups.pass_on(given, made)
         if kind == "BatchNormalization":
             return {made: [(0, name) for name in rest]} if all(name in tensors for name in rest) else None
         return {} if all(name in tensors and tensors[name].size == 1 for name in rest) else None
-    if kind in _JOINING and len(inputs) == 2:
+    if rule == "joined" and len(inputs) == 2:
         if inputs[1] in tensors:
             groups.pass_on(given, made)
             return {} if tensors[inputs[1]].size == 1 else None
         return {} if _join(given, inputs[1], made, groups) else None
-    if kind in _MEANS:
+    if rule == "reduced":
         axes = (
             list(attributes["axes"].ints)
             if "axes" in attributes
@@ -181,13 +164,44 @@ def _followers(
             if rest and rest[0] in tensors
             else []
         )
-        # Over height and width alone, counted from the front: the channels' axis stays where it is.
-        if sorted(axes) in ([2, 3], [2]):
-            is_kept = "keepdims" not in attributes or bool(attributes["keepdims"].i)
-            n_axes, _ = groups.sizes.get(given, (0, 0))
-            groups.pass_on(given, made, n_axes if is_kept else n_axes - len(axes))
-            return {}
+        is_kept = "keepdims" not in attributes or bool(attributes["keepdims"].i)
+        return _follow_reduction(given, made, axes, groups, is_kept=is_kept)
     return None
+
+
+def _follow_convolution(
+    given: str,
+    made: str,
+    stored: list[str],
+    attributes: dict[str, onnx.AttributeProto],
+    tensors: dict[str, NDArray[np.generic]],
+    groups: _Groups,
+) -> dict[str, _Axes] | None:
+    """Return what follows the channels of a convolution's input and output, or ``None`` where that is not known."""
+    if any(name not in tensors for name in stored):
+        return None
+    n_groups = attributes["group"].i if "group" in attributes else 1
+    of_output = [(0, name) for name in stored]
+    weight = tensors[stored[0]]
+    groups.sizes[made] = (weight.ndim, weight.shape[0])
+    if n_groups == 1:
+        return {given: [(1, stored[0])], made: of_output}
+    if n_groups == weight.shape[0] and weight.shape[1] == 1:
+        groups.pass_on(given, made)
+        return {made: of_output}
+    return None
+
+
+def _follow_reduction(
+    given: str, made: str, axes: list[int], groups: _Groups, *, is_kept: bool
+) -> dict[str, _Axes] | None:
+    """Pass channels on through a reduction, or return ``None`` where that is not known."""
+    # Over height and width alone, counted from the front: the channels' axis stays where it is.
+    if sorted(axes) not in ([2, 3], [2]):
+        return None
+    n_axes, _ = groups.sizes.get(given, (0, 0))
+    groups.pass_on(given, made, n_axes if is_kept else n_axes - len(axes))
+    return {}
 
 
 def _join(one: str, other: str, made: str, groups: _Groups) -> bool:

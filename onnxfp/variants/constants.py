@@ -13,10 +13,9 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from onnxfp.errors import ModelError
+from onnxfp.model.op_traits import find_traits
 from onnxfp.model.traversal import subgraphs, taken_names, used_names
 from onnxfp.runtime.local import LocalRuntime, RefusedError
-
-_RANDOM = {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Bernoulli", "Multinomial"}
 
 
 def use_counts(model: onnx.ModelProto) -> Counter[str]:
@@ -29,7 +28,7 @@ def constant_nodes(model: onnx.ModelProto) -> list[onnx.NodeProto]:
     known = {"", *(tensor.name for tensor in model.graph.initializer)}
     found = []
     for node in model.graph.node:
-        is_pure = node.op_type not in _RANDOM and next(subgraphs(node), None) is None
+        is_pure = not find_traits(node.domain, node.op_type).is_random and next(subgraphs(node), None) is None
         if is_pure and node.output and known.issuperset(node.input):
             found.append(node)
             known.update(node.output)

@@ -12,10 +12,9 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from onnxfp.errors import ModelError, ParameterError
+from onnxfp.model.op_traits import find_traits
 from onnxfp.variants.constants import use_counts
 from onnxfp.variants.weights import Array, Weight, change_weights, find_weights, normalise, with_weights
-
-_CONVOLUTIONS = ("Conv", "ConvTranspose", "FusedConv")
 
 
 def prune_globally(model: onnx.ModelProto, share: float) -> onnx.ModelProto:
@@ -128,12 +127,13 @@ def prune_channels(model: onnx.ModelProto, share: float) -> onnx.ModelProto:
 def _offsets(weight: Weight, readers: Mapping[str, Sequence[onnx.NodeProto]]) -> dict[str, int]:
     """Return what makes something of a layer's channel that is zero: axes of the channels, from the end, by name."""
     layer, made = weight.node, weight.node.output[0]
-    is_convolution, is_gemm = layer.op_type in _CONVOLUTIONS, layer.op_type in ("Gemm", "FusedGemm")
+    kind = find_traits(layer.domain, layer.op_type).layer
+    is_convolution, is_gemm = kind in ("convolution", "transposed convolution"), kind == "affine"
     axes = dict.fromkeys(layer.input[2:3], 1)
     for node in readers.get(made, ()):
         if node.op_type == "BatchNormalization" and node.input[0] == made and (is_convolution or is_gemm):
             axes |= dict.fromkeys(node.input[1:3], 1)
-        elif node.op_type == "Add" and (is_convolution or is_gemm or "MatMul" in layer.op_type):
+        elif node.op_type == "Add" and (is_convolution or is_gemm or kind == "product"):
             axes |= dict.fromkeys(set(node.input) - {made}, weight.values.ndim - 1 if is_convolution else 1)
     return axes
 

@@ -76,6 +76,7 @@ def _quantise(model: onnx.ModelProto, quantise: Callable[[Path, Path], None]) ->
         # A large library whose errors have no common type; whatever it is, there is no such copy.
         except Exception as error:
             raise ModelError(f"onnxruntime's quantiser does not take the model: {error}") from error
+    # By the operators that onnxruntime's quantiser writes.
     if not any("Integer" in n.op_type or "QuantizeLinear" in n.op_type for n in result.graph.node):
         raise ModelError("onnxruntime's quantiser finds nothing to quantise in the model")
     return result

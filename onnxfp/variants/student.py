@@ -50,9 +50,10 @@ def plain_network(material: BaseAssets) -> onnx.ModelProto:
     value = graph.linear("head", value, width, output.n_classes)
     graph.add("Softmax" if material.gives_probabilities else "Identity", [value], named=output.name)
     taken = helper.make_tensor_value_info(
-        material.input.name, helper.np_dtype_to_tensor_dtype(np.dtype(material.input.dtype)),
+        material.input.name,
+        helper.np_dtype_to_tensor_dtype(np.dtype(material.input.dtype)),
         ["n", *material.input.shape],
-    )  # fmt: skip
+    )
     given = helper.make_tensor_value_info(output.name, TensorProto.FLOAT, ["n", output.n_classes])
     built = helper.make_graph(graph.nodes, "plain_network", [taken], [given], graph.initializers)
     return helper.make_model(built, opset_imports=[helper.make_opsetid("", _OPSET)], ir_version=_IR_VERSION)

@@ -18,28 +18,13 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from onnxfp.errors import ModelError
+from onnxfp.model.op_traits import find_traits
 from onnxfp.model.traversal import graphs_below, weight_name
 from onnxfp.variants.constants import compute_constants, constant_nodes, nodes_behind, store_constants
 
 Array = NDArray[np.float32]
 
 _FLOATS = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE, onnx.TensorProto.BFLOAT16)
-
-# Inputs of operators that hold weights of two axes or more, by position.
-_POSITIONS: dict[str, tuple[int, ...]] = {
-    "Attention": (1,),
-    "Conv": (1,),
-    "ConvTranspose": (1,),
-    "Einsum": (0, 1, 2),
-    "FusedConv": (1,),
-    "FusedGemm": (0, 1),
-    "FusedMatMul": (0, 1),
-    "GRU": (1, 2),
-    "Gemm": (0, 1),
-    "LSTM": (1, 2),
-    "MatMul": (0, 1),
-    "RNN": (1, 2),
-}
 
 _AXES_OF_MATRIX = 2
 # A computed tensor may have as many values as all that it is computed from, and at least so many: a graph that expands
@@ -109,7 +94,7 @@ def find_weights(model: onnx.ModelProto) -> list[Weight]:
     tensors = {t.name: t for t in model.graph.initializer if t.data_type in _FLOATS and len(t.dims) >= 2}
     found: dict[str, Weight] = {}
     for node in model.graph.node:
-        for position in _POSITIONS.get(node.op_type, ()):
+        for position in find_traits(node.domain, node.op_type).matrix_inputs:
             name = node.input[position] if position < len(node.input) else ""
             if name in tensors and name not in found:
                 values = numpy_helper.to_array(tensors[name]).astype(np.float32)
@@ -196,7 +181,8 @@ def _store_operands(model: onnx.ModelProto) -> None:
     stored = {tensor.name: tensor for tensor in model.graph.initializer}
     most: dict[str, int] = {}
     for node in model.graph.node:
-        is_layer = node.op_type in _POSITIONS or node.op_type == "BatchNormalization"
+        # What batch normalisation takes is stored as well: statistics are read from it, and channels permuted in it.
+        is_layer = find_traits(node.domain, node.op_type).matrix_inputs or node.op_type == "BatchNormalization"
         if not is_layer or not makers.keys().isdisjoint(node.output):
             continue
         for position, name in enumerate(node.input):
@@ -222,14 +208,15 @@ def _is_quantised(nodes: list[onnx.NodeProto], sources: list[onnx.TensorProto]) 
 
 
 def _channel_axis(node: onnx.NodeProto, position: int, n_axes: int) -> int | None:
-    if node.op_type in ("Conv", "FusedConv"):
+    layer = find_traits(node.domain, node.op_type).layer
+    if layer == "convolution":
         return 0
-    if node.op_type == "ConvTranspose":
+    if layer == "transposed convolution":
         return 1
-    if position == 1 and node.op_type in ("Gemm", "FusedGemm"):
+    if position == 1 and layer == "affine":
         is_transposed = any(a.name == "transB" and a.i for a in node.attribute)
         return 0 if is_transposed else 1
-    if position == 1 and node.op_type in ("MatMul", "FusedMatMul"):
+    if position == 1 and layer == "product":
         is_transposed = any(a.name == "transB" and a.i for a in node.attribute)
         return n_axes - 2 if is_transposed else n_axes - 1
     # Of the two operators of this name, onnxruntime's own takes a weight; ONNX's may take stored keys, of more axes.

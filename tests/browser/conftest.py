@@ -17,9 +17,15 @@ from onnxfp.report.html.verification_page import render_verification
 
 # Everything that Chromium would do beyond showing a file.
 _QUIET = (
-    "headless", "disable-gpu", "disable-quic", "no-first-run", "disable-background-networking",
-    "disable-component-update", "disable-sync", "hide-scrollbars",
-)  # fmt: skip
+    "headless",
+    "disable-gpu",
+    "disable-quic",
+    "no-first-run",
+    "disable-background-networking",
+    "disable-component-update",
+    "disable-sync",
+    "hide-scrollbars",
+)
 
 HOSTILE = "<script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">\x1b[2J\u202egnp.onnx"
 """A name of a suspect's file that tries to run, to be fetched, to steer a terminal and to read backwards."""
@@ -34,8 +40,10 @@ class Browser:
     def open(self, page: Path, *, width: int = 1024, is_dark: bool = False, media: str = "screen") -> None:
         """Show a page, and forget what was logged before."""
         command = self.driver.execute_cdp_cmd
-        command("Emulation.setDeviceMetricsOverride",
-                {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 500})  # fmt: skip
+        command(
+            "Emulation.setDeviceMetricsOverride",
+            {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 500},
+        )
         scheme = {"name": "prefers-color-scheme", "value": "dark" if is_dark else "light"}
         command("Emulation.setEmulatedMedia", {"media": media, "features": [scheme]})
         for kind in ("browser", "performance"):
@@ -88,8 +96,10 @@ def pages(
         "inconclusive": (open_question, stolen.name),
         "hostile": (hostile, HOSTILE),
     }
-    texts = {name: render_verification(report, fingerprint, suspect, bundle.name)
-             for name, (report, suspect) in reports.items()}  # fmt: skip
+    texts = {
+        name: render_verification(report, fingerprint, suspect, bundle.name)
+        for name, (report, suspect) in reports.items()
+    }
     texts["evaluation"] = render_evaluation(make_evaluation(fingerprint), fingerprint, bundle.name)
     bare = make_evaluation(fingerprint, (("fp16", "variant", "number format", 16, 1.0, 0.86),), None)
     texts["bare-evaluation"] = render_evaluation(bare, fingerprint, HOSTILE)

@@ -79,7 +79,9 @@ def test_a_commitment_of_the_first_release_still_opens(models: Path) -> None:
     # As anybody checks it, without this package.
     assert recorded.commitment.value == "sha256:" + hashlib.sha256(path.read_bytes()).hexdigest()
     report = onnxfp.verify(
-        models / "base.onnx", HERE / "base-1.fp.npz", commitment=recorded.commitment.value, opening=path
+        models / "base.onnx",
+        HERE / "base-1.fp.npz",
+        time_evidence=onnxfp.TimeEvidence(commitment=recorded.commitment.value, opening=path),
     )
     assert report.commitment == recorded.commitment
 

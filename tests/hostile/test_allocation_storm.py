@@ -11,8 +11,8 @@ import pytest
 from onnx import TensorProto, helper
 
 import onnxfp
+from onnxfp import Execution, Limits
 from onnxfp.errors import OnnxfpError
-from onnxfp.runtime.isolated import Limits
 
 
 def storm(path: Path, model: onnx.ModelProto, shape: list[int]) -> Path:
@@ -34,7 +34,7 @@ def test_memory_is_limited(
 ) -> None:
     suspect = storm(tmp_path / "storm.onnx", make_classifier(), shape)
     with pytest.raises(OnnxfpError, match=r"more memory than .*1\.0 GiB of memory are allowed .*alloc") as caught:
-        onnxfp.verify(suspect, crafted[1], limits=Limits(memory_bytes=2**30))
+        onnxfp.verify(suspect, crafted[1], execution=Execution(limits=Limits(memory_bytes=2**30)))
     assert "storm.onnx" in str(caught.value)
     assert "--max-memory" in caught.value.hint
 
@@ -43,4 +43,7 @@ def test_a_modest_expansion_is_none_of_our_business(
     make_classifier: Callable[..., onnx.ModelProto], crafted: tuple[Path, Path], tmp_path: Path
 ) -> None:
     suspect = storm(tmp_path / "storm.onnx", make_classifier(), [2**10, 2**12])
-    assert onnxfp.verify(suspect, crafted[1], limits=Limits(memory_bytes=2**30)).counts.n_answered == 200
+    assert (
+        onnxfp.verify(suspect, crafted[1], execution=Execution(limits=Limits(memory_bytes=2**30))).counts.n_answered
+        == 200
+    )

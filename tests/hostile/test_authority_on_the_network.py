@@ -154,11 +154,24 @@ def test_https_must_show_a_certificate_that_is_trusted(
 @pytest.mark.parametrize(
     "url",
     [
-        "", "freetsa.org", "file:///etc/passwd", "ftp://host/", "http://", "http:///path", "http://a b/", "http://h:x/",
-        "http://h:99999/", "https://user:secret@host/", "http://h/\x1b[2J", "http://h/\r\nX: y", "http://\u00e9.example/",
-        "http://[::1", "data:,x", "-x",
+        "",
+        "freetsa.org",
+        "file:///etc/passwd",
+        "ftp://host/",
+        "http://",
+        "http:///path",
+        "http://a b/",
+        "http://h:x/",
+        "http://h:99999/",
+        "https://user:secret@host/",
+        "http://h/\x1b[2J",
+        "http://h/\r\nX: y",
+        "http://\u00e9.example/",
+        "http://[::1",
+        "data:,x",
+        "-x",
     ],
-)  # fmt: skip
+)
 def test_what_is_no_url_is_refused_before_anything_is_sent(subject: Commitment, tmp_path: Path, url: str) -> None:
     refused(subject, url, tmp_path, ParameterError, "is not the URL")
 

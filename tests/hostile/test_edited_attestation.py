@@ -40,9 +40,31 @@ COUNT = max(1, int(os.environ.get("ONNXFP_MUTATIONS", "4000")) // 4)
 GOLDEN = Path(__file__).parents[1] / "golden" / "report-1.json"
 OTHER = CryptoSigner(Ed25519PrivateKey.from_private_bytes(bytes(32)))
 STRANGE: tuple[Any, ...] = (
-    None, True, 0, 1, -1, 2**63, 10**30, 0.0, -0.0, 0.5, 1.0, 5e-324, 1.7e308, "", "MATCH", "\x1b[2J", "\ud800",
-    "a" * 2000, [], [0], [[]], {}, {"a": 1}, ["a", "b"],
-)  # fmt: skip
+    None,
+    True,
+    0,
+    1,
+    -1,
+    2**63,
+    10**30,
+    0.0,
+    -0.0,
+    0.5,
+    1.0,
+    5e-324,
+    1.7e308,
+    "",
+    "MATCH",
+    "\x1b[2J",
+    "\ud800",
+    "a" * 2000,
+    [],
+    [0],
+    [[]],
+    {},
+    {"a": 1},
+    ["a", "b"],
+)
 
 
 @pytest.fixture(scope="module")

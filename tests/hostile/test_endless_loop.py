@@ -11,8 +11,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import onnxfp
+from onnxfp import Execution, Limits
 from onnxfp.errors import OnnxfpError
-from onnxfp.runtime.isolated import Limits
 
 
 def endless(path: Path, model: onnx.ModelProto) -> Path:
@@ -49,11 +49,11 @@ def test_a_suspect_that_never_answers(
     suspect = endless(tmp_path / "endless.onnx", make_classifier())
     began = time.monotonic()
     with pytest.raises(OnnxfpError, match="longer than the 3 s that are allowed"):
-        onnxfp.verify(suspect, crafted[1], limits=Limits(seconds=3))
+        onnxfp.verify(suspect, crafted[1], execution=Execution(limits=Limits(seconds=3)))
     assert time.monotonic() - began < 60
 
 
 def test_a_base_that_never_answers(make_classifier: Callable[..., onnx.ModelProto], tmp_path: Path) -> None:
     base = endless(tmp_path / "endless.onnx", make_classifier())
     with pytest.raises(OnnxfpError, match="longer than the 3 s that are allowed"):
-        onnxfp.generate(base, limits=Limits(seconds=3))
+        onnxfp.generate(base, execution=Execution(limits=Limits(seconds=3)))

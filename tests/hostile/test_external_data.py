@@ -11,9 +11,9 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
+from onnxfp import Execution, Limits
 from onnxfp.errors import FileError, ModelFormatError, OnnxfpError, UnsafeModelError
 from onnxfp.model.onnx_file import read_onnx
-from onnxfp.runtime.isolated import Limits
 from onnxfp.runtime.session import ModelSession
 from tests.builders import pair_model, write_model
 
@@ -108,7 +108,7 @@ def test_a_link_to_a_model_stands_for_what_lies_beside_it(
         onnx.save(model, path, save_as_external_data=True, location="w.bin", size_threshold=0)
     inputs = np.random.default_rng(0).random((3, 3, 8, 8), np.float32)
     direct = read_onnx(tmp_path / "a" / "m.onnx")
-    expected = ModelSession(direct, provider="cpu").answer(inputs).scores
+    expected = ModelSession(direct, execution=Execution("cpu", limits=None)).answer(inputs).scores
     link = tmp_path / "b" / "m.onnx"
     link.unlink()
     link.symlink_to("../a/m.onnx")
@@ -118,7 +118,7 @@ def test_a_link_to_a_model_stands_for_what_lies_beside_it(
     assert linked.load_proto() == direct.load_proto()
     # Checked and hashed were the data beside the file itself: the others must not answer in their place.
     for limits in (None, Limits()):
-        found = ModelSession(linked, provider="cpu", limits=limits).answer(inputs).scores
+        found = ModelSession(linked, execution=Execution("cpu", limits)).answer(inputs).scores
         assert found is not None
         assert expected is not None
         assert (found == expected).all()

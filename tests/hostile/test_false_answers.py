@@ -14,13 +14,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from onnxfp import Execution, Limits
 from onnxfp.errors import ContractError, OnnxfpError
 from onnxfp.model.io_contract import choose_output, read_answer
 from onnxfp.model.onnx_file import read_onnx
 from onnxfp.model.tensor_info import Tensor
 from onnxfp.runtime import isolated
 from onnxfp.runtime.ipc import MessageError, read_message, write_message
-from onnxfp.runtime.isolated import IsolatedRuntime, Limits
+from onnxfp.runtime.isolated import IsolatedRuntime
 from onnxfp.runtime.launch import WorkerProcess
 from onnxfp.runtime.local import NoCudaError, RefusedError
 from onnxfp.runtime.session import ModelSession
@@ -180,7 +181,7 @@ def taken_over(base_path: Path, monkeypatch: pytest.MonkeyPatch) -> Opening:
             return start([words[0], "-c", code], **options)
 
         monkeypatch.setattr(subprocess, "Popen", start_another)
-        return ModelSession(read_onnx(base_path), provider="cpu", limits=Limits(seconds=20))
+        return ModelSession(read_onnx(base_path), execution=Execution("cpu", Limits(seconds=20)))
 
     return opening
 

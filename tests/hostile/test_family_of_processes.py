@@ -29,7 +29,8 @@ PARENT = """
 import subprocess, sys
 start = subprocess.Popen
 subprocess.Popen = lambda words, **options: start([words[0], "-c", sys.argv[1], sys.argv[2]], **options)
-from onnxfp.runtime.isolated import IsolatedRuntime, LimitReachedError, Limits
+from onnxfp.runtime.isolated import IsolatedRuntime, LimitReachedError
+from onnxfp.execution import Limits
 try:
     IsolatedRuntime(bytes(int(sys.argv[3])), "cpu", optimise=True, n_bytes=1, limits=Limits(seconds=3))
 except LimitReachedError as error:

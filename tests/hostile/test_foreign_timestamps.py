@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import onnxfp
+from onnxfp import TimeEvidence
 from onnxfp.errors import TimestampError
 from onnxfp.trust.timestamp import check_token, load_authority
 
@@ -112,14 +113,16 @@ def test_a_stamp_of_a_commitment_says_nothing_without_its_opening(
 ) -> None:
     base, bundle = crafted
     opening = tmp_path / "o.commitment.json"
-    value = onnxfp.commit(bundle, output=opening).value
+    value, ca = onnxfp.commit(bundle, output=opening).value, authority.path("ca")
     token = tmp_path / "o.tsr"
     token.write_bytes(authority.stamp(opening.read_bytes()))
     with pytest.raises(TimestampError, match="is not this bundle") as raised:
-        onnxfp.verify(base, bundle, timestamp=token, tsa_certificate=authority.path("ca"))
+        onnxfp.verify(base, bundle, time_evidence=TimeEvidence(timestamp=token, tsa_certificate=ca))
     assert "--commitment" in raised.value.hint
     dated = onnxfp.verify(
-        base, bundle, commitment=value, opening=opening, timestamp=token, tsa_certificate=authority.path("ca")
+        base,
+        bundle,
+        time_evidence=TimeEvidence(commitment=value, opening=opening, timestamp=token, tsa_certificate=ca),
     )
     assert dated.timestamp is not None
     assert (dated.timestamp.subject, dated.timestamp.digest) == ("commitment", value)
@@ -128,7 +131,5 @@ def test_a_stamp_of_a_commitment_says_nothing_without_its_opening(
         onnxfp.verify(
             base,
             bundle,
-            commitment=onnxfp.commit(bundle),
-            timestamp=token,
-            tsa_certificate=authority.path("ca"),
+            time_evidence=TimeEvidence(commitment=onnxfp.commit(bundle), timestamp=token, tsa_certificate=ca),
         )

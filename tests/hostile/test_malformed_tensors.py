@@ -11,8 +11,8 @@ import pytest
 from onnx import TensorProto, helper
 
 import onnxfp
+from onnxfp import Execution, Limits
 from onnxfp.errors import ContractError, ModelError, OnnxfpError
-from onnxfp.runtime.isolated import Limits
 
 MakeClassifier = Callable[..., onnx.ModelProto]
 LIMITS = Limits(seconds=60)
@@ -102,7 +102,10 @@ def test_the_reason_is_said(
     damage(model)
     path = tmp_path / "odd.onnx"
     path.write_bytes(model.SerializeToString())
-    for call in (lambda: onnxfp.verify(path, crafted[1], limits=LIMITS), lambda: onnxfp.check(path, limits=LIMITS)):
+    for call in (
+        lambda: onnxfp.verify(path, crafted[1], execution=Execution(limits=LIMITS)),
+        lambda: onnxfp.check(path, execution=Execution(limits=LIMITS)),
+    ):
         with pytest.raises(OnnxfpError, match=r"odd\.onnx") as raised:
             call()
         assert raised.value.hint
@@ -114,7 +117,7 @@ def test_a_huge_input_is_named_before_memory_is_taken(make_classifier: MakeClass
     path = tmp_path / "huge.onnx"
     path.write_bytes(model.SerializeToString())
     with pytest.raises(ContractError, match="3298534883328 values an example"):
-        onnxfp.check(path, limits=LIMITS)
+        onnxfp.check(path, execution=Execution(limits=LIMITS))
     assert issubclass(ContractError, ModelError)
 
 
@@ -123,6 +126,6 @@ def test_nan_is_no_answer(make_classifier: MakeClassifier, crafted: tuple[Path, 
     model.graph.initializer[2].raw_data = np.full(5, np.nan, np.float32).tobytes()
     path = tmp_path / "nan.onnx"
     path.write_bytes(model.SerializeToString())
-    report = onnxfp.verify(path, crafted[1], limits=LIMITS)
+    report = onnxfp.verify(path, crafted[1], execution=Execution(limits=LIMITS))
     assert report.verdict is onnxfp.Verdict.INCONCLUSIVE
     assert (report.counts.n_answered, report.counts.n_matches) == (0, 0)

@@ -57,13 +57,21 @@ def test_the_statement_must_cover_every_member(members: dict[str, bytes], forge:
     "statement",
     [
         {"_type": "https://in-toto.io/Statement/v1", "predicate": {}, "predicateType": "urn:x", "subject": []},
-        {"_type": "https://in-toto.io/Statement/v1", "predicate": {}, "predicateType": "urn:onnxfp:fingerprint:1",
-         "subject": [{"name": "a"}]},
-        {"_type": "https://in-toto.io/Statement/v1", "predicate": {}, "predicateType": "urn:onnxfp:fingerprint:1",
-         "subject": "all"},
+        {
+            "_type": "https://in-toto.io/Statement/v1",
+            "predicate": {},
+            "predicateType": "urn:onnxfp:fingerprint:1",
+            "subject": [{"name": "a"}],
+        },
+        {
+            "_type": "https://in-toto.io/Statement/v1",
+            "predicate": {},
+            "predicateType": "urn:onnxfp:fingerprint:1",
+            "subject": "all",
+        },
         {"subject": []},
     ],
-)  # fmt: skip
+)
 def test_a_signed_statement_about_something_else_is_refused(
     members: dict[str, bytes], forge: Any, statement: dict[str, Any]
 ) -> None:

@@ -12,10 +12,33 @@ from onnxfp.trust.keys import home_folder
 from onnxfp.trust.trust_store import add_key, find_key_name, find_public_key, is_name, remove_key, trusted_keys
 
 BAD = [
-    "", ".", "..", ".hidden", "../alice", "a/b", "a\\b", "/etc/passwd", "C:alice", "a\0b", "alice\n", "\x1b[2J", "a b",
-    "alice\u202e", "\u0430lice", "\uff41lice", "al\u00efce", "ali\u0131ce", "\u212aate", "a" * 65, "con", "NUL",
-    "com1.x", "ab" * 32, "AB" * 32, "\udcff",
-]  # fmt: skip
+    "",
+    ".",
+    "..",
+    ".hidden",
+    "../alice",
+    "a/b",
+    "a\\b",
+    "/etc/passwd",
+    "C:alice",
+    "a\0b",
+    "alice\n",
+    "\x1b[2J",
+    "a b",
+    "alice\u202e",
+    "\u0430lice",
+    "\uff41lice",
+    "al\u00efce",
+    "ali\u0131ce",
+    "\u212aate",
+    "a" * 65,
+    "con",
+    "NUL",
+    "com1.x",
+    "ab" * 32,
+    "AB" * 32,
+    "\udcff",
+]
 
 
 @pytest.mark.parametrize("name", BAD)

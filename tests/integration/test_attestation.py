@@ -27,8 +27,8 @@ def test_a_verdict_is_attested_and_shown_to_others(onnxfp: Run, crafted: tuple[P
     assert (seen.code, seen.err) == (0, "")
     assert seen.out.startswith("base.onnx: MATCH\n")
     assert f"attested by  {public_key}\n" in seen.out
-    assert "NOT PINNED: use --public-key to demand the auditor's" in seen.out
-    assert "NOT PINNED by the auditor" in seen.out
+    assert "key not pinned: pass --public-key to require the auditor's key" in seen.out
+    assert "key not pinned by the auditor" in seen.out
     assert "0 of the auditor" in seen.out
     assert "trust store" not in seen.out
     record = json.loads(onnxfp("inspect", out, "--json").out)
@@ -53,7 +53,7 @@ def test_whose_keys_they_were_is_said_for_each_reader(onnxfp: Run, crafted: tupl
     assert "auditor (in your trust store); the key you demanded\n" in seen.out
     assert "alice (in your trust store)\n" in seen.out
     assert "client (in the auditor's trust store); the key the auditor demanded\n" in seen.out
-    assert "NOT PINNED" not in seen.out
+    assert "key not pinned" not in seen.out
     refused = onnxfp("inspect", out, "--public-key", "alice", **readers)
     assert (refused.code, refused.out) == (5, "")
     assert refused.err.startswith("error: the attestation is signed by")

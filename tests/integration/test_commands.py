@@ -32,7 +32,7 @@ def test_generate_verify_and_inspect_from_one_end_to_the_other(onnxfp: Run, base
     was_warned = "warning: Not even 200 matches of 200" in made.err
     assert (match.code, match.err) == (11 if was_warned else 0, "")
     assert f"base.onnx: {'INCONCLUSIVE' if was_warned else 'MATCH'}" in match.out
-    assert "NOT PINNED" in match.out
+    assert "key not pinned" in match.out
     stranger = onnxfp("verify", other_path, bundle)
     assert stranger.code in (10, 11)
     seen = onnxfp("inspect", bundle)
@@ -196,8 +196,23 @@ def test_ctrl_c_stops_cleanly_and_the_same_command_goes_on(
     base_path: Path, tmp_path: Path, interruptible: list[str]
 ) -> None:
     output = tmp_path / "a.fp.npz"
-    words = [*interruptible, "generate", base_path, "-o", output, "-n", 2000, "--kind", "c",
-             "--epsilon", 0.5, "--steps", 40, "--step-size", 0.05]  # fmt: skip
+    words = [
+        *interruptible,
+        "generate",
+        base_path,
+        "-o",
+        output,
+        "-n",
+        2000,
+        "--kind",
+        "c",
+        "--epsilon",
+        0.5,
+        "--steps",
+        40,
+        "--step-size",
+        0.05,
+    ]
     process = subprocess.Popen(list(map(str, words)), stderr=subprocess.PIPE, text=True)
     partial = tmp_path / "a.fp.npz.partial"
     deadline = time.monotonic() + 60

@@ -19,7 +19,7 @@ import torch
 from onnx import helper, numpy_helper
 
 import onnxfp as package
-from onnxfp import Evaluation, OnnxfpError
+from onnxfp import Evaluation, Execution, Limits, ModelIO, OnnxfpError
 from onnxfp.api.evaluation import EvaluationProgress
 from onnxfp.bundle.fingerprint import Fingerprint
 from onnxfp.cli.outputs import check_outputs
@@ -32,7 +32,6 @@ from onnxfp.evaluation.task_runner import TaskRunner
 from onnxfp.evaluation.user_data import Data, read_data
 from onnxfp.evidence.verdict import Counts
 from onnxfp.recipe.defaults import RecipeOverrides
-from onnxfp.runtime.isolated import Limits
 from onnxfp.types import Bounds, InputGrid
 from onnxfp.variants.catalogue import list_input_transforms, list_variants
 from tests.builders import build_model, declare
@@ -211,8 +210,11 @@ def test_labelled_data_train_variants_that_the_standard_suite_lists(
     base, bundle, _ = folders
     fingerprint = package.load(bundle)
     rng = np.random.default_rng(0)
-    np.savez(tmp_path / "data.npz", images=rng.integers(0, 256, (100, 3, 8, 8)).astype(np.uint8),
-             labels=rng.integers(0, 5, 100))  # fmt: skip
+    np.savez(
+        tmp_path / "data.npz",
+        images=rng.integers(0, 256, (100, 3, 8, 8)).astype(np.uint8),
+        labels=rng.integers(0, 5, 100),
+    )
     data = read_data(tmp_path / "data.npz", fingerprint.manifest.base, fingerprint.manifest.grid)
     runner = TaskRunner(base, fingerprint, "standard", data=data)
     trained = [v.name for v in list_variants("standard", has_labels=True) if v.needs_labels]
@@ -253,19 +255,19 @@ def test_models_of_other_forms(form: str, make_classifier: Maker, easy: RecipeOv
             tabular(),
             {
                 "overrides": RecipeOverrides(kind="rc", epsilon=0.4, n_steps=30, step_size=0.1, noise=0.01),
-                "grid": InputGrid(Bounds(-3, 3), 65536),
-                "fixed": {"t": 5.0},
+                "io": ModelIO(grid=InputGrid(Bounds(-3, 3), 65536), fixed={"t": 5.0}),
             },
         ),
     }
     model, arguments = forms[form]
     base = tmp_path / "base.onnx"
     base.write_bytes(model.SerializeToString())
-    fingerprint = package.generate(base, n_examples=20, limits=None, **arguments)
+    fingerprint = package.generate(base, n_examples=20, execution=Execution(limits=None), **arguments)
+    fixed = arguments.get("io", ModelIO()).fixed
     grid, rng = fingerprint.manifest.grid, np.random.default_rng(0)
     levels = rng.integers(0, grid.n_levels, (120, *fingerprint.manifest.base.input.shape)).astype(grid.dtype)
     data = Data(levels, rng.integers(0, 4, 120), "sha256:" + "ab" * 32)  # type: ignore[arg-type]
-    runner = TaskRunner(base, fingerprint, "standard", data=data, fixed=arguments.get("fixed"))
+    runner = TaskRunner(base, fingerprint, "standard", data=data, fixed=fixed)
     for name in ("launder-all", "launder-folded", "float16", "int8-static", "int8-dynamic", "weight-bits-tensor-6"):
         seen = runner.run(Task(name, "variant", name))
         assert seen.error == "", name
@@ -273,7 +275,7 @@ def test_models_of_other_forms(form: str, make_classifier: Maker, easy: RecipeOv
     for name in ("rtal-2", "prune-adaptive-0.3"):
         seen = runner.run(Task(name, "variant", name))
         assert (seen.error, count(seen).n_answered) == ("", 20), name
-    without = TaskRunner(base, fingerprint, "quick", fixed=arguments.get("fixed"))
+    without = TaskRunner(base, fingerprint, "quick", fixed=fixed)
     assert without.run(Task("base", "base", "base")).usefulness == 1.0
     assert without.run(Task("x", "variant", "int8-static")).error == ""
 
@@ -337,7 +339,9 @@ def test_a_base_that_cannot_be_asked_ends_the_evaluation_at_once(folders: tuple[
     base, bundle, _ = folders
     seen: list[EvaluationProgress] = []
     with pytest.raises(ExecutionError, match="the base could not be asked"):
-        package.evaluate(base, bundle, limits=Limits(memory_bytes=2**20), jobs=1, on_progress=seen.append)
+        package.evaluate(
+            base, bundle, execution=Execution(limits=Limits(memory_bytes=2**20)), jobs=1, on_progress=seen.append
+        )
     assert [progress.n_done for progress in seen] == [0]
 
 

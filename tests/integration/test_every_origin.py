@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import onnxfp
+from onnxfp import ModelIO
 from onnxfp.recipe.defaults import RecipeOverrides
 from onnxfp.types import Bounds, InputGrid
 from tests.builders import build_model, declare, linear_classifier, take_bytes, write_model
@@ -24,7 +26,9 @@ def linear(n_outputs: int, *, opset: int = 17, last: str = "") -> onnx.ModelProt
 
 
 def succeeds(path: Path, choices: RecipeOverrides = STRONG, grid: InputGrid | None = None) -> None:
-    fingerprint = onnxfp.generate(path, n_examples=5, overrides=choices, grid=grid, output=path.with_suffix(".npz"))
+    fingerprint = onnxfp.generate(
+        path, n_examples=5, overrides=choices, io=ModelIO(grid=grid), output=path.with_suffix(".npz")
+    )
     assert onnxfp.verify(path, path.with_suffix(".npz")).match_rate == 1.0
     assert fingerprint.n_examples == 5
 
@@ -94,5 +98,6 @@ def test_one_of_several_inputs(tmp_path: Path) -> None:
     path.write_bytes(model.SerializeToString())
     fixed = {"temperature": 2.0}
     choices, grid = RecipeOverrides(epsilon=2.0, step_size=0.2, n_steps=20), InputGrid(Bounds(-3, 3), 65536)
-    fingerprint = onnxfp.generate(path, n_examples=5, overrides=choices, grid=grid, input_name="x", fixed=fixed)
-    assert onnxfp.verify(path, fingerprint, input_name="x", fixed=fixed).match_rate == 1.0
+    io = ModelIO(input_name="x", fixed=fixed)
+    fingerprint = onnxfp.generate(path, n_examples=5, overrides=choices, io=replace(io, grid=grid))
+    assert onnxfp.verify(path, fingerprint, io=io).match_rate == 1.0

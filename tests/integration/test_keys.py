@@ -72,13 +72,13 @@ def test_what_cannot_be_done_is_said(
 
 def test_a_verdict_says_whose_key_it_was(onnxfp: Run, crafted: tuple[Path, Path], tmp_path: Path, owner: Path) -> None:
     base, bundle = crafted
-    assert "NOT PINNED" in onnxfp("verify", base, bundle).out
+    assert "key not pinned" in onnxfp("verify", base, bundle).out
     assert "trust store" not in onnxfp("inspect", bundle).out
     onnxfp("keys", "add", "alice", owner)
     named = onnxfp("verify", base, bundle)
     assert (named.code, named.err) == (0, "")
     assert "alice (in your trust store)\n" in named.out
-    assert "NOT PINNED" not in named.out
+    assert "key not pinned" not in named.out
     pinned = onnxfp("verify", base, bundle, "--public-key", "alice")
     assert "alice (in your trust store); the key you demanded" in pinned.out
     record = json.loads(onnxfp("verify", base, bundle, "--json").out)

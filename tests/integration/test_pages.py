@@ -71,9 +71,18 @@ def test_a_page_replaces_nothing_else(
     (tmp_path / "weights.bin").write_bytes(b"weights")
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     refused = onnxfp(
-        "verify", places["suspect"], places["bundle"], "--reference", places["pool"], "--public-key", places["key"],
-        "--attest", tmp_path / "attest.json", "--report", page.format(**places),
-    )  # fmt: skip
+        "verify",
+        places["suspect"],
+        places["bundle"],
+        "--reference",
+        places["pool"],
+        "--public-key",
+        places["key"],
+        "--attest",
+        tmp_path / "attest.json",
+        "--report",
+        page.format(**places),
+    )
     assert (refused.code, refused.out) == (code, "")
     assert message in refused.err
     assert {path: path.read_bytes() for path in before} == before
@@ -82,9 +91,12 @@ def test_a_page_replaces_nothing_else(
 
 
 def test_evaluate_shows_its_outcome_in_a_page(
-    models: Path, tmp_path: Path, make_evaluation: Any, monkeypatch: pytest.MonkeyPatch,
+    models: Path,
+    tmp_path: Path,
+    make_evaluation: Any,
+    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
+) -> None:
     # Only the long work is left out; tests of `evaluate` do it.
     monkeypatch.setattr(package, "evaluate", lambda base, bundle, **_: make_evaluation(package.load(bundle)))
     page = tmp_path / "out.html"
@@ -115,9 +127,18 @@ def test_an_evaluation_is_not_begun_whose_page_would_replace_something(
     places["data"].write_bytes(b"data")
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     refused = onnxfp(
-        "evaluate", places["base"], GOLDEN, "--variant", places["pool"], "--data", places["data"],
-        "--json", tmp_path / "record.json", "--report", page.format(**places),
-    )  # fmt: skip
+        "evaluate",
+        places["base"],
+        GOLDEN,
+        "--variant",
+        places["pool"],
+        "--data",
+        places["data"],
+        "--json",
+        tmp_path / "record.json",
+        "--report",
+        page.format(**places),
+    )
     assert (refused.code, refused.out) == (code, "")
     assert message in refused.err
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before

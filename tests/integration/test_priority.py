@@ -108,8 +108,10 @@ def test_a_bundle_is_stamped_and_checked_offline(
     # OpenSSL's own client says the same of the same files.
     checked = subprocess.run(
         ["openssl", "ts", "-verify", "-data", bundle, "-in", token, "-CAfile", authority.path("ca")],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert "Verification: OK" in checked.stdout + checked.stderr
 
 
@@ -159,7 +161,7 @@ def test_explain_names_each_check(onnxfp: Run, crafted: tuple[Path, Path], bundl
     assert "4. key         The key is the one that the verifier demanded." in seen.out
     assert "5. labels      200 labels were derived again" in seen.out
     # Of five classes there is no top five.
-    assert "Graded evidence:\n\nGraded evidence has no part in the verdict." in seen.out
+    assert "Top-k evidence:\n\nTop-k evidence has no part in the verdict." in seen.out
     assert "\nNo match rate within the top k is reported" in seen.out
     assert "\nmedian rank    1 of 5, where 1 is the largest score" in seen.out
     assert "Not tested:\n\n- Who trained first" in seen.out
@@ -198,8 +200,14 @@ def test_wrong_input_ends_in_its_own_error(
     junk, brace = tmp_path / "junk", tmp_path / "brace"
     junk.write_bytes(b"neither one nor the other")
     brace.write_bytes(b"{}\n")
-    places = {"tmp": tmp_path, "junk": junk, "brace": brace, "base": crafted[0], "bundle": crafted[1],
-              "ca": authority.path("ca")}  # fmt: skip
+    places = {
+        "tmp": tmp_path,
+        "junk": junk,
+        "brace": brace,
+        "base": crafted[0],
+        "bundle": crafted[1],
+        "ca": authority.path("ca"),
+    }
     outcome = onnxfp(*(word.format(**places) for word in words))
     assert (outcome.code, outcome.out) == (code, "")
     assert message in outcome.err

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
+from onnxfp import Execution
 from onnxfp.model.onnx_file import read_onnx
 from onnxfp.runtime.session import ModelSession
 from onnxfp.torch_copy.copy import TorchCopy, build_torch_copy
@@ -113,7 +114,7 @@ def export(network: nn.Module, path: Path, opset: int | None, *, batch: bool = T
 
 def convert(path: Path, inputs: NDArray[np.float32] = IMAGES) -> tuple[TorchCopy, ModelSession]:
     file = read_onnx(path)
-    session = ModelSession(file, provider="cpu", optimise=False)
+    session = ModelSession(file, execution=Execution("cpu", limits=None), optimise=False)
     copy = build_torch_copy(file.load_proto(), output_name=session.output.name)
     copy.adapt(session.output.kind, session.input.batch, torch.from_numpy(inputs))
     return copy, session

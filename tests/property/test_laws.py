@@ -125,9 +125,13 @@ def test_the_descent_never_leaves_ball_and_box(seed: int, epsilon: float, step: 
     weight = torch.randn(5, 3 * 6 * 6, generator=generator)
     recipe = Recipe("ltrc", "white", 1, 5, 0.1, 0.1, 2, 2, filtered, "copy", 0)  # type: ignore[arg-type]
     source = CopyGradient(
-        lambda x: x.flatten(1) @ weight.T, [weight], torch.tensor(1.0), torch.tensor(0.0), n_draws=2,
+        lambda x: x.flatten(1) @ weight.T,
+        [weight],
+        torch.tensor(1.0),
+        torch.tensor(0.0),
+        n_draws=2,
         gives_probabilities=False,
-    )  # fmt: skip
+    )
     high_pass = HighPass((3, 6, 6), (1, 2), 2)
     descent = Descent(source, recipe=recipe, epsilon=epsilon, step_size=step, high_pass=high_pass)
     seeds = torch.rand(4, 3, 6, 6, generator=generator)

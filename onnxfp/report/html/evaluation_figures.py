@@ -46,14 +46,27 @@ def draw_strip(evaluation: Evaluation, groups: Sequence[tuple[str, Sequence[Row]
             axes.axvline(least, color=svg.INK, linewidth=1, dashes=(4, 3), zorder=1)
             is_right = least > n_examples / 2
             label = f"{least} for MATCH" if is_narrow else f"{least} matches are a MATCH"
-            axes.text(least + (-0.008 if is_right else 0.008) * n_examples, top + 0.85, label, color=svg.INK,
-                      ha="right" if is_right else "left", va="center")  # fmt: skip
+            axes.text(
+                least + (-0.008 if is_right else 0.008) * n_examples,
+                top + 0.85,
+                label,
+                color=svg.INK,
+                ha="right" if is_right else "left",
+                va="center",
+            )
         axes.hlines(range(len(lines)), 0, n_examples, color=svg.RULE, linewidth=0.7, zorder=0)
         for place, (family, rows) in enumerate(lines):
             height = top - place
             if is_narrow:
-                axes.annotate(family, (0, height), xytext=(0, 13), textcoords="offset points", color=svg.MUTED,
-                              va="center", fontsize=10.5)  # fmt: skip
+                axes.annotate(
+                    family,
+                    (0, height),
+                    xytext=(0, 13),
+                    textcoords="offset points",
+                    color=svg.MUTED,
+                    va="center",
+                    fontsize=10.5,
+                )
             stacked: Counter[int] = Counter()
             for row in rows:
                 if row.outcome is not None:
@@ -64,8 +77,10 @@ def draw_strip(evaluation: Evaluation, groups: Sequence[tuple[str, Sequence[Row]
                     step = (turn + 1) // 2 * (0.13 if turn % 2 else -0.13)
                     _mark(axes, row, row.outcome.counts.n_matches, height + max(-0.39, min(0.39, step)))
         axes.set(xlim=(0, n_examples), ylim=(-0.6, top + 1.15), xlabel=f"matches, of {n_examples} examples")
-        axes.set_yticks([] if is_narrow else [top - place for place in range(len(lines))],
-                        [] if is_narrow else [family for family, _ in lines])  # fmt: skip
+        axes.set_yticks(
+            [] if is_narrow else [top - place for place in range(len(lines))],
+            [] if is_narrow else [family for family, _ in lines],
+        )
         axes.tick_params(axis="y", length=0)
         axes.spines["left"].set_visible(False)
 
@@ -120,8 +135,10 @@ def _draw_pruning(evaluation: Evaluation, family: str, points: list[tuple[float,
         axes.set(xlim=(-2, max(shares) + 4), ylim=(-4, 104), xlabel="pruned, %", ylabel="%")
         axes.set_xticks([0, *shares] if len(shares) <= 8 else range(0, 101, 20))
 
-    table = "; ".join(f"pruned {share:.0f}%: match rate {match:.0f}%, {usefulness.measure} {use:.0f}%"
-                      for share, match, use in zip(shares, matches, useful, strict=True))  # fmt: skip
+    table = "; ".join(
+        f"pruned {share:.0f}%: match rate {match:.0f}%, {usefulness.measure} {use:.0f}%"
+        for share, match, use in zip(shares, matches, useful, strict=True)
+    )
     return draw(
         name,
         family[:1].upper() + family[1:],
@@ -145,14 +162,21 @@ def draw_plane(evaluation: Evaluation) -> Drawing | None:
         _percent_axes(axes)
         for level in _LEVELS:
             axes.plot([0, 100 * (1 - level)], [100 * level, 100], color=svg.RULE, linewidth=0.9, zorder=0)
-            axes.text(100 * (1 - level), 103, f"U = {level:g}", color=svg.MUTED, fontsize=9.5,
-                      ha="center", va="bottom")  # fmt: skip
+            axes.text(100 * (1 - level), 103, f"U = {level:g}", color=svg.MUTED, fontsize=9.5, ha="center", va="bottom")
         for transfer, survival, is_filled in ((worst_across, worst_up, False), (across, up, True)):
             x, y = 100 * transfer.value, 100 * survival.value
             axes.plot(_ends(transfer), [y, y], color=svg.ACCENT, linewidth=1.3)
             axes.plot([x, x], _ends(survival), color=svg.ACCENT, linewidth=1.3)
-            axes.plot([x], [y], "D", markersize=8, color=svg.ACCENT if is_filled else svg.PAPER,
-                      markeredgecolor=svg.ACCENT, markeredgewidth=1.6, clip_on=False)  # fmt: skip
+            axes.plot(
+                [x],
+                [y],
+                "D",
+                markersize=8,
+                color=svg.ACCENT if is_filled else svg.PAPER,
+                markeredgecolor=svg.ACCENT,
+                markeredgewidth=1.6,
+                clip_on=False,
+            )
         axes.set(xlim=(0, 100), ylim=(0, 112), xlabel="transferability, %", ylabel="robustness, %")
 
     return draw(
@@ -166,7 +190,7 @@ def draw_plane(evaluation: Evaluation) -> Drawing | None:
         paint,
         height=_HALF,
         is_half=True,
-    )  # fmt: skip
+    )
 
 
 def draw_curves(evaluation: Evaluation, n_examples: int) -> Drawing | None:
@@ -218,8 +242,17 @@ def _mark(axes: Axes, row: Row, x: float, y: float) -> None:
         return
     colour = svg.SECOND if row.role == "reference" else svg.ACCENT
     is_match = row.outcome is not None and row.outcome.verdict is Verdict.MATCH
-    axes.plot([x], [y], "s" if row.role == "reference" else "o", markersize=7, color=colour if is_match else svg.PAPER,
-              markeredgecolor=colour, markeredgewidth=1.5, clip_on=False, zorder=5)  # fmt: skip
+    axes.plot(
+        [x],
+        [y],
+        "s" if row.role == "reference" else "o",
+        markersize=7,
+        color=colour if is_match else svg.PAPER,
+        markeredgecolor=colour,
+        markeredgewidth=1.5,
+        clip_on=False,
+        zorder=5,
+    )
 
 
 def _percent_axes(axes: Axes) -> None:

@@ -66,10 +66,32 @@ _SETTINGS: dict[Any, Any] = {
     "axes.facecolor": NONE,
 }
 WIDE, NARROW = 700, 340
-_KEPT = frozenset({"font-size", "font-weight", "text-anchor", "stroke-width", "stroke-dasharray", "stroke-dashoffset",
-                   "opacity", "fill-opacity", "stroke-opacity", "fill-rule"})  # fmt: skip
-_DROPPED = frozenset({"font-family", "font-style", "font-variant", "font-stretch", "stroke-linejoin", "stroke-linecap",
-                      "stroke-miterlimit", "white-space"})  # fmt: skip
+_KEPT = frozenset(
+    {
+        "font-size",
+        "font-weight",
+        "text-anchor",
+        "stroke-width",
+        "stroke-dasharray",
+        "stroke-dashoffset",
+        "opacity",
+        "fill-opacity",
+        "stroke-opacity",
+        "fill-rule",
+    }
+)
+_DROPPED = frozenset(
+    {
+        "font-family",
+        "font-style",
+        "font-variant",
+        "font-stretch",
+        "stroke-linejoin",
+        "stroke-linecap",
+        "stroke-miterlimit",
+        "white-space",
+    }
+)
 _NUMBER = re.compile(r"-?\d+\.\d{3,}")
 _NO_TURN = re.compile(r"rotate\(-?0 [^)]*\)")
 
@@ -116,14 +138,25 @@ def draw(
     if is_half:
         return Drawing(title, caption, narrow)
     wide = _draw_one(f"{name}-wide", title, description, paint, WIDE, height, is_narrow=False)
-    return Drawing(title, caption, wide.replace("<svg ", Markup('<svg class="wide" '), 1) + Markup("\n")
-                   + narrow.replace("<svg ", Markup('<svg class="narrow" '), 1))  # fmt: skip
+    return Drawing(
+        title,
+        caption,
+        wide.replace("<svg ", Markup('<svg class="wide" '), 1)
+        + Markup("\n")
+        + narrow.replace("<svg ", Markup('<svg class="narrow" '), 1),
+    )
 
 
 def _draw_one(
-    name: str, title: str, description: str, paint: Callable[[Axes, bool], None], width: int, height: int,
-    *, is_narrow: bool,
-) -> Markup:  # fmt: skip
+    name: str,
+    title: str,
+    description: str,
+    paint: Callable[[Axes, bool], None],
+    width: int,
+    height: int,
+    *,
+    is_narrow: bool,
+) -> Markup:
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
@@ -152,8 +185,12 @@ def _to_page(text: str, name: str, title: str, description: str) -> Markup:
             # Its only style sheet repeats what page.css says; its metadata is about matplotlib.
             if _plain(child.tag) in ("metadata", "style"):
                 parent.remove(child)
-    used = {match for element in root.iter() for value in element.attrib.values()
-            for match in re.findall(r"#([\w.-]+)", value)}  # fmt: skip
+    used = {
+        match
+        for element in root.iter()
+        for value in element.attrib.values()
+        for match in re.findall(r"#([\w.-]+)", value)
+    }
     for element in root.iter():
         _clean(element, name, used)
     root.attrib = {
@@ -178,34 +215,41 @@ def _clean(element: Element, name: str, used: set[str]) -> None:
     if element.tag != "text":
         element.text = None
     attributes: dict[str, str] = {}
-    classes = []
+    classes: list[str] = []
     for key, value in element.attrib.items():
         key = _plain(key)
-        if key == "id" and value not in used:
-            continue
         if key == "style":
-            for declaration in filter(None, (part.strip() for part in value.split(";"))):
-                what, _, how = (part.strip() for part in declaration.partition(":"))
-                if what in ("fill", "stroke"):
-                    classes.append(f"{what}-{_ROLES[how]}")
-                elif what in _KEPT:
-                    attributes[what] = how
-                elif what not in _DROPPED:
-                    raise AssertionError(f"matplotlib wrote {declaration!r}, of which nothing is known here")
-            continue
-        if key == "id":
-            value = f"{name}-{value}"
-        elif key in ("href", "clip-path"):
-            value = value.replace("#", f"#{name}-")
-        elif key == "transform":
-            value = _NO_TURN.sub("", value).strip()
-        if value:
-            attributes[key] = " ".join(_NUMBER.sub(_shorten, value).split())
+            _apply_style(value, attributes, classes)
+        elif key != "id" or value in used:
+            value = _rename_references(key, value, name)
+            if value:
+                attributes[key] = " ".join(_NUMBER.sub(_shorten, value).split())
     if element.tag == "text" and not any(word.startswith("fill-") for word in classes):
         classes.append("fill-ink")
     if classes:
         attributes["class"] = " ".join(classes)
     element.attrib = attributes
+
+
+def _apply_style(style: str, attributes: dict[str, str], classes: list[str]) -> None:
+    """Turn the declarations of a ``style`` attribute into attributes and classes."""
+    for declaration in filter(None, (part.strip() for part in style.split(";"))):
+        what, _, how = (part.strip() for part in declaration.partition(":"))
+        if what in ("fill", "stroke"):
+            classes.append(f"{what}-{_ROLES[how]}")
+        elif what in _KEPT:
+            attributes[what] = how
+        elif what not in _DROPPED:
+            raise AssertionError(f"matplotlib wrote {declaration!r}, of which nothing is known here")
+
+
+def _rename_references(key: str, value: str, name: str) -> str:
+    """Return an attribute's value with the figure's name in front of identifiers, and without turns by nothing."""
+    if key == "id":
+        return f"{name}-{value}"
+    if key in ("href", "clip-path"):
+        return value.replace("#", f"#{name}-")
+    return _NO_TURN.sub("", value).strip() if key == "transform" else value
 
 
 def _shorten(match: re.Match[str]) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
 
@@ -17,6 +16,7 @@ from markupsafe import Markup
 
 from onnxfp._version import __version__
 from onnxfp.evidence.verdict import Verdict
+from onnxfp.report.facts import Style
 from onnxfp.report.html.formatting import chance, percent, scientific
 from onnxfp.text import escape_text
 
@@ -24,19 +24,8 @@ TONES = {Verdict.MATCH: "match", Verdict.NO_MATCH: "no-match", Verdict.INCONCLUS
 """Class of the stylesheet for each verdict."""
 
 
-@dataclass(frozen=True, slots=True)
-class Fact:
-    """One figure at the head of a page.
-
-    Attributes:
-        label: What it is.
-        figure: The number.
-        notes: Its interval, or what it is to be held against; a line each.
-    """
-
-    label: str
-    figure: str
-    notes: tuple[str, ...]
+STYLE = Style(scientific, "−", "×")
+"""How a page writes numbers."""
 
 
 def render(template: str, **content: Any) -> str:

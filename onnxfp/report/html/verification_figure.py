@@ -23,8 +23,14 @@ def draw_match_line(report: Report) -> Drawing:
     counts, least = report.counts, report.decision.min_matches
     n = counts.n_asked
     expected, upper = (min(n, rate * counts.n_candidates) for rate in (report.null.rate, report.null.upper))
-    pools = [pool for pool in (("References of the verifier", report.verifier_references),
-                               ("References of the owner", report.owner_references)) if pool[1]]  # fmt: skip
+    pools = [
+        pool
+        for pool in (
+            ("References of the verifier", report.verifier_references),
+            ("References of the owner", report.owner_references),
+        )
+        if pool[1]
+    ]
 
     def paint(axes: Axes, is_narrow: bool) -> None:
         height = len(pools) + 1
@@ -32,8 +38,14 @@ def draw_match_line(report: Report) -> Drawing:
             axes.axvline(least, color=svg.INK, linewidth=1, dashes=(4, 3))
             is_right = least > n / 2
             label = f"{least} for MATCH" if is_narrow else f"{least} matches are a MATCH"
-            axes.text(least + (-0.008 if is_right else 0.008) * n, height + 0.62, label, color=svg.INK,
-                      ha="right" if is_right else "left", va="center")  # fmt: skip
+            axes.text(
+                least + (-0.008 if is_right else 0.008) * n,
+                height + 0.62,
+                label,
+                color=svg.INK,
+                ha="right" if is_right else "left",
+                va="center",
+            )
         axes.hlines(range(1, height + 1), 0, n, color=svg.RULE, linewidth=0.7, zorder=0)
         _label(axes, height, "The suspect")
         axes.hlines(
@@ -78,5 +90,13 @@ def _label(axes: Axes, row: int, text: str) -> None:
 
 
 def _dots(axes: Axes, row: int, pool: tuple[ReferenceCount, ...], n: int) -> None:
-    axes.plot([reference.rate * n for reference in pool], [row] * len(pool), "o", markersize=7, color=svg.PAPER,
-              markeredgecolor=svg.SECOND, markeredgewidth=1.6, clip_on=False)  # fmt: skip
+    axes.plot(
+        [reference.rate * n for reference in pool],
+        [row] * len(pool),
+        "o",
+        markersize=7,
+        color=svg.PAPER,
+        markeredgecolor=svg.SECOND,
+        markeredgewidth=1.6,
+        clip_on=False,
+    )

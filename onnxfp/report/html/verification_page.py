@@ -6,23 +6,26 @@ from typing import TYPE_CHECKING
 
 from onnxfp.evidence.top_k import CAVEAT, NO_SCORES, NO_TOP_K
 from onnxfp.evidence.verdict import Verdict
-from onnxfp.report.html.contact_sheet import page_sheet
-from onnxfp.report.html.formatting import chance, percent, scientific
-from onnxfp.report.html.provenance import (
-    UNLIMITED,
-    Line,
-    check_same,
-    describe_fingerprint,
+from onnxfp.report.facts import (
+    VERIFIER,
     describe_isolation,
     describe_policy,
+    describe_verification,
     describe_versions,
 )
-from onnxfp.report.html.template import TONES, Fact, render
+from onnxfp.report.html.contact_sheet import page_sheet
+from onnxfp.report.html.formatting import chance, scientific
+from onnxfp.report.html.provenance import check_same, fingerprint_rows, to_rows
+from onnxfp.report.html.template import STYLE, TONES, render
 from onnxfp.report.html.verification_figure import draw_match_line
 
 if TYPE_CHECKING:
     from onnxfp.bundle.fingerprint import Fingerprint
     from onnxfp.report.verification import Report
+
+
+_HEAD = ("matches", "match rate", "expected", "p-value")
+_MORE = ("ran on", "commitment", "time-stamp")
 
 
 def render_verification(report: Report, fingerprint: Fingerprint, suspect: str, bundle: str) -> str:
@@ -40,13 +43,8 @@ def render_verification(report: Report, fingerprint: Fingerprint, suspect: str, 
     check_same(report.bundle.digest, fingerprint.digest)
     counts, decision, null = report.counts, report.decision, report.null
     isolation = describe_isolation(report.suspect.isolation)
-    providers = ", ".join(provider.removesuffix("ExecutionProvider") for provider in report.suspect.providers)
-    ran_on, tensors = (
-        f"onnxruntime, {providers}; {isolation or UNLIMITED}",
-        (f"input {report.suspect.input}, output {report.suspect.output}"),
-    )
-    if report.suspect.is_recorded:
-        ran_on, tensors = "not here: the verifier asked", "its recorded responses"
+    facts = {fact.label: fact for fact in describe_verification(report, VERIFIER, STYLE)}
+    versions = describe_versions("verified with", report.versions)
     references = [("verifier", reference) for reference in report.verifier_references]
     references += [("owner", reference) for reference in report.owner_references]
     return render(
@@ -62,7 +60,7 @@ def render_verification(report: Report, fingerprint: Fingerprint, suspect: str, 
         p_value=scientific(decision.p_value),
         chance=chance(decision.p_value),
         alpha_chance=chance(report.policy.alpha),
-        facts=_facts(report),
+        facts=[facts[label] for label in _HEAD],
         drawing=draw_match_line(report),
         run=f", {isolation}," if isolation else "",
         references=references,
@@ -73,29 +71,13 @@ def render_verification(report: Report, fingerprint: Fingerprint, suspect: str, 
         not_tested=_not_tested(report),
         sheet=page_sheet(fingerprint),
         provenance=(
-            ("Suspect", (Line(suspect), Line(report.suspect.digest, is_code=True), Line(tensors))),
-            *describe_fingerprint(fingerprint, bundle, report.signer),
-            ("Ran on", (Line(ran_on),)),
-            ("Policy", (Line(describe_policy(report.policy)),)),
-            ("Verified with", (Line(describe_versions(report.versions)),)),
+            *to_rows([facts["suspect"]], suspect=suspect),
+            *fingerprint_rows(fingerprint, bundle, report.signer),
+            *to_rows([facts[label] for label in _MORE if label in facts]),
+            *to_rows([describe_policy(report.policy, STYLE), versions]),
         ),
         command=f"onnxfp verify SUSPECT FINGERPRINT --public-key {report.signer.public_key}",
-    )  # fmt: skip
-
-
-def _facts(report: Report) -> tuple[Fact, ...]:
-    counts, decision, interval = report.counts, report.decision, report.interval
-    needed = "no count suffices" if decision.min_matches is None else f"{decision.min_matches} are a match"
-    interval_words = f"{report.policy.confidence:.0%} interval"
-    return (
-        Fact("Matches", f"{counts.n_matches} of {counts.n_asked}", (needed,)),
-        Fact("Match rate", percent(report.match_rate),
-             (interval_words, f"{percent(interval.lower)} to {percent(interval.upper)}")),
-        Fact("Expected of a model that owes nothing", percent(report.null.rate),
-             (f"one in a hundred: {report.null.upper:.0%}",)),
-        Fact("Probability that such a model matches as often", scientific(decision.p_value),
-             (f"limit {scientific(report.policy.alpha)}",)),
-    )  # fmt: skip
+    )
 
 
 def _strength(report: Report) -> str:

@@ -78,9 +78,14 @@ def attention(node: Node) -> Function:
     given_scale = node.attributes.get("scale")
 
     def run(
-        q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None, past_k: Tensor | None = None,
-        past_v: Tensor | None = None, n_valid: Tensor | None = None,
-    ) -> Any:  # fmt: skip
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        mask: Tensor | None = None,
+        past_k: Tensor | None = None,
+        past_v: Tensor | None = None,
+        n_valid: Tensor | None = None,
+    ) -> Any:
         is_linear_model = q.ndim == 3
         q, k, v = split_heads(q, q_heads), split_heads(k, kv_heads), split_heads(v, kv_heads)
         if past_k is not None and past_v is not None:

@@ -156,9 +156,14 @@ def multi_head_attention(node: Node) -> Function:
     heads, scale = node.int("num_heads", 1), node.float("scale", 0.0)
 
     def run(
-        q: Tensor, k: Tensor | None = None, v: Tensor | None = None, bias: Tensor | None = None,
-        mask: Tensor | None = None, added: Tensor | None = None, *others: Any,
-    ) -> Tensor:  # fmt: skip
+        q: Tensor,
+        k: Tensor | None = None,
+        v: Tensor | None = None,
+        bias: Tensor | None = None,
+        mask: Tensor | None = None,
+        added: Tensor | None = None,
+        *others: Any,
+    ) -> Tensor:
         if k is None or v is None or mask is not None or any(other is not None for other in others):
             raise ValueError("packed inputs, key masks and caches of this operator are not supported")
         if bias is not None:
@@ -247,9 +252,16 @@ def qgemm(node: Node) -> Function:
     trans_a, trans_b, alpha = node.int("transA", 0), node.int("transB", 0), node.float("alpha", 1.0)
 
     def run(
-        a: Tensor, a_scale: Tensor, a_zero: Tensor, b: Tensor, b_scale: Tensor,
-        b_zero: Tensor | None, c: Tensor | None = None, y_scale: Tensor | None = None, y_zero: Tensor | None = None,
-    ) -> Tensor:  # fmt: skip
+        a: Tensor,
+        a_scale: Tensor,
+        a_zero: Tensor,
+        b: Tensor,
+        b_scale: Tensor,
+        b_zero: Tensor | None,
+        c: Tensor | None = None,
+        y_scale: Tensor | None = None,
+        y_zero: Tensor | None = None,
+    ) -> Tensor:
         # A scale for each column of the product stands along the last axis once the matrix is turned.
         y = dequantize(a.T if trans_a else a, a_scale, a_zero) @ dequantize(b.T if trans_b else b, b_scale, b_zero)
         y = alpha * y
@@ -278,9 +290,14 @@ def matmul_integer_to_float(_: Node) -> Function:
     """Product of two quantised matrices, as float."""
 
     def run(
-        a: Tensor, b: Tensor, a_scale: Tensor, b_scale: Tensor, a_zero: Tensor | None = None,
-        b_zero: Tensor | None = None, bias: Tensor | None = None,
-    ) -> Tensor:  # fmt: skip
+        a: Tensor,
+        b: Tensor,
+        a_scale: Tensor,
+        b_scale: Tensor,
+        a_zero: Tensor | None = None,
+        b_zero: Tensor | None = None,
+        bias: Tensor | None = None,
+    ) -> Tensor:
         y = dequantize(a, a_scale, a_zero) @ dequantize(b, b_scale, b_zero)
         return y if bias is None else y + bias
 

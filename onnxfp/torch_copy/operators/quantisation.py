@@ -18,13 +18,6 @@ from onnxfp.torch_copy.operators.registry import Function, Node, operator
 from onnxfp.torch_copy.operators.straight_through import carries_gradient, stand_for, straight_through
 from onnxfp.torch_copy.tensors import torch_dtype
 
-TAKES_LEVELS = {
-    *("ConvInteger", "DequantizeLinear", "DynamicQuantizeMatMul", "MatMulInteger", "MatMulIntegerToFloat", "QGemm"),
-    *("QLinearAdd", "QLinearAveragePool", "QLinearConcat", "QLinearConv", "QLinearGlobalAveragePool"),
-    *("QLinearLeakyRelu", "QLinearMatMul", "QLinearMul", "QLinearSigmoid", "QLinearSoftmax"),
-}
-"""Operators that compute on floats that stand for integers themselves, so that nothing is computed twice."""
-
 _LIMITS = {torch.uint8: (0, 255), torch.int8: (-128, 127), torch.int16: (-32768, 32767), torch.int32: (0, 65535)}
 
 
@@ -132,9 +125,16 @@ def qlinear_conv(node: Node) -> Function:
     convolve = bind_convolution(node)
 
     def run(
-        x: Tensor, x_scale: Tensor, x_zero: Tensor, weight: Tensor, w_scale: Tensor, w_zero: Tensor | None,
-        y_scale: Tensor, y_zero: Tensor, bias: Tensor | None = None,
-    ) -> Tensor:  # fmt: skip
+        x: Tensor,
+        x_scale: Tensor,
+        x_zero: Tensor,
+        weight: Tensor,
+        w_scale: Tensor,
+        w_zero: Tensor | None,
+        y_scale: Tensor,
+        y_zero: Tensor,
+        bias: Tensor | None = None,
+    ) -> Tensor:
         x_values, w_values = _centred(x, x_zero, 1), _centred(weight, w_zero, 0)
         y = convolve(x_values, w_values.to(x_values.dtype), None if bias is None else bias.to(x_values.dtype))
         scale = x_scale * along(w_scale, y, 1, 0) / y_scale
@@ -148,9 +148,15 @@ def qlinear_matmul(_: Node) -> Function:
     """Matrix product of quantised tensors, quantised again."""
 
     def run(
-        a: Tensor, a_scale: Tensor, a_zero: Tensor, b: Tensor, b_scale: Tensor,
-        b_zero: Tensor | None, y_scale: Tensor, y_zero: Tensor,
-    ) -> Tensor:  # fmt: skip
+        a: Tensor,
+        a_scale: Tensor,
+        a_zero: Tensor,
+        b: Tensor,
+        b_scale: Tensor,
+        b_zero: Tensor | None,
+        y_scale: Tensor,
+        y_zero: Tensor,
+    ) -> Tensor:
         a_values, b_values = _centred(a, a_zero, -2), _centred(b, b_zero, -1)
         y = a_values @ b_values.to(a_values.dtype)
         scale = along(a_scale, y, -2, 0) * along(b_scale, y, -1, 0) / y_scale

@@ -154,9 +154,13 @@ def rnn(node: Node) -> Function:
     layer = Layer.of(node, ["Tanh"])
 
     def run(
-        x: Tensor, w: Tensor, r: Tensor, bias: Tensor | None = None, lengths: Tensor | None = None,
+        x: Tensor,
+        w: Tensor,
+        r: Tensor,
+        bias: Tensor | None = None,
+        lengths: Tensor | None = None,
         start: Tensor | None = None,
-    ) -> Any:  # fmt: skip
+    ) -> Any:
         def cell(d: int) -> Cell:
             (f,) = layer.activations[d]
             wb, rb = _halves(bias, d, layer.hidden, x)
@@ -173,9 +177,13 @@ def gru(node: Node) -> Function:
     layer, after = Layer.of(node, ["Sigmoid", "Tanh"]), bool(node.int("linear_before_reset", 0))
 
     def run(
-        x: Tensor, w: Tensor, r: Tensor, bias: Tensor | None = None, lengths: Tensor | None = None,
+        x: Tensor,
+        w: Tensor,
+        r: Tensor,
+        bias: Tensor | None = None,
+        lengths: Tensor | None = None,
         start: Tensor | None = None,
-    ) -> Any:  # fmt: skip
+    ) -> Any:
         def cell(d: int) -> Cell:
             f, g = layer.activations[d]
             wb, rb = _halves(bias, d, 3 * layer.hidden, x)
@@ -204,9 +212,15 @@ def lstm(node: Node) -> Function:
     layer, coupled = Layer.of(node, ["Sigmoid", "Tanh", "Tanh"]), bool(node.int("input_forget", 0))
 
     def run(
-        x: Tensor, w: Tensor, r: Tensor, bias: Tensor | None = None, lengths: Tensor | None = None,
-        start_h: Tensor | None = None, start_c: Tensor | None = None, peepholes: Tensor | None = None,
-    ) -> Any:  # fmt: skip
+        x: Tensor,
+        w: Tensor,
+        r: Tensor,
+        bias: Tensor | None = None,
+        lengths: Tensor | None = None,
+        start_h: Tensor | None = None,
+        start_c: Tensor | None = None,
+        peepholes: Tensor | None = None,
+    ) -> Any:
         def cell(d: int) -> Cell:
             f, g, h = layer.activations[d]
             wb, rb = _halves(bias, d, 4 * layer.hidden, x)

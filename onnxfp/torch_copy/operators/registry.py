@@ -1,6 +1,6 @@
 """How an operator's torch function is registered and found.
 
-To add an operator, write one function in the module of its family::
+To add an operator, write one function in the module of its family, and one row in :mod:`onnxfp.model.op_traits`::
 
     @operator("Elu", since=(1, 6, 22))
     def elu(node: Node) -> Function:

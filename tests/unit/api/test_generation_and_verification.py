@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
 import onnxfp
-from onnxfp import Policy, Verdict
+from onnxfp import ModelIO, Policy, Verdict
 from onnxfp.crafting.state import Progress
 from onnxfp.errors import ContractError, FileError, KeyMismatchError, ParameterError
 from onnxfp.files import write_file
@@ -109,7 +109,7 @@ def test_a_linear_model_convicts_nobody_by_the_prior(
     nearly = (weight + 0.01 * rng.normal(size=weight.shape)).astype(np.float32)
     base, twin = write("base.onnx", weight), write("twin.onnx", nearly)
     grid = InputGrid(Bounds(0.0, 1.0))
-    fingerprint = onnxfp.generate(base, overrides=easy, grid=grid)
+    fingerprint = onnxfp.generate(base, overrides=easy, io=ModelIO(grid=grid))
     assert "were never measured" in caplog.text
     for suspect in (base, twin):
         report = onnxfp.verify(suspect, fingerprint)
@@ -138,13 +138,18 @@ def test_models_are_asked_at_the_output_that_the_base_was(
     copy = tmp_path / "copy.onnx"
     copy.write_bytes(model.SerializeToString())
     fingerprint = onnxfp.generate(
-        base, n_examples=20, overrides=easy, output_name="logits", references=[copy], output=tmp_path / "base.fp.npz"
+        base,
+        n_examples=20,
+        overrides=easy,
+        io=ModelIO(output_name="logits"),
+        references=[copy],
+        output=tmp_path / "base.fp.npz",
     )
     assert fingerprint.manifest.references[0].n_matches == 20
     report = onnxfp.verify(copy, fingerprint)
     assert report.suspect.output == "logits"
     assert report.match_rate == 1.0
-    assert onnxfp.verify(copy, fingerprint, output_name="aux").match_rate < 0.5
+    assert onnxfp.verify(copy, fingerprint, io=ModelIO(output_name="aux")).match_rate < 0.5
     evaluation = onnxfp.evaluate(base, fingerprint, references=[copy])
     (row,) = (row for row in evaluation.rows if row.role == "reference")
     assert row.outcome is not None
@@ -164,17 +169,16 @@ def test_open_axes_and_other_inputs_of_references_are_those_of_the_base(tmp_path
         return write_model(build_model(nodes, [x, t], [y], stored), tmp_path / name)
 
     base, other = write("base.onnx", 1.0), write("other.onnx", 1.01)
-    options = {"input_name": "x", "fixed": {"t": np.array([2.0], np.float32)}}
+    io = ModelIO(input_name="x", fixed={"t": np.array([2.0], np.float32)})
     fingerprint = onnxfp.generate(
         base,
         n_examples=3,
         overrides=easy,
         references=[other],
-        input_shape=(3, 8, 8),
-        **options,  # type: ignore[arg-type]
+        io=replace(io, input_shape=(3, 8, 8)),
     )
     assert len(fingerprint.manifest.references) == 1
-    report = onnxfp.verify(base, fingerprint, references=[other], **options)  # type: ignore[arg-type]
+    report = onnxfp.verify(base, fingerprint, references=[other], io=io)
     assert report.match_rate == 1.0
     assert len(report.verifier_references) == 1
 
@@ -343,7 +347,7 @@ def test_normalisation_outside_the_graph_keeps_the_box_of_the_real_image(
 ) -> None:
     grid = InputGrid(Bounds(0, 255), mean=(120.0, 110.0, 100.0), std=(60.0, 61.0, 62.0))
     choices = RecipeOverrides(kind="c", epsilon=128, n_steps=20, step_size=12)
-    fingerprint = onnxfp.generate(base_path, n_examples=5, grid=grid, overrides=choices)
+    fingerprint = onnxfp.generate(base_path, n_examples=5, io=ModelIO(grid=grid), overrides=choices)
     assert fingerprint.levels.dtype.name == "uint8"
     assert fingerprint.manifest.recipe.epsilon_levels == 128
     low, high = fingerprint.model_input().min(), fingerprint.model_input().max()
@@ -363,7 +367,10 @@ def test_features_need_bounds(tmp_path: Path) -> None:
         onnxfp.generate(path)
     assert "--bounds" in raised.value.hint
     fingerprint = onnxfp.generate(
-        path, n_examples=8, grid=InputGrid(Bounds(-3, 3), 65536), overrides=RecipeOverrides(epsilon=2.0, step_size=0.1)
+        path,
+        n_examples=8,
+        io=ModelIO(grid=InputGrid(Bounds(-3, 3), 65536)),
+        overrides=RecipeOverrides(epsilon=2.0, step_size=0.1),
     )
     assert fingerprint.levels.dtype.name == "uint16"
     assert onnxfp.verify(path, fingerprint).match_rate == 1.0

@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from onnxfp.bundle.fingerprint import sign_fingerprint
-from onnxfp.bundle.reader import read_bundle
+from onnxfp.bundle.check import check_bundle
+from onnxfp.bundle.fingerprint import Fingerprint, sign_fingerprint
+from onnxfp.bundle.reader import parse_bundle, read_bundle
+from onnxfp.bundle.writer import pack
 from onnxfp.errors import BundleFormatError, DigestError, ParameterError, ShapeError, SignatureError
 
 
@@ -56,3 +58,33 @@ def test_every_refusal_names_the_file(tmp_path: Path, forge: Any) -> None:
         with pytest.raises(error, match=r"some\.fp\.npz") as raised:
             read_bundle(path)
         assert raised.value.hint
+
+
+def test_no_array_of_a_fingerprint_can_be_changed(forge: Any) -> None:
+    good = forge.fingerprint()
+    levels = good.levels.copy()
+    made = Fingerprint(levels, good.labels, good.indices, good.manifest, good.envelope)
+    levels[:] = 0
+    for fingerprint in (made, good, parse_bundle(pack(good.members()))):
+        assert fingerprint.digest == good.digest
+        assert fingerprint.n_bytes == len(pack(good.members()))
+        for array in (fingerprint.levels, fingerprint.labels, fingerprint.indices):
+            with pytest.raises(ValueError, match="WRITEABLE"):
+                array.flags.writeable = True
+        fingerprint.members().clear()
+        assert pack(fingerprint.members()) == pack(good.members())
+
+
+def test_a_fingerprint_that_was_not_read_is_read_to_be_checked(forge: Any) -> None:
+    read = parse_bundle(pack(forge.fingerprint().members()))
+    assert check_bundle(read).fingerprint is read
+    changed = replace(read, labels=read.labels[::-1])
+    assert changed.digest != read.digest
+    assert (changed.labels == read.labels[::-1]).all()
+    with pytest.raises(DigestError):
+        check_bundle(changed)
+    with pytest.raises(SignatureError):
+        check_bundle(replace(read, envelope=read.envelope.replace(b'"sig":"', b'"sig":"AAAA')))
+    again = check_bundle(replace(read)).fingerprint
+    assert again is not read
+    assert again.digest == read.digest

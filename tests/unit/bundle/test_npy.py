@@ -48,3 +48,17 @@ def test_bytes_too_many_or_too_few_are_refused() -> None:
     for changed in (content[:-1], content + b"\0"):
         with pytest.raises(CodecError, match="bytes"):
             npy.load(changed, np.dtype(np.int64), (4,), "labels")
+
+
+def test_the_bytes_of_a_loaded_array_are_those_that_were_loaded() -> None:
+    array = np.arange(12, dtype=np.int64).reshape(4, 3)
+    content = npy.dump(array)
+    loaded = npy.load(content, array.dtype, (4, 3), "a")
+    assert npy.dump(loaded) is content
+    for view in (loaded[::-1], loaded[1:], loaded.T, loaded[:, :2], loaded.reshape(3, 4), loaded.view(np.uint64)):
+        expected = io.BytesIO()
+        np.lib.format.write_array(expected, np.ascontiguousarray(view), version=(1, 0), allow_pickle=False)
+        assert npy.dump(view) == expected.getvalue()
+    # As many bytes of the same buffer, from another place on.
+    shifted = np.frombuffer(content, np.int64, 12, len(content) - 8 * 13).reshape(4, 3)
+    assert npy.load(npy.dump(shifted), array.dtype, (4, 3), "a").tolist() == shifted.tolist() != array.tolist()

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from onnxfp.bundle.records import build, is_digest, is_key, is_time
+from onnxfp.bundle.records import build, find_broken_claim, is_digest, is_key, is_time
 from onnxfp.errors import CodecError
 
 
@@ -54,3 +54,9 @@ def test_the_forms_of_digests_keys_and_times() -> None:
         assert not is_digest(text)
         assert not is_key(text)
         assert not is_time(text)
+
+
+def test_the_first_broken_claim_is_the_complaint() -> None:
+    assert find_broken_claim({}) == ""
+    assert find_broken_claim({"a": True, "b": 1}) == ""
+    assert find_broken_claim({"a": True, "b": None, "c": False}) == "b"

@@ -86,9 +86,15 @@ def test_what_makes_a_verdict_impossible_is_said(counts: Counts, policy: dict[st
 
 @pytest.mark.parametrize(
     "fields",
-    [{"alpha": 0.0}, {"alpha": 0.5, "no_match_above": 0.1}, {"no_match_above": 1.0}, {"min_examples": 0},
-     {"min_answered": 0.0}, {"confidence": 1.0}],
-)  # fmt: skip
+    [
+        {"alpha": 0.0},
+        {"alpha": 0.5, "no_match_above": 0.1},
+        {"no_match_above": 1.0},
+        {"min_examples": 0},
+        {"min_answered": 0.0},
+        {"confidence": 1.0},
+    ],
+)
 def test_impossible_policies_are_refused(fields: dict[str, float]) -> None:
     with pytest.raises(ParameterError):
         Policy(**fields)  # type: ignore[arg-type]

@@ -41,10 +41,18 @@ def test_marks_of_direction_are_escaped(mark: str) -> None:
 
 @pytest.mark.parametrize(
     ("given_text", "shown"),
-    [("\x1b[2J", "\\x1b[2J"), ("\x9b2J", "\\x9b2J"), ("\x00", "\\x00"), ("a\r\nb", "a\\r\\nb"),
-     ("\u2028", "\\u2028"), ("\ud800", "\\ud800"), ("\U000e0041", "\\U000e0041"), ("'\"\\", "'\"\\"),
-     ("Jos\u00e9 \u05d0", "Jos\u00e9 \u05d0")],
-)  # fmt: skip
+    [
+        ("\x1b[2J", "\\x1b[2J"),
+        ("\x9b2J", "\\x9b2J"),
+        ("\x00", "\\x00"),
+        ("a\r\nb", "a\\r\\nb"),
+        ("\u2028", "\\u2028"),
+        ("\ud800", "\\ud800"),
+        ("\U000e0041", "\\U000e0041"),
+        ("'\"\\", "'\"\\"),
+        ("Jos\u00e9 \u05d0", "Jos\u00e9 \u05d0"),
+    ],
+)
 def test_what_cannot_be_seen_is_escaped_and_other_text_stays(given_text: str, shown: str) -> None:
     assert escape_text(given_text) == shown
 

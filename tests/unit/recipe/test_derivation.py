@@ -20,9 +20,14 @@ RECIPE = Recipe("c", "white", 8, 10, 0.01, 0.0, 1, 0, "none", "copy", 0)
 
 
 def context(
-    *, spectrum: str = "white", shape: tuple[int, ...] = (3, 16, 16), axes: tuple[int, ...] = (1, 2), levels: int = 256,
-    n_classes: int = 10, key: str = "00",
-) -> DerivationContext:  # fmt: skip
+    *,
+    spectrum: str = "white",
+    shape: tuple[int, ...] = (3, 16, 16),
+    axes: tuple[int, ...] = (1, 2),
+    levels: int = 256,
+    n_classes: int = 10,
+    key: str = "00",
+) -> DerivationContext:
     recipe = replace(RECIPE, spectrum=spectrum)  # type: ignore[arg-type]
     return DerivationContext(key, "sha256:base", shape, axes, n_classes, InputGrid(n_levels=levels), recipe)  # type: ignore[arg-type]
 

@@ -60,12 +60,19 @@ def framed(text: bytes) -> io.BytesIO:
     + [
         json.dumps({"head": {}, "values": [value]}).encode()
         for value in (
-            {"dtype": "O", "shape": [1]}, {"dtype": "f4,f4", "shape": [1]}, {"dtype": "f4", "shape": [-1]},
-            {"dtype": "f4", "shape": [2**40]}, {"dtype": "f4", "shape": "x"}, {"dtype": "M8[s]", "shape": [1]},
-            {"json": {"other": 1}}, {"json": {"map": [1]}}, {"json": {"map": [[[], 1]]}}, None,
+            {"dtype": "O", "shape": [1]},
+            {"dtype": "f4,f4", "shape": [1]},
+            {"dtype": "f4", "shape": [-1]},
+            {"dtype": "f4", "shape": [2**40]},
+            {"dtype": "f4", "shape": "x"},
+            {"dtype": "M8[s]", "shape": [1]},
+            {"json": {"other": 1}},
+            {"json": {"map": [1]}},
+            {"json": {"map": [[[], 1]]}},
+            None,
         )
     ],
-)  # fmt: skip
+)
 def test_whatever_a_taken_over_worker_writes_is_a_frame_or_refused(text: bytes) -> None:
     with pytest.raises(MessageError):
         read_message(framed(text))

@@ -14,10 +14,12 @@ import numpy as np
 import onnx
 import pytest
 
+from onnxfp import Execution
 from onnxfp.errors import ModelFormatError, ParameterError, ProviderError, SuspectError
+from onnxfp.execution import MAX_MEMORY_BYTES, MAX_SECONDS, Limits
 from onnxfp.model.onnx_file import read_onnx
 from onnxfp.runtime import launch
-from onnxfp.runtime.isolated import MAX_MEMORY_BYTES, MAX_SECONDS, IsolatedRuntime, Limits
+from onnxfp.runtime.isolated import IsolatedRuntime
 from onnxfp.runtime.local import NoCudaError, RefusedError
 from onnxfp.runtime.session import ModelSession
 
@@ -32,7 +34,7 @@ def open_isolated(model: onnx.ModelProto, limits: Limits = LIMITS) -> IsolatedRu
 def test_a_worker_answers_what_this_process_answers(base_path: Path) -> None:
     file = read_onnx(base_path)
     inputs = np.random.default_rng(0).random((5, 3, 8, 8), np.float32)
-    here, there = ModelSession(file), ModelSession(file, limits=LIMITS)
+    here, there = ModelSession(file), ModelSession(file, execution=Execution(limits=LIMITS))
     assert (here.input, here.output, here.providers) == (there.input, there.output, there.providers)
     assert (here.answer(inputs).labels == there.answer(inputs).labels).all()
     scores = here.answer(inputs).scores, there.answer(inputs).scores
@@ -61,10 +63,12 @@ def test_external_data_are_found_from_another_folder(
     make_classifier: Callable[..., onnx.ModelProto], base_path: Path, tmp_path: Path
 ) -> None:
     onnx.save(make_classifier(), tmp_path / "m.onnx", save_as_external_data=True, location="m.bin", size_threshold=0)
-    session = ModelSession(read_onnx(tmp_path / "m.onnx"), limits=LIMITS)
+    session = ModelSession(read_onnx(tmp_path / "m.onnx"), execution=Execution(limits=LIMITS))
     assert session.output.n_classes == 5
     # The network is given up all the same.
-    assert ("network" in session.holds) == ("network" in ModelSession(read_onnx(base_path), limits=LIMITS).holds)
+    assert ("network" in session.holds) == (
+        "network" in ModelSession(read_onnx(base_path), execution=Execution(limits=LIMITS)).holds
+    )
 
 
 def test_a_refusal_of_onnxruntime_keeps_its_reason(base_path: Path, tmp_path: Path) -> None:
@@ -73,7 +77,7 @@ def test_a_refusal_of_onnxruntime_keeps_its_reason(base_path: Path, tmp_path: Pa
     broken = tmp_path / "broken.onnx"
     broken.write_bytes(model.SerializeToString())
     with pytest.raises(ModelFormatError, match="nowhere"):
-        ModelSession(read_onnx(broken), limits=LIMITS)
+        ModelSession(read_onnx(broken), execution=Execution(limits=LIMITS))
 
 
 def test_a_run_that_fails_is_an_error_and_the_worker_goes_on(make_classifier: Callable[..., onnx.ModelProto]) -> None:
@@ -86,7 +90,7 @@ def test_a_run_that_fails_is_an_error_and_the_worker_goes_on(make_classifier: Ca
 def test_cuda_that_is_demanded_and_missing_is_said(base_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
     with pytest.raises(ProviderError, match="CUDA was demanded"):
-        ModelSession(read_onnx(base_path), provider="cuda", limits=LIMITS)
+        ModelSession(read_onnx(base_path), execution=Execution("cuda", LIMITS))
     with pytest.raises(NoCudaError):
         IsolatedRuntime(base_path.read_bytes(), "cuda", optimise=True, n_bytes=1, limits=LIMITS)
 
@@ -112,7 +116,7 @@ def test_a_crash_is_named_and_final(make_classifier: Callable[..., onnx.ModelPro
 
 
 def test_a_suspect_whose_process_crashes_is_an_error_of_the_suspect(base_path: Path) -> None:
-    session = ModelSession(read_onnx(base_path), limits=LIMITS)
+    session = ModelSession(read_onnx(base_path), execution=Execution(limits=LIMITS))
     runtime = session._runtime
     assert isinstance(runtime, IsolatedRuntime)
     os.kill(runtime._worker.process.pid, signal.SIGABRT)
@@ -166,5 +170,5 @@ def test_impossible_limits_are_refused(memory: Any, seconds: float, name: str) -
 
 def test_the_largest_limits_hold_nothing_back(base_path: Path) -> None:
     limits = Limits(MAX_MEMORY_BYTES, MAX_SECONDS)
-    session = ModelSession(read_onnx(base_path), provider="cpu", limits=limits)
+    session = ModelSession(read_onnx(base_path), execution=Execution("cpu", limits))
     assert session.answer(np.zeros((1, 3, 8, 8), np.float32)).labels.shape == (1,)

@@ -150,8 +150,12 @@ def test_other_processes_are_out_of_reach_and_its_own_affairs_are_not(tmp_path: 
         before = state(victim.pid)
         done = subprocess.run(
             [sys.executable, "-c", REACHING_OUT, str(victim.pid), str(precious)],
-            capture_output=True, text=True, check=False, timeout=60, stdin=subprocess.DEVNULL,
-        )  # fmt: skip
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+            stdin=subprocess.DEVNULL,
+        )
         assert victim.poll() is None
         assert state(victim.pid) == before
         victim.kill()

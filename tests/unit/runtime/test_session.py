@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
 
+from onnxfp import Execution, ModelIO
 from onnxfp.errors import ContractError, ModelFormatError, ProviderError, SuspectError
 from onnxfp.model.onnx_file import read_onnx
 from onnxfp.runtime.isolated import LimitReachedError
@@ -25,10 +27,11 @@ MakeClassifier = Callable[..., onnx.ModelProto]
 
 @pytest.fixture
 def open_model(tmp_path: Path) -> Open:
-    def open_(model: onnx.ModelProto, **options: object) -> ModelSession:
+    def open_(model: onnx.ModelProto, n_classes: int | None = None, **choices: Any) -> ModelSession:
         path = tmp_path / "m.onnx"
         path.write_bytes(model.SerializeToString())
-        return ModelSession(read_onnx(path), provider="cpu", **options)  # type: ignore[arg-type]
+        execution = Execution("cpu", limits=None)
+        return ModelSession(read_onnx(path), ModelIO(**choices), execution=execution, n_classes=n_classes)
 
     return open_
 
@@ -262,6 +265,8 @@ def test_inputs_of_another_shape_are_refused(open_model: Open, make_classifier: 
 def test_cuda_that_is_demanded_and_missing_is_an_error(base_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("onnxfp.runtime.local.has_gpu", lambda: False)
     with pytest.raises(ProviderError, match="CUDA") as raised:
-        ModelSession(read_onnx(base_path), provider="cuda")
+        ModelSession(read_onnx(base_path), execution=Execution("cuda", limits=None))
     assert "--provider auto" in raised.value.hint
-    assert ModelSession(read_onnx(base_path), provider="auto").providers == ("CPUExecutionProvider",)
+    assert ModelSession(read_onnx(base_path), execution=Execution("auto", limits=None)).providers == (
+        "CPUExecutionProvider",
+    )

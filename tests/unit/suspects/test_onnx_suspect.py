@@ -10,6 +10,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
+from onnxfp import Execution
 from onnxfp.errors import ContractError
 from onnxfp.model.onnx_file import read_onnx
 from onnxfp.runtime.session import ModelSession
@@ -25,7 +26,7 @@ def ask(tmp_path: Path) -> Callable[..., np.ndarray]:
     def ask_(model: onnx.ModelProto, grid: InputGrid | None = None) -> np.ndarray:
         path = tmp_path / "suspect.onnx"
         path.write_bytes(model.SerializeToString())
-        session = ModelSession(read_onnx(path), provider="cpu")
+        session = ModelSession(read_onnx(path), execution=Execution("cpu", limits=None))
         return OnnxSuspect(session, BASE, InputGrid(), grid).answer(LEVELS).labels
 
     return ask_

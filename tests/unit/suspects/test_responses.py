@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import onnxfp
+from onnxfp import ModelIO
 from onnxfp.bundle.fingerprint import Fingerprint
 from onnxfp.errors import FileError, ParameterError, ReportFormatError, ResponsesError, SuspectError
 from onnxfp.report.verification import Report
@@ -238,7 +239,7 @@ def test_what_is_no_array_is_refused(forge: Forge, answer: Any) -> None:
 def test_what_describes_a_model_does_not_describe_responses(crafted: tuple[Path, Path], table: Path) -> None:
     base, bundle = crafted
     with pytest.raises(ParameterError, match="describe an ONNX file"):
-        onnxfp.verify(table, bundle, input_name="image")
+        onnxfp.verify(table, bundle, io=ModelIO(input_name="image"))
     with pytest.raises(ParameterError, match="names of classes belong to"):
         onnxfp.verify(base, bundle, class_names=["a"])
     with pytest.raises(ParameterError, match="names of classes belong to"):

@@ -227,9 +227,14 @@ def test_weights_of_subgraphs_are_weights() -> None:
 
 def test_weights_in_attributes_are_weights() -> None:
     node = helper.make_node(
-        "LinearClassifier", ["x"], ["label", "y"], domain="ai.onnx.ml", coefficients=[1.0] * 12, intercepts=[0.5] * 3,
+        "LinearClassifier",
+        ["x"],
+        ["label", "y"],
+        domain="ai.onnx.ml",
+        coefficients=[1.0] * 12,
+        intercepts=[0.5] * 3,
         classlabels_ints=[0, 1, 2],
-    )  # fmt: skip
+    )
     model = model_of([node])
     model.opset_import.append(helper.make_opsetid("ai.onnx.ml", 1))
     copy = build_torch_copy(model)

@@ -9,6 +9,7 @@ import numpy as np
 import onnx
 import pytest
 
+from onnxfp import Execution
 from onnxfp.model.onnx_file import read_onnx
 from onnxfp.runtime.session import ModelSession
 from onnxfp.torch_copy.copy import build_torch_copy
@@ -22,7 +23,7 @@ def test_bytes_are_moved_by_whole_steps(
 ) -> None:
     path = tmp_path / "bytes.onnx"
     path.write_bytes(take_bytes(make_classifier()).SerializeToString())
-    session = ModelSession(read_onnx(path), provider="cpu", optimise=False)
+    session = ModelSession(read_onnx(path), execution=Execution("cpu", limits=None), optimise=False)
     copy = build_torch_copy(session.model.load_proto())
     inputs = np.random.default_rng(0).integers(0, most + 1, (8, 3, 8, 8)).astype(np.float32)
     error = measure_gradient(copy, session, inputs)
@@ -30,7 +31,7 @@ def test_bytes_are_moved_by_whole_steps(
 
 
 def test_reals_are_moved_by_small_ones(base_path: Path) -> None:
-    session = ModelSession(read_onnx(base_path), provider="cpu", optimise=False)
+    session = ModelSession(read_onnx(base_path), execution=Execution("cpu", limits=None), optimise=False)
     copy = build_torch_copy(session.model.load_proto())
     error = measure_gradient(copy, session, np.random.default_rng(0).random((8, 3, 8, 8), np.float32))
     assert error is not None

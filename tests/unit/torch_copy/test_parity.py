@@ -10,6 +10,7 @@ import onnx
 import pytest
 import torch
 
+from onnxfp import Execution, ModelIO
 from onnxfp.errors import ParityError
 from onnxfp.model.onnx_file import read_onnx
 from onnxfp.runtime.session import ModelSession
@@ -60,7 +61,7 @@ def test_the_node_is_named_beside_fixed_inputs_too(
     model.graph.input.append(onnx.helper.make_tensor_value_info("heat", onnx.TensorProto.FLOAT, ["N", 1]))
     path = tmp_path / "m.onnx"
     path.write_bytes(model.SerializeToString())
-    session = ModelSession(read_onnx(path), optimise=False, input_name="image", fixed={"heat": 2.0})
+    session = ModelSession(read_onnx(path), ModelIO(input_name="image", fixed={"heat": 2.0}), optimise=False)
     copy = build_torch_copy(
         session.model.load_proto(), input_name="image", fixed={"heat": np.array([[3.0]], np.float32)}
     )
@@ -103,7 +104,10 @@ def test_labels_alone_cannot_be_compared(tmp_path: Path, make_classifier: Callab
 
 def test_a_quantised_copy_may_round_otherwise_but_not_be_wrong(models: Path) -> None:
     file = read_onnx(models / "stolen" / "int8.onnx")
-    copy, session = build_torch_copy(file.load_proto()), ModelSession(file, provider="cpu", optimise=False)
+    copy, session = (
+        build_torch_copy(file.load_proto()),
+        ModelSession(file, execution=Execution("cpu", limits=None), optimise=False),
+    )
     assert copy.rounds
     images = (np.random.default_rng(0).integers(0, 256, (100, 3, 32, 32)) / 255).astype(np.float32)
     parity = check_parity(copy, session, images)

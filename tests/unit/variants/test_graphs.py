@@ -281,8 +281,10 @@ def test_permuting_goes_through_a_flattened_layer(make_classifier: Make) -> None
 def test_a_gate_of_one_channel_has_no_part_in_the_order_of_many(is_first: bool) -> None:
     model = network()
     rng = np.random.default_rng(2)
-    gate = [numpy_helper.from_array(rng.normal(size=shape).astype(np.float32), name)
-            for name, shape in (("wg", (1, 8, 3, 3)), ("bg", (1,)))]  # fmt: skip
+    gate = [
+        numpy_helper.from_array(rng.normal(size=shape).astype(np.float32), name)
+        for name, shape in (("wg", (1, 8, 3, 3)), ("bg", (1,)))
+    ]
     model.graph.initializer.extend(gate)
     position = next(i for i, node in enumerate(model.graph.node) if node.op_type == "ReduceMean")
     operands = ["gate", "r3"] if is_first else ["r3", "gate"]
@@ -361,10 +363,15 @@ def test_weights_of_subgraphs_and_in_attributes_are_written_back() -> None:
         nodes = [
             helper.make_node("If", ["yes"], ["h"], then_branch=branch("a", "w"), else_branch=branch("b", other)),
             helper.make_node(
-                "LinearClassifier", ["h"], ["label", "y"], domain="ai.onnx.ml", coefficients=[1.0] * 8,
-                intercepts=[0.0, 0.0], classlabels_ints=[0, 1],
+                "LinearClassifier",
+                ["h"],
+                ["label", "y"],
+                domain="ai.onnx.ml",
+                coefficients=[1.0] * 8,
+                intercepts=[0.0, 0.0],
+                classlabels_ints=[0, 1],
             ),
-        ]  # fmt: skip
+        ]
         x, y = declare("x", ["N", 4]), declare("y", ["N", 2])
         return build_model(nodes, [x], [y], {"yes": np.array(True)}, domains={"ai.onnx.ml": 1})
 

@@ -212,7 +212,7 @@ def test_scores_of_quantised_layers_alone_are_said(material: BaseAssets) -> None
         helper.make_node("MatMul", ["flat", "w"], ["logits"]),
         helper.make_node("MatMul", ["flat", "other"], ["features"]),
     ]
-    stored = {
+    stored: dict[str, NDArray[Any]] = {
         "integers": np.ones((192, 5), np.int8),
         "scale": np.array(1, np.float32),
         "other": np.ones((192, 2), np.float32),

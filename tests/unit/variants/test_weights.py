@@ -71,8 +71,12 @@ def test_weights_are_found_behind_what_computes_them() -> None:
     assert np.allclose(scores(normal_form), scores(model), atol=1e-5)
     found = {weight.name: weight.values.shape for weight in find_weights(normal_form)}
     assert found == {
-        "w1": (6, 3, 3, 3), "w2_wide": (6, 6, 3, 3), "kernel": (6, 6, 3, 3), "w3_turned": (6, 7), "w4_adapted": (5, 7)
-    }  # fmt: skip
+        "w1": (6, 3, 3, 3),
+        "w2_wide": (6, 6, 3, 3),
+        "kernel": (6, 6, 3, 3),
+        "w3_turned": (6, 7),
+        "w4_adapted": (5, 7),
+    }
     stored = {tensor.name for tensor in normal_form.graph.initializer}
     assert stored == {*found, "b1_same"}
     for weight in find_weights(pruning.prune_layers(model, 0.5)):
@@ -185,11 +189,23 @@ def test_a_pruned_channel_is_zero_behind_its_batch_normalisation_and_its_added_b
     ]
     statistics = {"mean": normal(8), "variance": np.full(8, 0.5, np.float32)}
     model = model_of(
-        nodes, w1=normal(8, 3, 3, 3), b1=normal(8), scale=normal(8), shift=normal(8), **statistics,
-        w2=normal(8, 8, 3, 3), by_column=normal(8), unrelated=normal(1, 8, 1, 1), w3=normal(8, 8, 1, 1),
-        by_channel=normal(1, 8, 1, 1), w4=normal(8, 8), b4=normal(1, 8), w5=normal(8, 8), shared=normal(8),
+        nodes,
+        w1=normal(8, 3, 3, 3),
+        b1=normal(8),
+        scale=normal(8),
+        shift=normal(8),
+        **statistics,
+        w2=normal(8, 8, 3, 3),
+        by_column=normal(8),
+        unrelated=normal(1, 8, 1, 1),
+        w3=normal(8, 8, 1, 1),
+        by_channel=normal(1, 8, 1, 1),
+        w4=normal(8, 8),
+        b4=normal(1, 8),
+        w5=normal(8, 8),
+        shared=normal(8),
         head=normal(8, 5),
-    )  # fmt: skip
+    )
     pruned = pruning.prune_channels(model, 0.25)
     after = {tensor.name: numpy_helper.to_array(tensor) for tensor in pruned.graph.initializer}
     gone = {name for name, values in after.items() if (values == 0).sum() in (2, 2 * 8, 2 * 8 * 9, 2 * 3 * 9)}

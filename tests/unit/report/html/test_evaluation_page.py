@@ -36,8 +36,12 @@ def test_it_says_which_thefts_are_caught(make_evaluation: Make, fingerprint: onn
     broken = words[words.index("These lost more than 15 points of accuracy") :]
     assert "prune-global-0.8" in broken
     assert "prune-global-0.6" not in broken
-    for fact in ("accuracy on 2000 labelled inputs; the base itself 86.0%", evaluation.bundle.digest,
-                 "2000 resamples", "Many unassociated models: 2 were"):  # fmt: skip
+    for fact in (
+        "accuracy on 2000 labelled inputs; the base itself 86.0%",
+        evaluation.bundle.digest,
+        "2000 resamples",
+        "Many unassociated models: 2 were",
+    ):
         assert fact in words, fact
     ids = re.findall(r' id="([^"]*)"', page)
     assert len(ids) == len(set(ids))
@@ -68,17 +72,33 @@ def test_what_surprises_stands_out(make_evaluation: Make, fingerprint: onnxfp.Fi
     ("lines", "least", "sentences", "absent"),
     [
         ((), 150, ["No modified copy could be measured", "No series of pruned copies"], "Copies against"),
-        ((("v", "variant", "noise", 1, 1.0, 0.9),), None,
-         ["convicts 0 of 1 modified copies.", "no count of this fingerprint’s 200 examples", "needs references",
-          "No unassociated models were given"], "Copies against"),
-        ((("r", "reference", "unassociated", None, 0.2, 0.9),), 150,
-         ["accuses none of 1 unassociated model.", "needs modified copies"], "Copies against"),
+        (
+            (("v", "variant", "noise", 1, 1.0, 0.9),),
+            None,
+            [
+                "convicts 0 of 1 modified copies.",
+                "no count of this fingerprint’s 200 examples",
+                "needs references",
+                "No unassociated models were given",
+            ],
+            "Copies against",
+        ),
+        (
+            (("r", "reference", "unassociated", None, 0.2, 0.9),),
+            150,
+            ["accuses none of 1 unassociated model.", "needs modified copies"],
+            "Copies against",
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_is_missing_is_said(
-    make_evaluation: Make, fingerprint: onnxfp.Fingerprint, lines: Any, least: int | None, sentences: list[str],
+    make_evaluation: Make,
+    fingerprint: onnxfp.Fingerprint,
+    lines: Any,
+    least: int | None,
+    sentences: list[str],
     absent: str,
-) -> None:  # fmt: skip
+) -> None:
     words = words_of(render_evaluation(make_evaluation(fingerprint, lines, least), fingerprint, "b"))
     for sentence in sentences:
         assert sentence in words, sentence
@@ -103,8 +123,9 @@ def test_references_that_failed_were_given(
 
 def test_top_five_and_noise_are_told(make_evaluation: Make, fingerprint: onnxfp.Fingerprint) -> None:
     evaluation = make_evaluation(fingerprint)
-    without = tuple(replace(row, outcome=row.outcome and replace(row.outcome, top5_match_rate=None))
-                    for row in evaluation.rows)  # fmt: skip
+    without = tuple(
+        replace(row, outcome=row.outcome and replace(row.outcome, top5_match_rate=None)) for row in evaluation.rows
+    )
     assert "Top 5" not in words_of(render_evaluation(replace(evaluation, rows=without), fingerprint, "b"))
     rows = tuple(
         replace(

@@ -1,0 +1,1 @@
+"""What commands print, and the pages that they write: the facts of :mod:`onnxfp.report.facts` on a terminal."""
