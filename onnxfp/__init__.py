@@ -77,6 +77,7 @@ if TYPE_CHECKING:
     )
     from onnxfp.errors import (
         AuthorityError as AuthorityError,
+        BaseContradictionError as BaseContradictionError,
         BundleError as BundleError,
         BundleFormatError as BundleFormatError,
         BundleVersionError as BundleVersionError,
@@ -254,6 +255,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "onnxfp.crafting.state": ("Progress",),
     "onnxfp.errors": (
         "AuthorityError",
+        "BaseContradictionError",
         "BundleError",
         "BundleFormatError",
         "BundleVersionError",

@@ -140,6 +140,10 @@ class DerivationError(TrustError):
     """Seeds, labels, epsilon ball or indices are not those that the signed context derives."""
 
 
+class BaseContradictionError(TrustError):
+    """The model that a bundle names as its base does not give the recorded labels."""
+
+
 class CommitmentError(TrustError):
     """The opening is good, but not of a commitment to this bundle, or not of the one that was published."""
 

@@ -146,6 +146,12 @@ class InputGrid:
             all(lower <= mean <= upper for mean in self.mean) and all(width / 8 <= std <= width for std in self.std)
         )
 
+    @property
+    def takes_bytes(self) -> bool:
+        """Whether levels are bytes, fed as they are."""
+        is_plain = all(mean == 0.0 for mean in self.mean) and all(std == 1.0 for std in self.std)
+        return self.n_levels == 256 and is_plain and (self.bounds.lower, self.bounds.upper) == (0.0, 255.0)
+
     def affine(self, shape: tuple[int, ...]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return ``(scale, offset)`` with ``model input = unit * scale + offset``, ``unit = q / (n_levels - 1)``.
 

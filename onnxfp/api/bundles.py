@@ -8,6 +8,7 @@ from onnxfp.bundle.check import check_bundle
 from onnxfp.bundle.fingerprint import Fingerprint
 from onnxfp.evidence import null, requirement
 from onnxfp.evidence.null import NullRate
+from onnxfp.evidence.priors import find_bundle_prior
 from onnxfp.evidence.requirement import Requirement
 from onnxfp.evidence.verdict import Policy
 from onnxfp.suspects.export import export_examples
@@ -81,7 +82,7 @@ def estimate_null(fingerprint: str | Path | Fingerprint) -> NullRate:
     estimated = null.estimate_null(
         null.owner_counts(manifest),
         [],
-        null.find_bundle_prior(manifest),
+        find_bundle_prior(manifest),
         n_classes=manifest.base.n_classes,
         n_candidates=manifest.n_candidates,
     )

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from numpy.typing import ArrayLike
 
+from onnxfp.api.linearity import find_base_linearity
 from onnxfp.bundle.check import check_bundle
 from onnxfp.bundle.fingerprint import Fingerprint
 from onnxfp.errors import ExecutionError, FileError, ParameterError
@@ -21,9 +22,10 @@ from onnxfp.evaluation.user_data import Data, read_data
 from onnxfp.evidence.verdict import Policy
 from onnxfp.execution import ISOLATED, Execution
 from onnxfp.files import write_file
-from onnxfp.model.linearity import is_linear
 from onnxfp.model.onnx_file import OnnxFile, read_onnx
+from onnxfp.model_io import ModelIO
 from onnxfp.report.evaluation import Evaluation, Role
+from onnxfp.runtime.session import ModelSession
 from onnxfp.suspects.references import Models, model_files
 from onnxfp.trust.trust_store import find_public_key
 from onnxfp.variants.catalogue import SUITES, Suite, list_input_transforms, list_variants
@@ -118,7 +120,7 @@ def evaluate(
     run = _Run(suite, None if data is None else Path(data), fixed or {}, execution, jobs)
     checkpoint = _open_checkpoint(subject, run, output)
     seen = _run_tasks(subject, run, listing, checkpoint, on_progress)
-    evaluation = _make_record(subject, listing, seen, suite, policy or Policy())
+    evaluation = _make_record(subject, run, listing, seen, policy or Policy())
     if output is not None:
         write_file(Path(output), evaluation.to_json().encode() + b"\n")
     if checkpoint:
@@ -127,19 +129,30 @@ def evaluate(
 
 
 def _make_record(
-    subject: _Subject, listing: Listing, seen: dict[str, Observation], suite: Suite, policy: Policy
+    subject: _Subject, run: _Run, listing: Listing, seen: dict[str, Observation], policy: Policy
 ) -> Evaluation:
     """Score the observations."""
     return make_evaluation(
         subject.fingerprint,
         listing,
         seen,
-        suite=suite,
+        suite=run.suite,
         data=subject.data,
         policy=policy,
         is_pinned=subject.is_pinned,
-        is_linear=is_linear(subject.base.proto),
+        is_linear=_is_linear(subject, run),
     )
+
+
+def _is_linear(subject: _Subject, run: _Run) -> bool:
+    """Return whether the base is nearly linear, by its answers."""
+    manifest = subject.fingerprint.manifest
+    spec = manifest.base
+    names = ModelIO(
+        input_name=spec.input.name, input_shape=spec.input.shape, output_name=spec.output.name, fixed=run.fixed
+    )
+    session = ModelSession(subject.base, names, execution=run.execution, n_classes=spec.n_classes)
+    return find_base_linearity(session, manifest.derivation_context()) is True
 
 
 def _check_parameters(suite: Suite, jobs: int | None, output: str | Path | None) -> None:
@@ -156,7 +169,7 @@ def _check_parameters(suite: Suite, jobs: int | None, output: str | Path | None)
     if output is not None and not Path(output).absolute().parent.is_dir():
         raise FileError(f"the folder of {output} does not exist", hint="make it first, or choose another")
     if output is not None and Path(output).exists() and not Path(output).is_file():
-        raise FileError(f"{str(output)!r} is no plain file, and is not replaced", hint="give the name of a file")
+        raise FileError(f"{str(output)!r} is not a regular file, and is not replaced", hint="give the name of a file")
 
 
 def _load_subject(

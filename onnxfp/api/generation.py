@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -14,24 +14,25 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from onnxfp.api.base_model import base_model, choose_grid
+from onnxfp.api.linearity import find_base_linearity
 from onnxfp.api.references import measure_pool
 from onnxfp.bundle.fingerprint import Fingerprint, sign_fingerprint
-from onnxfp.bundle.manifest import SCHEMA, BaseModel, CopyParity, Manifest, ReferenceResult
+from onnxfp.bundle.manifest import SCHEMA, AncestorResult, BaseModel, CopyParity, Lineage, Manifest, ReferenceResult
 from onnxfp.crafting.checkpoint import Checkpoint
-from onnxfp.errors import FileError, ParameterError
-from onnxfp.evidence.null import Prior, find_prior
+from onnxfp.errors import ContractError, FileError, ParameterError
+from onnxfp.evidence.null import ReferenceCount
+from onnxfp.evidence.priors import Conditions, Prior, find_prior
 from onnxfp.evidence.requirement import Requirement, compute_requirement, find_requirement
 from onnxfp.evidence.verdict import Policy
 from onnxfp.execution import ISOLATED, Execution
 from onnxfp.limits import MAX_EXAMPLES
-from onnxfp.model.linearity import is_linear
 from onnxfp.model.onnx_file import OnnxFile, read_onnx
 from onnxfp.model_io import ModelIO
 from onnxfp.recipe.defaults import RecipeOverrides, choose_n_examples, choose_recipe
 from onnxfp.recipe.derivation import DerivationContext, derive_seeds
 from onnxfp.recipe.recipe import Gradient
 from onnxfp.runtime.session import ModelSession, open_unoptimised
-from onnxfp.suspects.references import Models, open_pool
+from onnxfp.suspects.references import Models, model_files, open_like, open_pool
 from onnxfp.torch_copy.device import choose_device
 from onnxfp.trust.keys import Passphrase, open_signer, signer_public_key
 from onnxfp.types import InputGrid, Labels, Levels, ModelInput
@@ -77,11 +78,30 @@ class _Plan:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class _Descent:
+    """The owner's declaration on the base's descent."""
+
+    ancestors: tuple[str | Path, ...]
+    is_from_scratch: bool
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class _Pools:
-    """Unassociated models, open: those to count matches of, and those to avoid."""
+    """Other models, open: those to count matches of, and those to avoid.
+
+    ``other_ancestors`` are the digests of ancestors with other classes or another input, which cannot be asked.
+    """
 
     references: list[ModelSession]
     avoided: list[ModelSession]
+    ancestors: list[ModelSession]
+    other_ancestors: tuple[str, ...]
+    is_from_scratch: bool
+
+    @property
+    def all_avoided(self) -> list[ModelSession]:
+        """Unassociated models and ancestors that examples are kept from matching."""
+        return [*self.avoided, *self.ancestors]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -111,6 +131,8 @@ def generate(
     io: ModelIO | None = None,
     references: Models = (),
     avoid: Models = (),
+    ancestors: Models = (),
+    from_scratch: bool = False,
     execution: Execution = ISOLATED,
     key: str | Path | None = None,
     passphrase: Passphrase | None = None,
@@ -128,6 +150,9 @@ def generate(
         references: Unassociated models (files or folders) whose match counts are recorded in the bundle.
         avoid: Other unassociated models (files or folders) that the examples are kept from matching. They must take the
             base's own input. They are not recorded: an avoided model is no evidence about others.
+        ancestors: Models from which the base derives, and other models that derive from them (files or folders). The
+            examples are kept from matching those with the base's classes. All are recorded in the bundle.
+        from_scratch: Declares that the base derives from no other model.
         execution: Device of the gradients and of onnxruntime, and limits.
         key: Private key file; ``None`` takes the user's default key, and makes it on first use.
         passphrase: Asked for the passphrase of an encrypted key.
@@ -139,19 +164,19 @@ def generate(
     Raises:
         OnnxfpError: Of the class that fits; see :mod:`onnxfp.errors`.
     """
-    _check_parameters(n_examples, output, overwrite=overwrite)
+    _check_parameters(n_examples, output, ancestors, overwrite=overwrite, from_scratch=from_scratch)
     device = choose_device(execution.device)
     execution = replace(execution, device="auto" if device.type == "cuda" else "cpu")
     io = io or ModelIO()
     base = _open_base(model, io, execution)
     plan = _make_plan(base, n_examples, overrides or RecipeOverrides(), key, passphrase)
-    pools = _open_pools(plan, references, avoid, execution, io)
+    pools = _open_pools(plan, references, avoid, _Descent(tuple(ancestors), from_scratch), execution, io)
     outlook = _expect_requirement(plan)
-    gradients = _open_gradients(plan, pools.avoided, device)
+    gradients = _open_gradients(plan, pools.all_avoided, device)
     plan = _drop_idle_noise(plan, gradients)
-    checkpoint = _open_checkpoint(plan, pools.avoided, output)
+    checkpoint = _open_checkpoint(plan, pools.all_avoided, output)
     crafted = _craft(plan, gradients, checkpoint, on_progress)
-    manifest = _make_manifest(plan, pools.references, gradients, crafted)
+    manifest = _make_manifest(plan, pools, gradients, crafted)
     fingerprint = sign_fingerprint(crafted.levels, crafted.labels, crafted.indices, manifest, plan.signer)
     if output is not None and checkpoint:
         # The file may have come in the meantime; then nothing that was crafted may be lost.
@@ -183,15 +208,21 @@ def check(model: str | Path, *, io: ModelIO | None = None, execution: Execution 
     return check_model(base.file, open_unoptimised(base.session), base.grid.to_model_input(levels))
 
 
-def _check_parameters(n_examples: int | None, output: str | Path | None, *, overwrite: bool) -> None:
+def _check_parameters(
+    n_examples: int | None, output: str | Path | None, ancestors: Models, *, overwrite: bool, from_scratch: bool
+) -> None:
     """Check what needs no model, before the long work.
 
     Raises:
-        ParameterError: There cannot be so many examples.
+        ParameterError: There cannot be so many examples, or two declarations contradict each other.
         FileError: A file at the output's place may not be replaced.
     """
     if n_examples is not None and not 1 <= n_examples <= MAX_EXAMPLES:
         raise ParameterError(f"the number of examples lies between 1 and {MAX_EXAMPLES}; found {n_examples}")
+    if from_scratch and ancestors:
+        raise ParameterError(
+            "a base that derives from no other model has no ancestor", hint="give --ancestor or --from-scratch"
+        )
     if output is not None:
         _check_place(Path(output), overwrite=overwrite)
 
@@ -228,27 +259,70 @@ def _make_plan(
     return _Plan(base, n_examples, context, signer)
 
 
-def _open_pools(plan: _Plan, references: Models, avoid: Models, execution: Execution, io: ModelIO) -> _Pools:
-    """Open the unassociated models, so that one that does not fit is found before the long work."""
+def _open_pools(
+    plan: _Plan, references: Models, avoid: Models, descent: _Descent, execution: Execution, io: ModelIO
+) -> _Pools:
+    """Open the other models, so that one that does not fit is found before the long work."""
     spec = plan.base.spec
     pool, avoided = (open_pool(models, spec, execution, io.fixed) for models in (references, avoid))
-    _check_avoided(avoided, spec, pool, plan.context.recipe.gradient)
-    return _Pools(pool, avoided)
+    ancestors, others = _open_ancestors(descent.ancestors, spec, execution, io)
+    _check_avoided([*avoided, *ancestors], spec, pool, plan.context.recipe.gradient)
+    if not (ancestors or others or descent.is_from_scratch):
+        _log.warning(
+            "nothing is declared about the descent of %s: a MATCH will mean common lineage. Declare its ancestors with "
+            "--ancestor, or --from-scratch",
+            plan.base.file.path,
+        )
+    return _Pools(pool, avoided, ancestors, others, descent.is_from_scratch)
+
+
+def _open_ancestors(
+    ancestors: Models, spec: BaseModel, execution: Execution, io: ModelIO
+) -> tuple[list[ModelSession], tuple[str, ...]]:
+    """Open the ancestors that can be asked, and return the digests of the others."""
+    opened, others = [], []
+    for file in model_files(ancestors):
+        if file.digest == spec.digest:
+            raise ParameterError(f"{file.path} is the base itself, and no ancestor of it", hint="leave it out")
+        try:
+            session = open_like(file, spec, execution, io.fixed)
+        except ContractError:
+            others.append(file.digest)
+            continue
+        if session.input.shape == spec.input.shape:
+            opened.append(session)
+        else:
+            others.append(file.digest)
+    if others:
+        _log.warning(
+            "%d of the ancestors have other classes or another input than the base: they are recorded, and examples "
+            "are not kept from matching them",
+            len(others),
+        )
+    return opened, tuple(others)
 
 
 def _expect_requirement(plan: _Plan) -> _Outlook:
     """Compute the matches that a MATCH will need, and warn before the work where none would do."""
-    spec, recipe = plan.base.spec, plan.context.recipe
-    # As Manifest.spectrum and Manifest.epsilon_share will say it.
-    spectrum = recipe.spectrum if spec.spatial_axes else "white"
-    epsilon, base_is_linear = recipe.epsilon_levels / (plan.base.grid.n_levels - 1), is_linear(plan.base.file.proto)
-    prior = find_prior(
-        recipe.kind, spectrum, epsilon, spec.n_classes, is_image=spec.takes_images, is_linear=base_is_linear
-    )
+    base_is_linear = find_base_linearity(plan.base.session, plan.context) is True
+    spec, prior = plan.base.spec, find_prior(_find_conditions(plan, is_linear=base_is_linear))
     n = plan.n_examples
     expected = compute_requirement((), prior, Policy(), n_classes=spec.n_classes, n_examples=n, n_candidates=n)
     _warn_of_requirement(expected, prior)
     return _Outlook(prior, expected, base_is_linear)
+
+
+def _find_conditions(plan: _Plan, *, is_linear: bool) -> Conditions:
+    """Return the conditions that the bundle will set."""
+    spec, recipe, grid = plan.base.spec, plan.context.recipe, plan.base.grid
+    return Conditions(
+        spectrum=recipe.spectrum if spec.spatial_axes else "white",
+        epsilon=recipe.epsilon_levels / (grid.n_levels - 1),
+        n_classes=spec.n_classes,
+        sides=spec.sides,
+        is_usual=not spec.sides or grid.is_usual,
+        is_linear=is_linear,
+    )
 
 
 def _open_gradients(plan: _Plan, avoided: list[ModelSession], device: TorchDevice) -> _Gradients:
@@ -309,9 +383,22 @@ def _craft(
     return crafted
 
 
-def _make_manifest(plan: _Plan, references: list[ModelSession], gradients: _Gradients, crafted: Crafted) -> Manifest:
-    """Compare the copy with onnxruntime on the examples, ask the references, and describe it all."""
+def _describe_lineage(pools: _Pools, counts: Iterable[ReferenceCount]) -> Lineage:
+    """Return the owner's declaration, with the matches of the ancestors."""
+    asked = [AncestorResult(count.digest, count.n_matches) for count in counts]
+    ancestors = (*asked, *(AncestorResult(digest, None) for digest in pools.other_ancestors))
+    if ancestors:
+        return Lineage("declared", ancestors)
+    return Lineage("from scratch" if pools.is_from_scratch else "undeclared")
+
+
+def _make_manifest(plan: _Plan, pools: _Pools, gradients: _Gradients, crafted: Crafted) -> Manifest:
+    """Compare the copy with onnxruntime on the examples, ask the other models, and describe it all."""
     base, recipe = plan.base, plan.context.recipe
+
+    def ask(models: list[ModelSession]) -> Iterator[ReferenceCount]:
+        return measure_pool(models, crafted.levels, crafted.labels, base.spec, base.grid)
+
     batches = _batches(crafted.levels, base.session.batch_size)
     parity = gradients.source.parity(map(base.grid.to_model_input, batches))
     return Manifest(
@@ -323,14 +410,12 @@ def _make_manifest(plan: _Plan, references: list[ModelSession], gradients: _Grad
         recipe=recipe,
         n_examples=plan.n_examples,
         n_candidates=crafted.n_candidates,
-        references=tuple(
-            ReferenceResult(measured.count.digest, measured.count.n_matches)
-            for measured in measure_pool(references, crafted.levels, crafted.labels, base.spec, base.grid)
-        ),
+        references=tuple(ReferenceResult(count.digest, count.n_matches) for count in ask(pools.references)),
         copy_parity=None
         if parity is None
         else CopyParity(parity.max_abs_difference, parity.n_label_flips, parity.n_inputs),
         versions=versions(),
+        lineage=_describe_lineage(pools, ask(pools.ancestors)),
     )
 
 

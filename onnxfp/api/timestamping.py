@@ -34,12 +34,16 @@ MAX_SECONDS = 86_400
 _log = logging.getLogger(__name__)
 
 
-def commit(fingerprint: str | Path | Fingerprint, *, output: str | Path | None = None) -> Commitment:
+def commit(
+    fingerprint: str | Path | Fingerprint, *, output: str | Path | None = None, n_bundles: int | None = None
+) -> Commitment:
     """Commit to a fingerprint: make a value to publish today, and its opening to reveal with the bundle.
 
     Args:
         fingerprint: The bundle file, or the fingerprint.
         output: Where to write the opening, readable for its owner only; ``None`` returns it only.
+        n_bundles: Number of bundles that the owner commits to, this one included, in [1, 1,000,000]. The p-value of a
+            verification is multiplied by it. ``None`` states nothing.
 
     Returns:
         The opening; its ``value`` is what is published.
@@ -49,7 +53,7 @@ def commit(fingerprint: str | Path | Fingerprint, *, output: str | Path | None =
         BundleError: It is not a well-formed bundle.
         TrustError: Signature, digests or derivation are not what they claim to be.
     """
-    opening = make_commitment(check_bundle(fingerprint).fingerprint.digest)
+    opening = make_commitment(check_bundle(fingerprint).fingerprint.digest, n_bundles)
     if output is not None:
         opening.save(output)
     return opening
@@ -174,7 +178,7 @@ def _check_commitment(
             hint="give the published value with --commitment",
         )
     found.check(bundle, published)
-    return CommitmentRecord(found.value, published is not None)
+    return CommitmentRecord(found.value, published is not None, found.n_bundles)
 
 
 def _stamped_content(subject: str | Path | Fingerprint | Commitment) -> tuple[bytes, tuple[Subject, str]]:

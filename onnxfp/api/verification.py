@@ -5,39 +5,53 @@ Each stage is one function. A small record carries its result to the next stage.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
-from onnxfp.api.references import MeasuredReference, measure_pool
+from onnxfp.api.references import ask_ancestors, ask_pool
 from onnxfp.api.timestamping import check_time_evidence
 from onnxfp.api.trust import identify_signer
 from onnxfp.bundle.check import CheckedBundle, check_bundle
 from onnxfp.bundle.fingerprint import Fingerprint
 from onnxfp.bundle.manifest import Manifest
-from onnxfp.errors import ParameterError
-from onnxfp.evidence.null import Null, Prior, ReferenceCount, estimate_null, find_bundle_prior, owner_counts
+from onnxfp.errors import BaseContradictionError, ParameterError
+from onnxfp.evidence.curvature import is_nearly_linear
+from onnxfp.evidence.lineage import AncestorCount, Descent
+from onnxfp.evidence.null import owner_counts
+from onnxfp.evidence.priors import Conditions, find_prior, table_digest
+from onnxfp.evidence.reference_pool import ExcludedReference, ReferenceAnswers, sort_references
 from onnxfp.evidence.statistics import clopper_pearson, count_matches
 from onnxfp.evidence.top_k import measure_top_k, rank_labels
-from onnxfp.evidence.verdict import Counts, Policy, decide
+from onnxfp.evidence.verdict import Counts, Grounds, Judgement, Policy, Verdict, judge
 from onnxfp.execution import ISOLATED, Execution
-from onnxfp.model.linearity import is_linear
 from onnxfp.model.onnx_file import read_onnx
 from onnxfp.model_io import ModelIO
-from onnxfp.report.checks import CommitmentRecord, describe_checks, describe_untested
-from onnxfp.report.verification import BundleRecord, Report, SuspectRecord
+from onnxfp.recipe.derivation import derive_seeds
+from onnxfp.report.checks import CommitmentRecord, describe_checks
+from onnxfp.report.verification import BaseCheck, BundleRecord, FixedInput, Probes, Question, Report, SuspectRecord
+from onnxfp.report.wording import list_gaps
 from onnxfp.runtime.session import Answers, ModelSession
+from onnxfp.suspects.curvature import ask_curvature
 from onnxfp.suspects.onnx_suspect import OnnxSuspect
 from onnxfp.suspects.references import Models, open_pool
 from onnxfp.suspects.responses import Function, collect_responses, is_model_file
+from onnxfp.suspects.saturation import MIN_WINDOW, measure_fed_epsilon, measure_window
 from onnxfp.trust.time_evidence import TimeEvidence
 from onnxfp.trust.timestamp import Timestamp
 from onnxfp.trust.trust_store import find_public_key
+from onnxfp.types import Levels
 from onnxfp.versions import versions
+
+MAX_LOST_LABELS = 0.02
+"""Share of the recorded labels that the base may lose on another machine: scores that are nearly equal round apart."""
 
 _log = logging.getLogger(__name__)
 
@@ -62,26 +76,30 @@ class _Claim:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Asked:
-    """A suspect's answers to the examples."""
+    """A suspect's answers to the examples, and the suspect itself where it can be asked more."""
 
     answers: Answers
     record: SuspectRecord
-    is_linear: bool = False
+    suspect: OnnxSuspect | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Evidence:
-    """Matches of the suspect beside those of unassociated models."""
+class _Pools:
+    """Answers of other models to the examples."""
 
-    counts: Counts
-    owner: tuple[ReferenceCount, ...]
-    measured: tuple[MeasuredReference, ...]
-    null: Null
+    references: tuple[ReferenceAnswers, ...]
+    excluded: tuple[ExcludedReference, ...]
+    descent: Descent
+    base: BaseCheck | None
 
-    @property
-    def own(self) -> tuple[ReferenceCount, ...]:
-        """The verifier's references."""
-        return tuple(reference.count for reference in self.measured)
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Judged:
+    """The verdict, its grounds, and what the suspect's answers show of it."""
+
+    judgement: Judgement
+    grounds: Grounds
+    probes: Probes | None
 
 
 def verify(
@@ -91,6 +109,9 @@ def verify(
     public_key: str | Path | None = None,
     class_names: str | Path | Sequence[str] | None = None,
     references: Models = (),
+    ancestors: Models = (),
+    co_descendants: Models = (),
+    base: str | Path | None = None,
     policy: Policy | None = None,
     io: ModelIO | None = None,
     execution: Execution = ISOLATED,
@@ -103,11 +124,12 @@ def verify(
             function that takes ``(n, height, width, channels)`` uint8 images (other examples: ``(n, *shape)`` float32
             real inputs) and returns ``(n,)`` class indices or ``(n, n_classes)`` scores.
         fingerprint: The bundle file, or the result of :func:`load`; either is checked as :func:`load` does.
-        public_key: The owner's public key that must have signed the bundle, as :func:`load` takes it; ``None`` accepts
-            any, and the report says so.
-        class_names: For recorded responses that are names: the base's classes in their order, or a text file with one a
-            line.
+        public_key: The owner's public key that must have signed it, as :func:`load` takes it; ``None`` accepts any.
+        class_names: For recorded responses that are names: the base's classes in their order, or a text file of them.
         references: The verifier's own unassociated models (files or folders).
+        ancestors: Models from which the base may derive (files or folders). With one, a MATCH takes co-descendants.
+        co_descendants: Other models that derive from the ancestors, and not from the base (files or folders).
+        base: The base model's file. Its digest and the recorded labels must fit the bundle.
         policy: Demands of a verdict.
         io: Inputs and outputs of an ONNX suspect, where they differ from the base's.
         execution: Device of onnxruntime, and limits of each model.
@@ -124,12 +146,12 @@ def verify(
     claim = _check_claim(fingerprint, public_key, time_evidence)
     with ThreadPoolExecutor(1) as beside:
         # It imports SciPy, which takes as long as a small suspect to answer in its own process.
-        looked_up = beside.submit(find_bundle_prior, claim.manifest)
+        beside.submit(find_prior, Conditions.of_bundle(claim.manifest))
         asked = _ask_suspect(suspect, claim.fingerprint, class_names, io, execution)
-    prior = find_bundle_prior(claim.manifest, is_linear=True) if asked.is_linear else looked_up.result()
-    pool = _open_references(references, claim.manifest, asked, suspect, io, execution)
-    evidence = _weigh(claim.fingerprint, asked, pool, prior)
-    return _make_report(claim, asked, evidence, policy)
+    checked_base = _check_base(base, claim, asked, io, execution)
+    unassociated, related = (_open_others(m, claim, asked, io, execution) for m in (references, co_descendants))
+    pools = _ask_others(claim, unassociated, related, ancestors, checked_base, io, execution)
+    return _make_report(claim, asked, pools, _judge(claim, asked, pools, policy), policy)
 
 
 def _check_parameters(
@@ -174,83 +196,206 @@ def _ask_suspect(
         responses = collect_responses(suspect, fingerprint, class_names)
         return _Asked(responses.answers, SuspectRecord.of_responses(responses.digest))
     base, file = fingerprint.manifest.base, read_onnx(suspect)
-    suspect_is_linear = is_linear(file.proto)
     session = ModelSession(file, io, execution=execution, n_classes=base.n_classes, like=(base.input, base.output))
-    answers = OnnxSuspect(session, base.input, fingerprint.manifest.grid, io.grid).answer(fingerprint.levels)
+    model = OnnxSuspect(session, base.input, fingerprint.manifest.grid, io.grid)
+    spec = session.input
+    question = Question(spec.shape, spec.layout, spec.dtype, model.grid, _record_choices(io))
     record = SuspectRecord(
-        session.model.digest, session.providers, session.holds, session.input.name, session.output.name
+        session.model.digest, session.providers, session.holds, spec.name, session.output.name, question
     )
-    return _Asked(answers, record, suspect_is_linear)
+    return _Asked(model.answer(fingerprint.levels), record, model)
 
 
-def _open_references(
-    references: Models,
-    manifest: Manifest,
-    asked: _Asked,
-    suspect: str | Path | Function,
-    io: ModelIO,
-    execution: Execution,
-) -> list[ModelSession]:
-    """Open the verifier's references, without the suspect itself."""
-    pool = open_pool(references, manifest.base, execution, io.fixed)
+def _check_base(
+    base: str | Path | None, claim: _Claim, asked: _Asked, io: ModelIO, execution: Execution
+) -> BaseCheck | None:
+    """Check that the base, where it is at hand, gives the labels that the bundle records.
+
+    Raises:
+        ParameterError: The file is not the one that the bundle names.
+        BaseContradictionError: It does not give the recorded labels: the bundle names a model that is not its base.
+    """
+    fingerprint, spec = claim.fingerprint, claim.manifest.base
+    if base is None:
+        is_base = asked.record.digest == spec.digest and io.is_default
+        n_matches = count_matches(fingerprint.labels, asked.answers.labels)
+        if is_base and n_matches < (1 - MAX_LOST_LABELS) * fingerprint.n_examples:
+            raise _contradiction("the suspect", n_matches, fingerprint)
+        return None
+    file = read_onnx(base)
+    if file.digest != spec.digest:
+        raise ParameterError(
+            f"{base} ({file.digest}) is not the model that the bundle names as its base ({spec.digest})",
+            hint="give the very file that `onnxfp generate` was given",
+        )
+    names = ModelIO(
+        input_name=spec.input.name, input_shape=spec.input.shape, output_name=spec.output.name, fixed=io.fixed
+    )
+    session = ModelSession(file, names, execution=execution, n_classes=spec.n_classes)
+    answers = OnnxSuspect(session, spec.input, claim.manifest.grid).answer(fingerprint.levels)
+    n_matches = count_matches(fingerprint.labels, answers.labels)
+    if n_matches < (1 - MAX_LOST_LABELS) * fingerprint.n_examples:
+        raise _contradiction(str(base), n_matches, fingerprint)
+    return BaseCheck(file.digest, n_matches)
+
+
+def _contradiction(name: str, n_matches: int, fingerprint: Fingerprint) -> BaseContradictionError:
+    return BaseContradictionError(
+        f"{name} is the model that the bundle names as its base, and gives {n_matches} of {fingerprint.n_examples} "
+        "recorded labels",
+        hint="the bundle was not made of this model: it is no evidence",
+    )
+
+
+def _open_others(models: Models, claim: _Claim, asked: _Asked, io: ModelIO, execution: Execution) -> list[ModelSession]:
+    """Open other models of the verifier, without the suspect itself."""
+    pool = open_pool(models, claim.manifest.base, execution, io.fixed)
     others = [session for session in pool if session.model.digest != asked.record.digest]
-    if len(others) < len(pool):
-        _log.warning("%s is among the references, and left out of them: it says nothing about itself", suspect)
+    for session in pool:
+        if session not in others:
+            _log.warning("%s is the suspect, and left out: it says nothing about itself", session.model.path)
     return others
 
 
-def _weigh(fingerprint: Fingerprint, asked: _Asked, pool: list[ModelSession], prior: Prior) -> _Evidence:
-    """Count the matches of suspect and references, and estimate the null."""
-    manifest, labels = fingerprint.manifest, asked.answers.labels
+def _ask_others(
+    claim: _Claim,
+    references: list[ModelSession],
+    co_descendants: list[ModelSession],
+    ancestors: Models,
+    base: BaseCheck | None,
+    io: ModelIO,
+    execution: Execution,
+) -> _Pools:
+    """Ask references, ancestors and co-descendants the examples, and sort them."""
+    fingerprint, lineage = claim.fingerprint, claim.manifest.lineage
+    n_classes = claim.manifest.base.n_classes
+    counted, excluded = sort_references(ask_pool(references, fingerprint), n_classes)
+    related, alike = sort_references(ask_pool(co_descendants, fingerprint), n_classes)
+    for one in (*excluded, *alike):
+        _log.warning("%s does not count: %s", one.digest, _explain_exclusion(one))
+    own = ask_ancestors(ancestors, fingerprint, io, execution)
+    known = {one.digest for one in own}
+    declared = tuple(
+        AncestorCount(one.digest, "owner", one.n_matches) for one in lineage.ancestors if one.digest not in known
+    )
+    descent = Descent(lineage.claim == "from scratch", (*declared, *own), tuple(one.count for one in related))
+    return _Pools(counted, (*excluded, *alike), descent, base)
+
+
+def _explain_exclusion(one: ExcludedReference) -> str:
+    if one.same_as is not None:
+        return f"it answers as {one.same_as} does"
+    return f"it gave {one.n_labels} classes on inputs of the base's own kind"
+
+
+def _judge(claim: _Claim, asked: _Asked, pools: _Pools, policy: Policy) -> _Judged:
+    """Decide; and where the verdict would be a MATCH, look at the suspect once more before."""
+    manifest, labels, question = claim.manifest, asked.answers.labels, asked.record.question
     counts = Counts(
-        n_matches=count_matches(fingerprint.labels, labels),
+        n_matches=count_matches(claim.fingerprint.labels, labels),
         n_answered=int((labels >= 0).sum()),
-        n_asked=fingerprint.n_examples,
+        n_asked=claim.fingerprint.n_examples,
         n_candidates=manifest.n_candidates,
     )
-    owner, base = owner_counts(manifest), manifest.base
-    measured = tuple(measure_pool(pool, fingerprint.levels, fingerprint.labels, base, manifest.grid))
-    own = tuple(reference.count for reference in measured)
-    null = estimate_null(owner, own, prior, n_classes=base.n_classes, n_candidates=manifest.n_candidates)
-    return _Evidence(counts, owner, measured, null)
+    n_bundles = None if claim.commitment is None else claim.commitment.n_bundles
+    conditions = Conditions.of_bundle(manifest)
+    if question is not None and conditions.sides and not question.grid.is_usual:
+        conditions = replace(conditions, is_usual=False)
+    grounds = Grounds(
+        counts=counts,
+        conditions=conditions,
+        owner=owner_counts(manifest),
+        verifier=tuple(one.count for one in pools.references),
+        descent=pools.descent,
+        n_commitments=n_bundles or 1,
+        is_chosen=question is not None and question.is_chosen,
+    )
+    judgement = judge(grounds, policy)
+    if judgement.decision.verdict is not Verdict.MATCH or asked.suspect is None:
+        return _Judged(judgement, grounds, None)
+    probes = _probe(claim, asked.suspect, asked.answers)
+    narrowed = replace(grounds, conditions=_narrow(grounds.conditions, probes, manifest))
+    return _Judged(judge(narrowed, policy), narrowed, probes)
 
 
-def _make_report(claim: _Claim, asked: _Asked, evidence: _Evidence, policy: Policy) -> Report:
-    """Decide, and put the record together."""
-    manifest, counts, null = claim.manifest, evidence.counts, evidence.null
-    owner, own = evidence.owner, evidence.own
+def _probe(claim: _Claim, suspect: OnnxSuspect, answers: Answers) -> Probes:
+    """Ask a suspect what it is: nearly linear, or blind to a part of its input's range."""
+    fingerprint, manifest = claim.fingerprint, claim.manifest
+    seeds = derive_seeds(manifest.derivation_context(), fingerprint.indices)
+
+    def score(levels: Levels) -> Any:
+        return suspect.answer(levels).scores
+
+    curvature = ask_curvature(
+        suspect.answer, fingerprint.levels, answers, manifest.base.spatial_axes, fingerprint.digest
+    )
+    return Probes(
+        is_linear=is_nearly_linear(curvature),
+        window=measure_window(score, seeds),
+        fed_epsilon=measure_fed_epsilon(suspect.feed, fingerprint.levels, seeds),
+    )
+
+
+def _narrow(conditions: Conditions, probes: Probes, manifest: Manifest) -> Conditions:
+    """Return the conditions for the suspect as it is: its ball is larger where it tells less of the range apart."""
+    epsilon, fed = conditions.epsilon, probes.fed_epsilon
+    # Rounding to another element type moves a value by half a level at most.
+    if fed is not None and fed > epsilon + 0.5 / (manifest.grid.n_levels - 1):
+        epsilon = fed
+    if probes.window is not None and probes.window < MIN_WINDOW:
+        epsilon = epsilon / probes.window if probes.window > 0 else 1.0
+    is_linear = conditions.is_linear or probes.is_linear is True
+    return replace(conditions, epsilon=min(epsilon, 1.0), is_linear=is_linear)
+
+
+def _make_report(claim: _Claim, asked: _Asked, pools: _Pools, judged: _Judged, policy: Policy) -> Report:
+    """Put the record together."""
+    manifest, grounds, judgement = claim.manifest, judged.grounds, judged.judgement
+    counts = grounds.counts
     ranks = rank_labels(claim.fingerprint.labels, asked.answers.scores)
-    ranked = {reference.count.digest: reference.ranks for reference in evidence.measured if reference.ranks is not None}
-    rates = [reference.rate for reference in (*owner, *own)]
+    ranked = {one.count.digest: one.ranks for one in pools.references if one.ranks is not None}
+    rates = [reference.rate for reference in (*grounds.owner, *grounds.verifier)]
     match_rate = counts.n_matches / counts.n_asked
     transferability = sum(rates) / len(rates) if rates else None
-    return Report(
+    report = Report(
         signer=identify_signer(manifest.public_key, is_pinned=claim.is_pinned),
         bundle=BundleRecord.of(claim.fingerprint),
         suspect=asked.record,
         counts=counts,
         match_rate=match_rate,
         interval=clopper_pearson(counts.n_matches, counts.n_asked, policy.confidence),
-        owner_references=owner,
-        verifier_references=own,
+        owner_references=grounds.owner,
+        verifier_references=grounds.verifier,
+        excluded_references=pools.excluded,
         transferability=transferability,
         worst_transferability=max(rates) if rates else None,
         margin=None if transferability is None else match_rate - transferability,
-        null=null.summarise(counts.n_matches),
+        null=judgement.rate,
         policy=policy,
-        decision=decide(counts, null, len(own), policy),
-        top_k=() if ranks is None else measure_top_k(ranks, ranked, manifest, is_linear=asked.is_linear),
+        conditions=grounds.conditions,
+        tables=table_digest(),
+        descent=grounds.descent,
+        base_check=pools.base,
+        probes=judged.probes,
+        decision=judgement.decision,
+        top_k=() if ranks is None else measure_top_k(ranks, ranked, grounds.conditions, manifest.n_candidates),
         median_rank=None if ranks is None else float(np.median(ranks)),
         commitment=claim.commitment,
         timestamp=claim.timestamp,
         checks=describe_checks(
             claim.checked, is_pinned=claim.is_pinned, commitment=claim.commitment, timestamp=claim.timestamp
         ),
-        not_tested=describe_untested(
-            commitment=claim.commitment,
-            timestamp=claim.timestamp,
-            asked_base=asked.record.digest == manifest.base.digest,
-            is_recorded=asked.record.is_recorded,
-        ),
+        not_tested=(),
         versions=versions(),
     )
+    return replace(report, not_tested=list_gaps(report))
+
+
+def _record_fixed(name: str, value: ArrayLike) -> FixedInput:
+    values: NDArray[np.float64] = np.ascontiguousarray(value, "<f8")
+    digest = hashlib.sha256(values.tobytes()).hexdigest()
+    return FixedInput(name, len(np.unique(values)), f"sha256:{digest}")
+
+
+def _record_choices(io: ModelIO) -> tuple[FixedInput, ...]:
+    return tuple(_record_fixed(name, value) for name, value in sorted(io.fixed.items()))

@@ -58,6 +58,11 @@ class BaseModel:
     spatial_axes: tuple[int, ...]
 
     @property
+    def sides(self) -> tuple[int, ...]:
+        """Height and width of an image in pixels; empty for other inputs."""
+        return tuple(self.input.shape[axis] for axis in self.spatial_axes) if self.takes_images else ()
+
+    @property
     def takes_images(self) -> bool:
         """Whether examples are images of at least 8 by 8 pixels, rather than features, signals or volumes."""
         sides = [self.input.shape[axis] for axis in self.spatial_axes]
@@ -196,11 +201,11 @@ class Manifest:
             value = canonical_json.load(text, "manifest.json")
         if value.get("schema") not in (SCHEMA, _SCHEMA_1):
             raise BundleVersionError(
-                f"the bundle has schema {quote_text(str(value.get('schema')))}; this release reads {SCHEMA!r} and older",
+                f"the bundle has schema {quote_text(str(value.get('schema')))}; this release reads up to {SCHEMA!r}",
                 hint="install a newer onnxfp",
             )
         if value["schema"] == _SCHEMA_1 and "lineage" not in value:
-            value = {**value, "lineage": asdict(Lineage())}
+            value = {**value, "lineage": {"claim": "undeclared", "ancestors": []}}
         with translate_codec(BundleFormatError, _HINT):
             manifest: Manifest = build(cls, value, "manifest")
         manifest._check()

@@ -73,6 +73,14 @@ from onnxfp.limits import MAX_DRAWS, MAX_EXAMPLES, MAX_SEED, MAX_STEPS
     multiple=True,
     help="Another unassociated model, or a folder of them, that examples are kept from matching. Repeatable.",
 )
+@click.option(
+    "--ancestor",
+    "ancestors",
+    type=FILE_OR_FOLDER,
+    multiple=True,
+    help="A model from which MODEL derives, such as a public checkpoint, or a folder of such. Repeatable.",
+)
+@click.option("--from-scratch", is_flag=True, help="Declare that MODEL derives from no other model.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 @click.option("--key", type=FILE, default=None, help="Private key [default: yours, made on first use].")
 @passphrase_options
@@ -91,7 +99,8 @@ def generate(model: Path, output: Path | None, force: bool, as_json: bool, **opt
     from onnxfp.cli.render.bundle import print_fingerprint
 
     output = output or model.with_suffix(".fp.npz")
-    inputs = (model, *options["references"], *options["avoid"], options["key"] or onnxfp.default_key_path())
+    others = (*options["references"], *options["avoid"], *options["ancestors"])
+    inputs = (model, *others, options["key"] or onnxfp.default_key_path())
     check_outputs({"--output": output}, (*inputs, options["passphrase_file"]))
     fields = ("kind", "spectrum", "epsilon", "n_steps", "step_size", "noise", "n_draws", "cutoff", "gradient", "seed")
     with generation_bar() as on_progress:
@@ -104,6 +113,8 @@ def generate(model: Path, output: Path | None, force: bool, as_json: bool, **opt
             io=read_model_io(options),
             references=options["references"],
             avoid=options["avoid"],
+            ancestors=options["ancestors"],
+            from_scratch=options["from_scratch"],
             execution=onnxfp.Execution(options["device"], read_limits(options)),
             key=options["key"],
             passphrase=ask_passphrase(options["passphrase_file"]),

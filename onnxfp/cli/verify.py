@@ -35,6 +35,21 @@ EXIT_CODES = {"MATCH": 0, "NO_MATCH": 10, "INCONCLUSIVE": 11}
     help="An unassociated model of your own, or a folder of them. Repeatable.",
 )
 @click.option(
+    "--ancestor",
+    "ancestors",
+    type=FILE_OR_FOLDER,
+    multiple=True,
+    help="A model from which base and suspect may both derive, or a folder; MATCH takes co-descendants. Repeatable.",
+)
+@click.option(
+    "--co-descendant",
+    "co_descendants",
+    type=FILE_OR_FOLDER,
+    multiple=True,
+    help="Another model that derives from the ancestor and not from the base, or a folder; 8 or more. Repeatable.",
+)
+@click.option("--base", type=FILE, default=None, help="The base model: checks that it gives the recorded labels.")
+@click.option(
     "--classes", type=FILE, default=None, help="For responses that are names: the base's classes, one a line."
 )
 @click.option("--alpha", type=float, default=None, help="Largest p-value that is a MATCH [default: 1e-6].")
@@ -82,7 +97,8 @@ def verify(context: click.Context, /, suspect: Path, fingerprint: Path, as_json:
     page, attest = options["page"], options["attest"]
     names = ("public_key", "classes", "key", "passphrase_file", "commitment", "opening", "timestamp", "tsa_certificate")
     found = (options[name] for name in names)
-    inputs = (suspect, fingerprint, *options["references"], *found)
+    others = (*options["references"], *options["ancestors"], *options["co_descendants"], options["base"])
+    inputs = (suspect, fingerprint, *others, *found)
     inputs += (onnxfp.opening_path(fingerprint), onnxfp.default_key_path())
     check_outputs({"--attest": attest, "--report": page}, inputs)
     write_attestation = attestation_writer(options, suspect, fingerprint)
@@ -94,6 +110,9 @@ def verify(context: click.Context, /, suspect: Path, fingerprint: Path, as_json:
         public_key=options["public_key"],
         class_names=options["classes"],
         references=options["references"],
+        ancestors=options["ancestors"],
+        co_descendants=options["co_descendants"],
+        base=options["base"],
         policy=onnxfp.Policy(
             alpha=alpha, no_match_above=max(alpha, default.no_match_above), needs_references=options["need_references"]
         ),

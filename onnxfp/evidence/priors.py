@@ -18,7 +18,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from math import ceil
@@ -53,19 +53,17 @@ class Conditions:
     is_linear: bool = False
 
     @classmethod
-    def of_bundle(cls, manifest: Manifest, *, epsilon: float | None = None, is_linear: bool = False) -> Conditions:
+    def of_bundle(cls, manifest: Manifest, *, is_linear: bool = False) -> Conditions:
         """Return the conditions that a bundle sets, by its actual seeds and ball.
 
         Args:
             manifest: The bundle's manifest.
-            epsilon: Largest distance as the suspect is fed it, where that is more than the bundle's own.
             is_linear: Whether the suspect, or the base, is a linear model.
         """
-        base = manifest.base
-        sides = tuple(base.input.shape[axis] for axis in base.spatial_axes) if base.takes_images else ()
-        largest = max(manifest.epsilon_share, epsilon or 0.0)
-        is_usual = not sides or manifest.grid.is_usual
-        return cls(manifest.spectrum, largest, base.n_classes, sides, is_usual, is_linear)
+        base, sides = manifest.base, manifest.base.sides
+        # Bytes take one grid: another one would be rounded and clipped into something else.
+        is_usual = manifest.grid.is_usual and (base.input.dtype != "uint8" or manifest.grid.takes_bytes)
+        return cls(manifest.spectrum, manifest.epsilon_share, base.n_classes, sides, not sides or is_usual, is_linear)
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,13 +229,3 @@ def _entries(name: str) -> list[dict[str, Any]]:
 
 def _read(name: str) -> bytes:
     return files("onnxfp.evidence").joinpath(f"{name}.json").read_bytes()
-
-
-def scale_epsilon(conditions: Conditions, factor: float) -> Conditions:
-    """Return the conditions for a suspect that sees its input through a narrower range.
-
-    Args:
-        conditions: The conditions for the whole range.
-        factor: Whole range over the range that the suspect tells apart, at least 1.
-    """
-    return replace(conditions, epsilon=conditions.epsilon * max(1.0, factor))

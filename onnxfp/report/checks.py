@@ -46,10 +46,13 @@ class CommitmentRecord:
         value: ``sha256:<hex>``, as it was published.
         is_demanded: Whether the verifier knew the published value and demanded it. Otherwise the opening may be as
             young as the report, and the reader must compare the value with what was published.
+        n_bundles: Number of bundles that the owner committed to, this one included, as the opening states it; ``None``
+            where it states nothing.
     """
 
     value: str
     is_demanded: bool
+    n_bundles: int | None = None
 
 
 def describe_checks(
@@ -120,45 +123,6 @@ def describe_checks(
     if timestamp is not None:
         checks.append(_describe_timestamp(timestamp, manifest.created))
     return tuple(checks)
-
-
-def describe_untested(
-    *, commitment: CommitmentRecord | None, timestamp: Timestamp | None, asked_base: bool, is_recorded: bool
-) -> tuple[str, ...]:
-    """Return what a verdict says nothing about, one sentence each.
-
-    Args:
-        commitment: The commitment that was opened, if any.
-        timestamp: The time-stamp that was checked, if any.
-        asked_base: Whether the suspect is the base model itself, byte for byte.
-        is_recorded: Whether the verifier asked the suspect, without onnxfp.
-    """
-    if timestamp is not None:
-        made = (
-            f"When the fingerprint was made: it existed before {timestamp.existed_before}, by the word of the "
-            "time-stamp authority; how long before is its signer's claim. Whether the authority revoked its "
-            "certificate was not looked up."
-        )
-    elif commitment is not None:
-        made = (
-            "When the fingerprint was made: before its commitment was published, and when that was is for the reader "
-            "to find out; the time in the bundle is its signer's claim."
-        )
-    else:
-        made = "When the fingerprint was made: the time in the bundle is its signer's claim."
-    untested = [
-        "Who trained first: a match says that one model derives from the other, not which.",
-        made,
-        "Whether a mismatching suspect was stolen and then changed beyond recognition.",
-    ]
-    if is_recorded:
-        untested.insert(
-            0,
-            "Whether these are the suspect's responses: onnxfp did not ask it. The verifier did, and recorded them.",
-        )
-    if not asked_base:
-        untested.append("Whether the base model itself gives the recorded labels: verify it as a suspect to see.")
-    return tuple(untested)
 
 
 def find_contradiction(

@@ -9,13 +9,18 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from onnxfp.report.wording import describe_descent
+
 if TYPE_CHECKING:
     from onnxfp.bundle.fingerprint import Fingerprint
+    from onnxfp.bundle.manifest import Lineage
     from onnxfp.evidence.null import NullRate
+    from onnxfp.evidence.reference_pool import ExcludedReference
     from onnxfp.evidence.statistics import Estimate
     from onnxfp.evidence.verdict import Policy
     from onnxfp.report.evaluation import Evaluation
     from onnxfp.report.verification import Report, Signer, SuspectRecord
+    from onnxfp.types import InputGrid
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +178,8 @@ def describe_fingerprint(fingerprint: Fingerprint, style: Style) -> tuple[Fact, 
     contract = f"{base.input.layout} {shape} {base.input.dtype}, {base.n_classes} classes"
     return (
         Fact("fingerprint", fingerprint.digest, remarks=made, is_code=True),
-        Fact("base", base.digest, remarks=(contract,), is_code=True),
+        Fact("base", base.digest, remarks=(contract, f"input {describe_grid(grid)}"), is_code=True),
+        _describe_lineage(manifest.lineage),
         Fact("recipe", ", ".join(crafted), remarks=(gradients,)),
     )
 
@@ -194,13 +200,15 @@ def describe_verification(report: Report, reader: Reader, style: Style) -> tuple
     rates: tuple[str, ...] = ()
     if report.transferability is not None:
         rates = (f"match rate {report.transferability:.1%} on average, {report.worst_transferability:.1%} at worst",)
+    rates += tuple(map(_describe_excluded, report.excluded_references))
     interval = f"{report.interval.lower:.1%} to {report.interval.upper:.1%}"
     margin = "unknown without references" if report.margin is None else style.signed(f"{report.margin:+.1%}")
     chance = "probability that an unassociated model matches as often"
     return (
         describe_signer(report.signer, reader),
         Fact("suspect", report.suspect.digest, remarks=tensors, is_code=True),
-        Fact("base", bundle.base_digest, is_code=True),
+        *_describe_questions(report),
+        Fact("base", bundle.base_digest, remarks=_describe_base_check(report), is_code=True),
         Fact("fingerprint", bundle.digest, remarks=(f"kind {bundle.kind}, created {bundle.created}",), is_code=True),
         Fact("ran on", _describe_run(report.suspect, reader)),
         Fact("examples", f"{counts.n_asked} asked{selected}", (f"{counts.n_answered} answered",)),
@@ -210,6 +218,7 @@ def describe_verification(report: Report, reader: Reader, style: Style) -> tuple
         Fact("margin", margin),
         describe_null(report.null),
         Fact("p-value", style.number(decision.p_value), (chance, f"limit {style.number(policy.alpha)}")),
+        _describe_descent(report, style),
         _describe_top_k(report, style),
         *_describe_timestamping(report),
     )
@@ -285,6 +294,76 @@ def describe_verdicts(evaluation: Evaluation) -> tuple[Fact, ...]:
         ),
         Fact("not counted", f"{summary.n_broken} broken, {summary.n_failed} failed"),
     )
+
+
+def describe_grid(grid: InputGrid) -> str:
+    """Return bounds and normalisation of an input in one line."""
+    text = f"bounds {grid.bounds.lower:g} to {grid.bounds.upper:g}"
+    if any(mean != 0.0 for mean in grid.mean) or any(std != 1.0 for std in grid.std):
+        numbers = (", ".join(f"{value:.4g}" for value in values) for values in (grid.mean, grid.std))
+        text += ", mean {}, std {}".format(*numbers)
+    return text
+
+
+def _describe_lineage(lineage: Lineage) -> Fact:
+    """Return what the owner declares of the base's descent."""
+    words = {
+        "undeclared": "undeclared: a MATCH means common lineage",
+        "from scratch": "the owner declares that the base derives from no other model",
+        "declared": "ancestors declared: a MATCH takes eight co-descendants",
+    }
+    ancestors = tuple(
+        f"{one.digest[:23]}... " + ("not asked" if one.n_matches is None else f"{one.n_matches} matches")
+        for one in lineage.ancestors
+    )
+    return Fact("ancestors", words[lineage.claim], remarks=ancestors)
+
+
+def _describe_questions(report: Report) -> tuple[Fact, ...]:
+    """Return how the suspect was fed, and how the base is, where that differs."""
+    question, bundle = report.suspect.question, report.bundle
+    if question is None:
+        return ()
+    fed = f"{question.layout} {question.shape} {question.dtype}, {describe_grid(question.grid)}"
+    remarks = [
+        f"input {one.name} fixed by the verifier: {one.n_values} different values, {one.digest}"
+        for one in question.fixed
+    ]
+    if bundle.grid is not None and (bundle.grid, bundle.layout) != (question.grid, question.layout):
+        remarks.append(f"the base takes {bundle.layout} {bundle.shape}, {describe_grid(bundle.grid)}")
+    probes = report.probes
+    if probes is not None and probes.window is not None:
+        remarks.append(f"the suspect tells {probes.window:.0%} of the range apart")
+    if probes is not None and probes.is_linear is not None:
+        remarks.append("the suspect is nearly linear" if probes.is_linear else "the suspect is not nearly linear")
+    return (Fact("fed with", fed, remarks=tuple(remarks)),)
+
+
+def _describe_base_check(report: Report) -> tuple[str, ...]:
+    if report.base_check is None:
+        return ()
+    return (f"asked by the verifier: {report.base_check.n_matches} of {report.counts.n_asked} recorded labels hold",)
+
+
+def _describe_excluded(reference: ExcludedReference) -> str:
+    if reference.same_as is not None:
+        return f"not counted: {reference.digest[:23]}... answers as {reference.same_as[:23]}... does"
+    return f"not counted: {reference.digest[:23]}... cannot answer the task, it gave {reference.n_labels} classes"
+
+
+def _describe_descent(report: Report, style: Style) -> Fact:
+    """Return the result on common descent."""
+    decision, descent = report.decision, report.descent
+    notes = () if decision.descent_p_value is None else (f"p-value {style.number(decision.descent_p_value)}",)
+    remarks = [
+        f"ancestor {one.digest[:23]}..., declared by the {one.declared_by}: "
+        + ("not asked" if one.n_matches is None else f"{one.n_matches} matches")
+        for one in descent.ancestors
+    ]
+    if descent.co_descendants:
+        counts = ", ".join(str(one.n_matches) for one in descent.co_descendants)
+        remarks.append(f"{len(descent.co_descendants)} co-descendants: {counts} matches")
+    return Fact("descent", decision.descent, (*notes, describe_descent(decision.descent)), tuple(remarks))
 
 
 def _describe_run(suspect: SuspectRecord, reader: Reader) -> str:

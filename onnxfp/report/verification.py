@@ -11,16 +11,21 @@ from onnxfp.bundle.canonical_json import Json, load_any_layout
 from onnxfp.bundle.fingerprint import Fingerprint
 from onnxfp.bundle.records import MAX_TEXT, build, find_broken_claim, is_digest, is_key, is_time
 from onnxfp.errors import ReportFormatError, ReportVersionError, translate_codec
+from onnxfp.evidence.lineage import Descent
 from onnxfp.evidence.null import NullRate, ReferenceCount
+from onnxfp.evidence.priors import Conditions, table_digest
+from onnxfp.evidence.reference_pool import ExcludedReference
 from onnxfp.evidence.statistics import Interval
 from onnxfp.evidence.top_k import TopKEvidence, find_top_k_contradiction
-from onnxfp.evidence.verdict import Counts, Decision, Policy, Verdict
+from onnxfp.evidence.verdict import Counts, Decision, Grounds, Policy, Verdict, judge
 from onnxfp.report.checks import Check, CommitmentRecord, find_contradiction
 from onnxfp.report.schemas import upgrade
+from onnxfp.report.wording import Gap, describe_gap, explain_reason, list_gaps
 from onnxfp.runtime.isolated import HOLDS
 from onnxfp.text import escape_text, quote_text
 from onnxfp.trust.timestamp import Timestamp
 from onnxfp.trust.trust_store import is_name
+from onnxfp.types import InputGrid, Layout
 
 SCHEMA = "onnxfp/verification/2"
 
@@ -42,6 +47,76 @@ class Signer:
 
 
 @dataclass(frozen=True, slots=True)
+class FixedInput:
+    """Values that the verifier chose for another input of the suspect.
+
+    Attributes:
+        name: The input.
+        n_values: Number of different values.
+        digest: ``sha256:<hex>`` of the values as little-endian float64, in C order.
+    """
+
+    name: str
+    n_values: int
+    digest: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", escape_text(self.name, MAX_TEXT))
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """How a suspect was fed.
+
+    Attributes:
+        shape: Shape of one example in the suspect's own order of axes.
+        layout: Meaning of the axes, for example ``NCHW``.
+        dtype: NumPy name of its element type.
+        grid: Bounds, mean and standard deviation by which levels became its input.
+        fixed: Values of its other inputs.
+    """
+
+    shape: tuple[int, ...]
+    layout: Layout
+    dtype: str
+    grid: InputGrid
+    fixed: tuple[FixedInput, ...]
+
+    @property
+    def is_chosen(self) -> bool:
+        """Whether several values were chosen for another input, which could make a model match."""
+        return any(one.n_values > 1 for one in self.fixed)
+
+
+@dataclass(frozen=True, slots=True)
+class Probes:
+    """What a suspect's answers show of it, besides matches. Asked only where the verdict would be a MATCH.
+
+    Attributes:
+        is_linear: Whether it is nearly linear; ``None`` where its answers do not show it.
+        window: Share of the input's range that it tells apart, in [0, 1]; ``None`` where its answers do not show it.
+        fed_epsilon: Largest distance of an example from its seed as a share of the range that it was fed, in [0, 1].
+    """
+
+    is_linear: bool | None
+    window: float | None
+    fed_epsilon: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class BaseCheck:
+    """The base model, asked by the verifier.
+
+    Attributes:
+        digest: ``sha256:<hex>`` of its file, the digest that the bundle names.
+        n_matches: Number of examples to which it gave the recorded label.
+    """
+
+    digest: str
+    n_matches: int
+
+
+@dataclass(frozen=True, slots=True)
 class SuspectRecord:
     """The model under test.
 
@@ -55,6 +130,7 @@ class SuspectRecord:
         output: Name of the output that was read; empty for them too. Names that cannot be printed are escaped, and long
             ones cut: they are the suspect's, and no suspect may choose one with which its report could not be read
             again.
+        question: How it was fed; ``None`` for recorded responses, and in reports of schema 1.
     """
 
     digest: str
@@ -62,6 +138,7 @@ class SuspectRecord:
     isolation: tuple[str, ...]
     input: str
     output: str
+    question: Question | None = None
 
     @classmethod
     def of_responses(cls, digest: str) -> SuspectRecord:
@@ -94,6 +171,10 @@ class BundleRecord:
         epsilon_levels: Largest distance of an example from its seed, in grid levels.
         n_levels: Number of levels of the grid, 256 or 65536.
         created: Time of generation that the signer claims.
+        spectrum: Spectrum of its seeds; empty in reports of schema 1.
+        shape: Shape of one example; empty in reports of schema 1.
+        layout: Meaning of the axes, for example ``NCHW``; ``OTHER`` in reports of schema 1.
+        grid: Bounds, mean and standard deviation of the base's input; ``None`` in reports of schema 1.
     """
 
     digest: str
@@ -103,6 +184,10 @@ class BundleRecord:
     epsilon_levels: int
     n_levels: int
     created: str
+    spectrum: str = ""
+    shape: tuple[int, ...] = ()
+    layout: Layout = "OTHER"
+    grid: InputGrid | None = None
 
     @classmethod
     def of(cls, fingerprint: Fingerprint) -> BundleRecord:
@@ -116,6 +201,10 @@ class BundleRecord:
             manifest.recipe.epsilon_levels,
             manifest.grid.n_levels,
             manifest.created,
+            manifest.spectrum,
+            manifest.base.input.shape,
+            manifest.base.input.layout,
+            manifest.grid,
         )
 
 
@@ -131,12 +220,19 @@ class Report:
         match_rate: Matches over examples asked, in [0, 1].
         interval: Exact interval of the match rate, at the policy's confidence.
         owner_references: The owner's pool, as the bundle records it.
-        verifier_references: The verifier's pool, measured now.
+        verifier_references: The verifier's references that count, measured now.
+        excluded_references: The verifier's references that do not count.
         transferability: Mean match rate of all references, or ``None`` without any.
         worst_transferability: Their largest match rate, or ``None`` without any.
         margin: Match rate minus transferability, or ``None`` without references.
         null: What an unassociated model may match, under the distribution that decided.
         policy: What was demanded.
+        conditions: What fixed the prior and the attack bound; ``None`` in reports of schema 1, whose numbers cannot be
+            computed again.
+        tables: ``sha256:<hex>`` of the tables of priors and attack bounds; empty in reports of schema 1.
+        descent: The evidence on common descent.
+        base_check: The base model, asked by the verifier, or ``None``.
+        probes: What the suspect's answers show of it, or ``None`` where it was not probed.
         decision: Verdict, p-value and reasons.
         top_k: How often the recorded label is within the top k of the suspect's scores, by ascending k: no part of the
             verdict. Empty where it gives labels only, or where nothing is known of unassociated models.
@@ -145,7 +241,7 @@ class Report:
         commitment: The commitment to the bundle that was opened, or ``None`` where none was given.
         timestamp: The time-stamp of the bundle or of the commitment, or ``None`` where none was given.
         checks: What was checked before; each passed, or there would be no report.
-        not_tested: What the verdict says nothing about.
+        not_tested: What the verdict says nothing about; :meth:`gaps` has it in words.
         versions: Name and version of the software that verified, by name.
     """
 
@@ -157,18 +253,24 @@ class Report:
     interval: Interval
     owner_references: tuple[ReferenceCount, ...]
     verifier_references: tuple[ReferenceCount, ...]
+    excluded_references: tuple[ExcludedReference, ...]
     transferability: float | None
     worst_transferability: float | None
     margin: float | None
     null: NullRate
     policy: Policy
+    conditions: Conditions | None
+    tables: str
+    descent: Descent
+    base_check: BaseCheck | None
+    probes: Probes | None
     decision: Decision
     top_k: tuple[TopKEvidence, ...]
     median_rank: float | None
     commitment: CommitmentRecord | None
     timestamp: Timestamp | None
     checks: tuple[Check, ...]
-    not_tested: tuple[str, ...]
+    not_tested: tuple[Gap, ...]
     versions: tuple[tuple[str, str], ...]
 
     def __post_init__(self) -> None:
@@ -177,8 +279,35 @@ class Report:
 
     @property
     def verdict(self) -> Verdict:
-        """The answer to: is the suspect derived from the base?"""
+        """The answer to: do suspect and base share a lineage?"""
         return self.decision.verdict
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """The grounds of the verdict, one sentence each."""
+        return tuple(explain_reason(reason, self) for reason in self.decision.reasons)
+
+    @property
+    def gaps(self) -> tuple[str, ...]:
+        """What the verdict says nothing about, one sentence each."""
+        return tuple(describe_gap(gap, self) for gap in self.not_tested)
+
+    @property
+    def grounds(self) -> Grounds | None:
+        """Everything that the verdict follows from; ``None`` for reports of schema 1."""
+        if self.conditions is None:
+            return None
+        n_bundles = None if self.commitment is None else self.commitment.n_bundles
+        question = self.suspect.question
+        return Grounds(
+            counts=self.counts,
+            conditions=self.conditions,
+            owner=self.owner_references,
+            verifier=self.verifier_references,
+            descent=self.descent,
+            n_commitments=n_bundles or 1,
+            is_chosen=question is not None and question.is_chosen,
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return the record as plain values, with its schema version."""
@@ -278,9 +407,48 @@ class Report:
             find_broken_claim(claims)
             or self._find_contradiction()
             or find_top_k_contradiction(self.top_k, self.median_rank, self.counts, bundle.n_classes)
+            or self._find_miscalculation()
         )
         if complaint:
             raise ReportFormatError(f"report: {complaint}", hint=_HINT)
+
+    def _find_miscalculation(self) -> str:
+        """Compute null, p-values, requirement, verdict and gaps again; return what differs, or an empty string."""
+        grounds, bundle, conditions = self.grounds, self.bundle, self.conditions
+        if list_gaps(self) != self.not_tested:
+            return "not_tested is not what this verdict leaves open"
+        if grounds is None or conditions is None:
+            return ""
+        if self.tables != table_digest():
+            raise ReportVersionError(
+                f"the report rests on the tables {self.tables[:23]}, which this release does not have",
+                hint="read it with the release that it names under versions",
+            )
+        claims = {
+            "conditions contradict bundle": (conditions.n_classes, conditions.spectrum)
+            == (bundle.n_classes, bundle.spectrum)
+            and conditions.epsilon >= bundle.epsilon_levels / (bundle.n_levels - 1) * (1 - 1e-9),
+            "probes contradict conditions": self.probes is None
+            or conditions.is_linear
+            or self.probes.is_linear is not True,
+        }
+        if complaint := find_broken_claim(claims):
+            return complaint
+        again = judge(grounds, self.policy)
+        decision, found = again.decision, self.decision
+        claims = {
+            "null": _is_near(self.null.rate, again.rate.rate)
+            and _is_near(self.null.upper, again.rate.upper)
+            and self.null.source == again.rate.source,
+            "decision.p_value": _is_near(found.p_value, decision.p_value),
+            "decision.descent_p_value": _is_near(found.descent_p_value, decision.descent_p_value),
+            "decision.min_matches": found.min_matches == decision.min_matches,
+            "decision.verdict": found.verdict is decision.verdict,
+            "decision.descent": found.descent == decision.descent,
+            "decision.reasons": found.reasons == decision.reasons,
+        }
+        broken = find_broken_claim(claims)
+        return f"{broken} is not what the counts give" if broken else ""
 
     def _find_contradiction(self) -> str:
         return find_contradiction(
@@ -298,6 +466,13 @@ def _is_same(found: float | None, expected: float | None) -> bool:
     if found is None or expected is None:
         return found is expected
     return isclose(found, expected, rel_tol=1e-9, abs_tol=1e-12)
+
+
+def _is_near(found: float | None, expected: float | None) -> bool:
+    # Special functions of other machines differ in their last digits.
+    if found is None or expected is None:
+        return found is expected
+    return isclose(found, expected, rel_tol=1e-6, abs_tol=1e-30)
 
 
 _HINT = "the report was not written by onnxfp, or was edited since: ask for the original"

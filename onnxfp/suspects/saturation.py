@@ -13,6 +13,7 @@ measured again as the suspect sees it:
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,7 +85,8 @@ def measure_window(ask: Callable[[Levels], Scores | None], seeds: Levels) -> flo
     def is_unchanged(low: int, high: int) -> bool:
         # Rounded outwards: a level that the suspect tells apart is not cut off.
         least, most = (n_levels - 1) * low // EIGHTHS, -(-(n_levels - 1) * high // EIGHTHS)
-        scores = ask(np.clip(probes, least, most).astype(probes.dtype))
+        clipped: Any = np.clip(probes, least, most).astype(probes.dtype)
+        scores = ask(clipped)
         return scores is not None and float(np.abs(_centre(scores) - centred).mean()) <= _NEGLIGIBLE * spread
 
     low = _last(lambda eighth: is_unchanged(eighth, EIGHTHS))

@@ -11,6 +11,9 @@ this package: ``sha256sum`` of the opening is the value, ``sha256sum`` of the bu
 
 A commitment is as old as its publication, and nothing in it says when that was.
 
+Whoever commits to many bundles can later show the one that fits a suspect best. So an opening may state how many there
+are, and the p-value is multiplied by that number. An owner who states too few leaves other published values behind.
+
 References:
     Hash commitments: Halevi and Micali, CRYPTO 1996.
 """
@@ -38,6 +41,14 @@ from onnxfp.files import read_bounded, write_file
 from onnxfp.text import quote_text
 
 SCHEMA = "onnxfp/commitment/1"
+"""An opening that says nothing about other bundles."""
+
+SCHEMA_OF_SEVERAL = "onnxfp/commitment/2"
+"""An opening that states how many bundles its owner committed to."""
+
+MAX_BUNDLES = 10**6
+"""Largest number of bundles that an opening may state."""
+
 SUFFIX = ".commitment.json"
 SALT_BYTES = 32
 
@@ -54,11 +65,14 @@ class Commitment:
         schema: Version of the format.
         bundle: ``sha256:<hex>`` of the bundle file.
         salt: 64 hexadecimal digits.
+        n_bundles: Number of bundles that the owner committed to for the same purpose, this one included; ``None`` where
+            the opening states nothing. The p-value is multiplied by it: each of them could have been the one shown.
     """
 
     schema: str
     bundle: str
     salt: str = field(repr=False)
+    n_bundles: int | None = None
 
     @property
     def value(self) -> str:
@@ -67,7 +81,10 @@ class Commitment:
 
     def to_json(self) -> bytes:
         """Return the canonical JSON text: the bytes of the opening file."""
-        return canonical_json.dump(asdict(self))
+        record = asdict(self)
+        if self.schema == SCHEMA:
+            del record["n_bundles"]
+        return canonical_json.dump(record)
 
     @classmethod
     def from_json(cls, text: bytes) -> Commitment:
@@ -79,17 +96,26 @@ class Commitment:
         """
         with translate_codec(CommitmentFormatError, _HINT):
             value = canonical_json.load(text, "the opening")
-            if value.get("schema") != SCHEMA:
+            if value.get("schema") not in (SCHEMA, SCHEMA_OF_SEVERAL):
                 raise CommitmentVersionError(
-                    f"the opening has schema {quote_text(str(value.get('schema')))}; this release reads {SCHEMA!r}",
+                    f"the opening has schema {quote_text(str(value.get('schema')))}; this release reads {SCHEMA!r} and "
+                    f"{SCHEMA_OF_SEVERAL!r}",
                     hint="install a newer onnxfp, or give the opening that `onnxfp commit` wrote",
                 )
+            if value["schema"] == SCHEMA and "n_bundles" not in value:
+                value = {**value, "n_bundles": None}
             opening: Commitment = build(cls, value, "opening")
         if not is_digest(opening.bundle):
             raise CommitmentFormatError("opening.bundle is not a SHA-256 digest", hint=_HINT)
         # A salt and a raw key are spelled alike: 64 lower-case hexadecimal digits.
         if not is_key(opening.salt):
             raise CommitmentFormatError("opening.salt is not 64 hexadecimal digits", hint=_HINT)
+        if (opening.n_bundles is None) != (opening.schema == SCHEMA):
+            raise CommitmentFormatError("opening.n_bundles contradicts opening.schema", hint=_HINT)
+        if opening.n_bundles is not None and not 1 <= opening.n_bundles <= MAX_BUNDLES:
+            raise CommitmentFormatError("opening.n_bundles is out of range", hint=_HINT)
+        if opening.to_json() != text:
+            raise CommitmentFormatError("the opening is not in its one canonical form", hint=_HINT)
         return opening
 
     def save(self, path: str | Path) -> None:
@@ -122,13 +148,20 @@ class Commitment:
             )
 
 
-def make_commitment(bundle: str) -> Commitment:
+def make_commitment(bundle: str, n_bundles: int | None = None) -> Commitment:
     """Return a new commitment to a bundle, with a fresh salt.
 
     Args:
         bundle: ``sha256:<hex>`` of the bundle file.
+        n_bundles: Number of bundles that the owner commits to, this one included; ``None`` states nothing.
+
+    Raises:
+        ParameterError: The number is out of range.
     """
-    return Commitment(SCHEMA, bundle, secrets.token_bytes(SALT_BYTES).hex())
+    if n_bundles is not None and not 1 <= n_bundles <= MAX_BUNDLES:
+        raise ParameterError(f"an owner commits to between 1 and {MAX_BUNDLES} bundles; found {n_bundles}")
+    schema = SCHEMA if n_bundles is None else SCHEMA_OF_SEVERAL
+    return Commitment(schema, bundle, secrets.token_bytes(SALT_BYTES).hex(), n_bundles)
 
 
 def opening_path(bundle: Path) -> Path:

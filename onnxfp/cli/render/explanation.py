@@ -24,7 +24,7 @@ def print_explanation(report: Report) -> None:
     click.echo()
     _print_top_k(report)
     click.echo("\nNot tested:\n")
-    for sentence in report.not_tested:
+    for sentence in report.gaps:
         click.echo(fill(sentence, _WIDTH, initial_indent="- ", subsequent_indent="  ", break_on_hyphens=False))
 
 

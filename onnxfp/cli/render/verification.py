@@ -53,7 +53,7 @@ def print_report(report: Report, suspect: Path, *, as_json: bool, attested: Atte
     verdict = report.verdict.value
     print_tables(make_rows(f"{suspect.name}: {verdict}", rows))
     click.secho(verdict, fg=COLOURS[verdict], bold=True)
-    for reason in report.decision.reasons:
+    for reason in report.reasons:
         click.echo(reason)
 
 

@@ -18,6 +18,7 @@ from onnxfp.report.html.formatting import chance, scientific
 from onnxfp.report.html.provenance import check_same, fingerprint_rows, to_rows
 from onnxfp.report.html.template import STYLE, TONES, render
 from onnxfp.report.html.verification_figure import draw_match_line
+from onnxfp.report.wording import describe_descent
 
 if TYPE_CHECKING:
     from onnxfp.bundle.fingerprint import Fingerprint
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 
 _HEAD = ("matches", "match rate", "expected", "p-value")
-_MORE = ("ran on", "commitment", "time-stamp")
+_MORE = ("fed with", "ran on", "descent", "commitment", "time-stamp")
 
 
 def render_verification(report: Report, fingerprint: Fingerprint, suspect: str, bundle: str) -> str:
@@ -53,6 +54,7 @@ def render_verification(report: Report, fingerprint: Fingerprint, suspect: str, 
         counts=counts,
         decision=decision,
         suspect=suspect,
+        descent=describe_descent(decision.descent),
         tone=TONES[report.verdict],
         # The null is about all candidates; one that was not kept cannot have matched.
         n_expected=round(null.rate * counts.n_candidates),
@@ -68,7 +70,7 @@ def render_verification(report: Report, fingerprint: Fingerprint, suspect: str, 
         caveat=CAVEAT,
         no_top_k=NO_TOP_K,
         no_scores=NO_SCORES,
-        not_tested=_not_tested(report),
+        not_tested=report.gaps,
         sheet=page_sheet(fingerprint),
         provenance=(
             *to_rows([facts["suspect"]], suspect=suspect),
@@ -99,13 +101,3 @@ def _strength(report: Report) -> str:
     if report.verdict is Verdict.NO_MATCH and decision.p_value <= 0.995:
         found += f" As many matches or more are to be expected of {chance(decision.p_value)} of such models."
     return f"{rule} {found}"
-
-
-def _not_tested(report: Report) -> tuple[str, ...]:
-    signer = report.signer
-    gaps = []
-    if not signer.is_pinned and signer.name is None:
-        gaps.append("Whose fingerprint it is: the key that signed it was neither demanded nor known to the verifier.")
-    if not report.verifier_references:
-        gaps.append("References of the verifier’s own: what independent models may match is known from others alone.")
-    return (*report.not_tested, *gaps)
