@@ -164,12 +164,8 @@ if TYPE_CHECKING:
         Summary as Summary,
         Usefulness as Usefulness,
     )
-    from onnxfp.report.verification import (
-        BundleRecord as BundleRecord,
-        Report as Report,
-        Signer as Signer,
-        SuspectRecord as SuspectRecord,
-    )
+    from onnxfp.report.verification import Report as Report
+    from onnxfp.report.parts import BundleRecord as BundleRecord, Signer as Signer, SuspectRecord as SuspectRecord
     from onnxfp.suspects.export import (
         RESPONSES as RESPONSES,
     )

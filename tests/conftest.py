@@ -35,7 +35,7 @@ from onnxfp.recipe.defaults import RecipeOverrides
 from onnxfp.recipe.derivation import derive_labels, derive_seeds
 from onnxfp.recipe.recipe import Recipe
 from onnxfp.report.evaluation import MAX_LOSS, Evaluation, Outcome, Role, Row, Summary, Usefulness
-from onnxfp.report.verification import BundleRecord, Signer
+from onnxfp.report.parts import BundleRecord, Signer
 from onnxfp.trust.keys import default_key_path, public_key_path, signer_public_key
 from onnxfp.types import InputGrid, InputSpec, OutputSpec
 from tests.builders import classifier

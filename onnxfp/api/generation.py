@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -15,11 +15,12 @@ import numpy as np
 
 from onnxfp.api.base_model import base_model, choose_grid
 from onnxfp.api.linearity import find_base_linearity
+from onnxfp.api.other_models import OtherFiles, OtherModels, describe_lineage, open_other_models
 from onnxfp.api.references import measure_pool
 from onnxfp.bundle.fingerprint import Fingerprint, sign_fingerprint
-from onnxfp.bundle.manifest import SCHEMA, AncestorResult, BaseModel, CopyParity, Lineage, Manifest, ReferenceResult
+from onnxfp.bundle.manifest import SCHEMA, BaseModel, CopyParity, Manifest, ReferenceResult
 from onnxfp.crafting.checkpoint import Checkpoint
-from onnxfp.errors import ContractError, FileError, ParameterError
+from onnxfp.errors import FileError, ParameterError
 from onnxfp.evidence.null import ReferenceCount
 from onnxfp.evidence.priors import Conditions, Prior, find_prior
 from onnxfp.evidence.requirement import Requirement, compute_requirement, find_requirement
@@ -30,9 +31,8 @@ from onnxfp.model.onnx_file import OnnxFile, read_onnx
 from onnxfp.model_io import ModelIO
 from onnxfp.recipe.defaults import RecipeOverrides, choose_n_examples, choose_recipe
 from onnxfp.recipe.derivation import DerivationContext, derive_seeds
-from onnxfp.recipe.recipe import Gradient
 from onnxfp.runtime.session import ModelSession, open_unoptimised
-from onnxfp.suspects.references import Models, model_files, open_like, open_pool
+from onnxfp.suspects.references import Models
 from onnxfp.torch_copy.device import choose_device
 from onnxfp.trust.keys import Passphrase, open_signer, signer_public_key
 from onnxfp.types import InputGrid, Labels, Levels, ModelInput
@@ -75,33 +75,6 @@ class _Plan:
     n_examples: int
     context: DerivationContext
     signer: CryptoSigner
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Descent:
-    """The owner's declaration on the base's descent."""
-
-    ancestors: tuple[str | Path, ...]
-    is_from_scratch: bool
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Pools:
-    """Other models, open: those to count matches of, and those to avoid.
-
-    ``other_ancestors`` are the digests of ancestors with other classes or another input, which cannot be asked.
-    """
-
-    references: list[ModelSession]
-    avoided: list[ModelSession]
-    ancestors: list[ModelSession]
-    other_ancestors: tuple[str, ...]
-    is_from_scratch: bool
-
-    @property
-    def all_avoided(self) -> list[ModelSession]:
-        """Unassociated models and ancestors that examples are kept from matching."""
-        return [*self.avoided, *self.ancestors]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -148,18 +121,15 @@ def generate(
         overrides: Kind and hyper-parameters; the others suit the model.
         io: Inputs and outputs, where the graph leaves a choice.
         references: Unassociated models (files or folders) whose match counts are recorded in the bundle.
-        avoid: Other unassociated models (files or folders) that the examples are kept from matching. They must take the
-            base's own input. They are not recorded: an avoided model is no evidence about others.
-        ancestors: Models from which the base derives, and other models that derive from them (files or folders). The
-            examples are kept from matching those with the base's classes. All are recorded in the bundle.
+        avoid: Other unassociated models that the examples are kept from matching. They take the base's own input, and
+            are not recorded: an avoided model is no evidence about others.
+        ancestors: Models from which the base derives, and others that derive from them. Examples are kept from matching
+            those with the base's classes. All are recorded.
         from_scratch: Declares that the base derives from no other model.
         execution: Device of the gradients and of onnxruntime, and limits.
         key: Private key file; ``None`` takes the user's default key, and makes it on first use.
         passphrase: Asked for the passphrase of an encrypted key.
         on_progress: Called after every gradient step.
-
-    Returns:
-        The signed fingerprint.
 
     Raises:
         OnnxfpError: Of the class that fits; see :mod:`onnxfp.errors`.
@@ -170,7 +140,8 @@ def generate(
     io = io or ModelIO()
     base = _open_base(model, io, execution)
     plan = _make_plan(base, n_examples, overrides or RecipeOverrides(), key, passphrase)
-    pools = _open_pools(plan, references, avoid, _Descent(tuple(ancestors), from_scratch), execution, io)
+    files = OtherFiles(references, avoid, ancestors, from_scratch)
+    pools = open_other_models(files, base.file, base.spec, plan.context.recipe.gradient, execution, io)
     outlook = _expect_requirement(plan)
     gradients = _open_gradients(plan, pools.all_avoided, device)
     plan = _drop_idle_noise(plan, gradients)
@@ -259,49 +230,6 @@ def _make_plan(
     return _Plan(base, n_examples, context, signer)
 
 
-def _open_pools(
-    plan: _Plan, references: Models, avoid: Models, descent: _Descent, execution: Execution, io: ModelIO
-) -> _Pools:
-    """Open the other models, so that one that does not fit is found before the long work."""
-    spec = plan.base.spec
-    pool, avoided = (open_pool(models, spec, execution, io.fixed) for models in (references, avoid))
-    ancestors, others = _open_ancestors(descent.ancestors, spec, execution, io)
-    _check_avoided([*avoided, *ancestors], spec, pool, plan.context.recipe.gradient)
-    if not (ancestors or others or descent.is_from_scratch):
-        _log.warning(
-            "nothing is declared about the descent of %s: a MATCH will mean common lineage. Declare its ancestors with "
-            "--ancestor, or --from-scratch",
-            plan.base.file.path,
-        )
-    return _Pools(pool, avoided, ancestors, others, descent.is_from_scratch)
-
-
-def _open_ancestors(
-    ancestors: Models, spec: BaseModel, execution: Execution, io: ModelIO
-) -> tuple[list[ModelSession], tuple[str, ...]]:
-    """Open the ancestors that can be asked, and return the digests of the others."""
-    opened, others = [], []
-    for file in model_files(ancestors):
-        if file.digest == spec.digest:
-            raise ParameterError(f"{file.path} is the base itself, and no ancestor of it", hint="leave it out")
-        try:
-            session = open_like(file, spec, execution, io.fixed)
-        except ContractError:
-            others.append(file.digest)
-            continue
-        if session.input.shape == spec.input.shape:
-            opened.append(session)
-        else:
-            others.append(file.digest)
-    if others:
-        _log.warning(
-            "%d of the ancestors have other classes or another input than the base: they are recorded, and examples "
-            "are not kept from matching them",
-            len(others),
-        )
-    return opened, tuple(others)
-
-
 def _expect_requirement(plan: _Plan) -> _Outlook:
     """Compute the matches that a MATCH will need, and warn before the work where none would do."""
     base_is_linear = find_base_linearity(plan.base.session, plan.context) is True
@@ -383,16 +311,7 @@ def _craft(
     return crafted
 
 
-def _describe_lineage(pools: _Pools, counts: Iterable[ReferenceCount]) -> Lineage:
-    """Return the owner's declaration, with the matches of the ancestors."""
-    asked = [AncestorResult(count.digest, count.n_matches) for count in counts]
-    ancestors = (*asked, *(AncestorResult(digest, None) for digest in pools.other_ancestors))
-    if ancestors:
-        return Lineage("declared", ancestors)
-    return Lineage("from scratch" if pools.is_from_scratch else "undeclared")
-
-
-def _make_manifest(plan: _Plan, pools: _Pools, gradients: _Gradients, crafted: Crafted) -> Manifest:
+def _make_manifest(plan: _Plan, pools: OtherModels, gradients: _Gradients, crafted: Crafted) -> Manifest:
     """Compare the copy with onnxruntime on the examples, ask the other models, and describe it all."""
     base, recipe = plan.base, plan.context.recipe
 
@@ -415,7 +334,7 @@ def _make_manifest(plan: _Plan, pools: _Pools, gradients: _Gradients, crafted: C
         if parity is None
         else CopyParity(parity.max_abs_difference, parity.n_label_flips, parity.n_inputs),
         versions=versions(),
-        lineage=_describe_lineage(pools, ask(pools.ancestors)),
+        lineage=describe_lineage(pools, ask(pools.ancestors)),
     )
 
 
@@ -440,30 +359,6 @@ def _check_place(output: Path, *, overwrite: bool) -> None:
         )
     if output.exists() and not output.is_file():
         raise FileError(f"{output} is not a regular file, and is not replaced", hint="give the name of a file")
-
-
-def _check_avoided(
-    avoided: Sequence[ModelSession], base: BaseModel, pool: Sequence[ModelSession], gradient: Gradient
-) -> None:
-    """Check the models that examples are kept from matching.
-
-    Raises:
-        ParameterError: One is a reference as well, takes another input, or there are no gradients to avoid it with.
-    """
-    if avoided and gradient == "estimate":
-        raise ParameterError("models are avoided along gradients of torch copies", hint="leave out --gradient estimate")
-    recorded = {session.model.digest for session in pool}
-    for session in avoided:
-        if session.model.digest in recorded:
-            raise ParameterError(
-                f"{session.model.path} is to be avoided, and a reference: its match count would say nothing of others",
-                hint="give it once, as --avoid or as --reference",
-            )
-        if session.input.shape != base.input.shape:
-            raise ParameterError(
-                f"{session.model.path} takes examples of shape {session.input.shape}, the base of {base.input.shape}",
-                hint="only a model that takes the base's own input can be avoided",
-            )
 
 
 def _warn_of_requirement(power: Requirement, prior: Prior) -> None:

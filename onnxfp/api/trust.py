@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from onnxfp.report.verification import Signer
+from onnxfp.report.parts import Signer
 from onnxfp.trust import trust_store
 from onnxfp.trust.trust_store import TrustedKey
 

@@ -36,7 +36,8 @@ from onnxfp.model.onnx_file import read_onnx
 from onnxfp.model_io import ModelIO
 from onnxfp.recipe.derivation import derive_seeds
 from onnxfp.report.checks import CommitmentRecord, describe_checks
-from onnxfp.report.verification import BaseCheck, BundleRecord, FixedInput, Probes, Question, Report, SuspectRecord
+from onnxfp.report.parts import BaseCheck, BundleRecord, FixedInput, Probes, Question, SuspectRecord
+from onnxfp.report.verification import Report
 from onnxfp.report.wording import list_gaps
 from onnxfp.runtime.session import Answers, ModelSession
 from onnxfp.suspects.curvature import ask_curvature
@@ -120,12 +121,12 @@ def verify(
     """Ask a suspect the examples of a fingerprint and give a verdict.
 
     Args:
-        suspect: The suspect's ONNX file; or a ``.csv`` file of its responses, as :func:`export` prepares it; or a
-            function that takes ``(n, height, width, channels)`` uint8 images (other examples: ``(n, *shape)`` float32
-            real inputs) and returns ``(n,)`` class indices or ``(n, n_classes)`` scores.
-        fingerprint: The bundle file, or the result of :func:`load`; either is checked as :func:`load` does.
-        public_key: The owner's public key that must have signed it, as :func:`load` takes it; ``None`` accepts any.
-        class_names: For recorded responses that are names: the base's classes in their order, or a text file of them.
+        suspect: Its ONNX file; or a ``.csv`` file of responses, as :func:`export` prepares it; or a function that takes
+            ``(n, height, width, channels)`` uint8 images (other examples: ``(n, *shape)`` float32 real inputs) and
+            returns ``(n,)`` class indices or ``(n, n_classes)`` scores.
+        fingerprint: The bundle file, or the result of :func:`load`; checked as :func:`load` does.
+        public_key: The key that must have signed it, as :func:`load` takes it; ``None`` accepts any.
+        class_names: For responses that are names: the base's classes in order, or a text file of them.
         references: The verifier's own unassociated models (files or folders).
         ancestors: Models from which the base may derive (files or folders). With one, a MATCH takes co-descendants.
         co_descendants: Other models that derive from the ancestors, and not from the base (files or folders).
@@ -134,9 +135,6 @@ def verify(
         io: Inputs and outputs of an ONNX suspect, where they differ from the base's.
         execution: Device of onnxruntime, and limits of each model.
         time_evidence: Commitment and time-stamp of the bundle.
-
-    Returns:
-        The record of the verification.
 
     Raises:
         OnnxfpError: Of the class that fits; a negative verdict is no error.

@@ -25,7 +25,7 @@ from onnxfp.report.evaluation import (
     Summary,
     Usefulness,
 )
-from onnxfp.report.verification import BundleRecord, Signer
+from onnxfp.report.parts import BundleRecord, Signer
 from onnxfp.trust.trust_store import find_key_name
 from onnxfp.versions import versions
 

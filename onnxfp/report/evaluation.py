@@ -14,8 +14,8 @@ from onnxfp.errors import ReportFormatError, ReportVersionError, translate_codec
 from onnxfp.evidence.null import NullRate, ReferenceCount
 from onnxfp.evidence.statistics import Estimate, Interval
 from onnxfp.evidence.verdict import Counts, Policy, Verdict
+from onnxfp.report.parts import BundleRecord, Signer
 from onnxfp.report.schemas import upgrade
-from onnxfp.report.verification import BundleRecord, Signer
 from onnxfp.text import escape_text, quote_text
 
 SCHEMA = "onnxfp/evaluation/2"

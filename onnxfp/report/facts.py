@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from onnxfp.evidence.statistics import Estimate
     from onnxfp.evidence.verdict import Policy
     from onnxfp.report.evaluation import Evaluation
-    from onnxfp.report.verification import Report, Signer, SuspectRecord
+    from onnxfp.report.parts import Signer, SuspectRecord
+    from onnxfp.report.verification import Report
     from onnxfp.types import InputGrid
 
 

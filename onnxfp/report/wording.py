@@ -6,13 +6,17 @@ none can be edited or left out. The words are this release's own.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from onnxfp.evidence.lineage import ENOUGH_CO_DESCENDANTS, DescentStatus
 
 if TYPE_CHECKING:
-    from onnxfp.evidence.verdict import Reason
-    from onnxfp.report.verification import Report
+    from onnxfp.evidence.lineage import Descent
+    from onnxfp.evidence.null import ReferenceCount
+    from onnxfp.evidence.verdict import Counts, Decision, Policy, Reason
+    from onnxfp.report.checks import CommitmentRecord
+    from onnxfp.report.parts import BaseCheck, BundleRecord, Probes, Signer, SuspectRecord
+    from onnxfp.trust.timestamp import Timestamp
 
 LINEAGE_PAGE = "docs/lineage.md"
 """The page that defines derived, ancestor, sibling by descent and unassociated."""
@@ -34,6 +38,36 @@ Gap = Literal[
 
 MATCH_SENTENCE = "Suspect and base have a common lineage."
 
+
+class Verified(Protocol):
+    """What the words of a verification depend on; :class:`~onnxfp.report.verification.Report` has it."""
+
+    @property
+    def signer(self) -> Signer: ...  # noqa: D102 - as in Report, and so are the others
+    @property
+    def bundle(self) -> BundleRecord: ...  # noqa: D102
+    @property
+    def suspect(self) -> SuspectRecord: ...  # noqa: D102
+    @property
+    def counts(self) -> Counts: ...  # noqa: D102
+    @property
+    def policy(self) -> Policy: ...  # noqa: D102
+    @property
+    def decision(self) -> Decision: ...  # noqa: D102
+    @property
+    def descent(self) -> Descent: ...  # noqa: D102
+    @property
+    def verifier_references(self) -> tuple[ReferenceCount, ...]: ...  # noqa: D102
+    @property
+    def base_check(self) -> BaseCheck | None: ...  # noqa: D102
+    @property
+    def probes(self) -> Probes | None: ...  # noqa: D102
+    @property
+    def commitment(self) -> CommitmentRecord | None: ...  # noqa: D102
+    @property
+    def timestamp(self) -> Timestamp | None: ...  # noqa: D102
+
+
 _DESCENT: dict[DescentStatus, str] = {
     "not examined": "common descent was not examined: siblings by descent may match as copies do",
     "none declared": "the owner declares that the base has no ancestor",
@@ -47,7 +81,7 @@ def describe_descent(status: DescentStatus) -> str:
     return _DESCENT[status]
 
 
-def explain_reason(reason: Reason, report: Report) -> str:
+def explain_reason(reason: Reason, report: Verified) -> str:
     """Return one ground of a verdict as a sentence."""
     counts, decision, policy = report.counts, report.decision, report.policy
     chance = f"An unassociated model would match this often with a probability of {decision.p_value:.2g}"
@@ -93,10 +127,10 @@ def explain_reason(reason: Reason, report: Report) -> str:
             )
 
 
-def list_gaps(report: Report) -> tuple[Gap, ...]:
+def list_gaps(report: Verified) -> tuple[Gap, ...]:
     """Return what a verdict says nothing about."""
     suspect, probes = report.suspect, report.probes
-    is_match = report.verdict.value == "MATCH"
+    is_match = report.decision.verdict.value == "MATCH"
     is_base = suspect.digest == report.bundle.base_digest
     gaps: dict[Gap, bool] = {
         "responses": suspect.is_recorded,
@@ -114,7 +148,7 @@ def list_gaps(report: Report) -> tuple[Gap, ...]:
     return tuple(gap for gap, is_open in gaps.items() if is_open)
 
 
-def describe_gap(gap: Gap, report: Report) -> str:
+def describe_gap(gap: Gap, report: Verified) -> str:
     """Return something that a verdict says nothing about as a sentence."""
     match gap:
         case "responses":
@@ -141,7 +175,7 @@ def describe_gap(gap: Gap, report: Report) -> str:
             return "To how many bundles the owner committed: one of many could have been chosen afterwards."
 
 
-def _describe_date(report: Report) -> str:
+def _describe_date(report: Verified) -> str:
     if report.timestamp is not None:
         return (
             f"When the fingerprint was made: it existed before {report.timestamp.existed_before}, by the word of the "

@@ -14,7 +14,7 @@ from onnxfp.cli.render.console import make_rows, print_tables, to_row
 if TYPE_CHECKING:
     from onnxfp.bundle.fingerprint import Fingerprint
     from onnxfp.evidence.requirement import Requirement
-    from onnxfp.report.verification import Signer
+    from onnxfp.report.parts import Signer
     from onnxfp.torch_copy.model_check import ModelCheck
     from onnxfp.torch_copy.parity import Parity
 

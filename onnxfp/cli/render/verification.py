@@ -13,7 +13,8 @@ from onnxfp.cli.render.console import COLOURS, make_rows, print_tables, to_row
 
 if TYPE_CHECKING:
     from onnxfp.report.attestation import Attestation
-    from onnxfp.report.verification import Report, Signer
+    from onnxfp.report.parts import Signer
+    from onnxfp.report.verification import Report
 
 
 class Attested(NamedTuple):

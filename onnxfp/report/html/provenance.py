@@ -12,7 +12,7 @@ from onnxfp.report.html.template import STYLE
 
 if TYPE_CHECKING:
     from onnxfp.bundle.fingerprint import Fingerprint
-    from onnxfp.report.verification import Signer
+    from onnxfp.report.parts import Signer
 
 
 @dataclass(frozen=True, slots=True)

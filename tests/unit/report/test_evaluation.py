@@ -14,7 +14,7 @@ from onnxfp.evidence.null import NullRate, ReferenceCount
 from onnxfp.evidence.statistics import clopper_pearson
 from onnxfp.evidence.verdict import Counts, Policy, Verdict
 from onnxfp.report.evaluation import MAX_LOSS, Evaluation, Outcome, Role, Row, Usefulness
-from onnxfp.report.verification import BundleRecord, Signer
+from onnxfp.report.parts import BundleRecord, Signer
 
 DIGEST = "sha256:" + "ab" * 32
 
