@@ -67,8 +67,10 @@ if TYPE_CHECKING:
         Fingerprint as Fingerprint,
     )
     from onnxfp.bundle.manifest import (
+        AncestorResult as AncestorResult,
         BaseModel as BaseModel,
         CopyParity as CopyParity,
+        Lineage as Lineage,
         Manifest as Manifest,
         ReferenceResult as ReferenceResult,
     )
@@ -114,6 +116,25 @@ if TYPE_CHECKING:
         TrustError as TrustError,
         UnsafeModelError as UnsafeModelError,
     )
+    from onnxfp.evidence.lineage import (
+        AncestorCount as AncestorCount,
+        Descent as Descent,
+    )
+    from onnxfp.evidence.priors import (
+        Conditions as Conditions,
+    )
+    from onnxfp.evidence.reference_pool import (
+        ExcludedReference as ExcludedReference,
+    )
+    from onnxfp.report.parts import (
+        BaseCheck as BaseCheck,
+        BundleRecord as BundleRecord,
+        FixedInput as FixedInput,
+        Probes as Probes,
+        Question as Question,
+        Signer as Signer,
+        SuspectRecord as SuspectRecord,
+    )
     from onnxfp.evidence.null import (
         NullRate as NullRate,
         ReferenceCount as ReferenceCount,
@@ -131,6 +152,7 @@ if TYPE_CHECKING:
     from onnxfp.evidence.verdict import (
         Counts as Counts,
         Decision as Decision,
+        Grounds as Grounds,
         Policy as Policy,
         Verdict as Verdict,
     )
@@ -165,7 +187,6 @@ if TYPE_CHECKING:
         Usefulness as Usefulness,
     )
     from onnxfp.report.verification import Report as Report
-    from onnxfp.report.parts import BundleRecord as BundleRecord, Signer as Signer, SuspectRecord as SuspectRecord
     from onnxfp.suspects.export import (
         RESPONSES as RESPONSES,
     )
@@ -199,55 +220,16 @@ if TYPE_CHECKING:
     )
 
 _NAMES: dict[str, tuple[str, ...]] = {
-    "onnxfp.api.attestation": (
-        "attest",
-        "is_attestation",
-        "load_attestation",
-    ),
-    "onnxfp.api.bundles": (
-        "estimate_null",
-        "export",
-        "find_requirement",
-        "load",
-    ),
-    "onnxfp.api.evaluation": (
-        "EvaluationProgress",
-        "evaluate",
-    ),
-    "onnxfp.api.generation": (
-        "check",
-        "generate",
-    ),
-    "onnxfp.api.keys": (
-        "default_key_path",
-        "export_public_key",
-        "generate_key_pair",
-        "open_signer",
-        "public_key_path",
-    ),
-    "onnxfp.api.timestamping": (
-        "commit",
-        "is_opening",
-        "opening_path",
-        "timestamp",
-        "timestamp_path",
-    ),
-    "onnxfp.api.trust": (
-        "add_key",
-        "find_key",
-        "find_key_name",
-        "identify_signer",
-        "list_keys",
-        "remove_key",
-    ),
+    "onnxfp.api.attestation": ("attest", "is_attestation", "load_attestation"),
+    "onnxfp.api.bundles": ("estimate_null", "export", "find_requirement", "load"),
+    "onnxfp.api.evaluation": ("EvaluationProgress", "evaluate"),
+    "onnxfp.api.generation": ("check", "generate"),
+    "onnxfp.api.keys": ("default_key_path", "export_public_key", "generate_key_pair", "open_signer", "public_key_path"),
+    "onnxfp.api.timestamping": ("commit", "is_opening", "opening_path", "timestamp", "timestamp_path"),
+    "onnxfp.api.trust": ("add_key", "find_key", "find_key_name", "identify_signer", "list_keys", "remove_key"),
     "onnxfp.api.verification": ("verify",),
     "onnxfp.bundle.fingerprint": ("Fingerprint",),
-    "onnxfp.bundle.manifest": (
-        "BaseModel",
-        "CopyParity",
-        "Manifest",
-        "ReferenceResult",
-    ),
+    "onnxfp.bundle.manifest": ("AncestorResult", "BaseModel", "CopyParity", "Lineage", "Manifest", "ReferenceResult"),
     "onnxfp.crafting.state": ("Progress",),
     "onnxfp.errors": (
         "AuthorityError",
@@ -288,65 +270,33 @@ _NAMES: dict[str, tuple[str, ...]] = {
         "TrustError",
         "UnsafeModelError",
     ),
-    "onnxfp.evidence.null": (
-        "NullRate",
-        "ReferenceCount",
-    ),
+    "onnxfp.evidence.lineage": ("AncestorCount", "Descent"),
+    "onnxfp.evidence.priors": ("Conditions",),
+    "onnxfp.evidence.reference_pool": ("ExcludedReference",),
+    "onnxfp.report.parts": ("BaseCheck", "BundleRecord", "FixedInput", "Probes", "Question", "Signer", "SuspectRecord"),
+    "onnxfp.evidence.null": ("NullRate", "ReferenceCount"),
     "onnxfp.evidence.requirement": ("Requirement",),
-    "onnxfp.evidence.statistics": (
-        "Estimate",
-        "Interval",
-    ),
+    "onnxfp.evidence.statistics": ("Estimate", "Interval"),
     "onnxfp.evidence.top_k": ("TopKEvidence",),
-    "onnxfp.evidence.verdict": (
-        "Counts",
-        "Decision",
-        "Policy",
-        "Verdict",
-    ),
-    "onnxfp.execution": (
-        "Execution",
-        "Limits",
-    ),
+    "onnxfp.evidence.verdict": ("Counts", "Decision", "Grounds", "Policy", "Verdict"),
+    "onnxfp.execution": ("Execution", "Limits"),
     "onnxfp.model_io": ("ModelIO",),
     "onnxfp.recipe.defaults": ("RecipeOverrides",),
     "onnxfp.recipe.derivation": ("DerivationContext",),
     "onnxfp.recipe.recipe": ("Recipe",),
     "onnxfp.report.attestation": ("Attestation",),
-    "onnxfp.report.checks": (
-        "Check",
-        "CommitmentRecord",
-    ),
-    "onnxfp.report.evaluation": (
-        "Evaluation",
-        "Outcome",
-        "Row",
-        "Summary",
-        "Usefulness",
-    ),
-    "onnxfp.report.verification": (
-        "BundleRecord",
-        "Report",
-        "Signer",
-        "SuspectRecord",
-    ),
+    "onnxfp.report.checks": ("Check", "CommitmentRecord"),
+    "onnxfp.report.evaluation": ("Evaluation", "Outcome", "Row", "Summary", "Usefulness"),
+    "onnxfp.report.verification": ("Report",),
     "onnxfp.suspects.export": ("RESPONSES",),
-    "onnxfp.torch_copy.model_check": (
-        "ModelCheck",
-        "OperatorUse",
-    ),
+    "onnxfp.torch_copy.model_check": ("ModelCheck", "OperatorUse"),
     "onnxfp.torch_copy.parity": ("Parity",),
     "onnxfp.trust.commitment": ("Commitment",),
     "onnxfp.trust.keys": ("Passphrase",),
     "onnxfp.trust.time_evidence": ("TimeEvidence",),
     "onnxfp.trust.timestamp": ("Timestamp",),
     "onnxfp.trust.trust_store": ("TrustedKey",),
-    "onnxfp.types": (
-        "Bounds",
-        "InputGrid",
-        "InputSpec",
-        "OutputSpec",
-    ),
+    "onnxfp.types": ("Bounds", "InputGrid", "InputSpec", "OutputSpec"),
 }
 """The public names, by the module that defines them. The imports above repeat them, for type checkers only."""
 

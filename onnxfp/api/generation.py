@@ -117,17 +117,15 @@ def generate(
         model: The owner's ONNX file.
         output: Where to write the bundle, if anywhere. An interrupted run with an output resumes when called again.
         overwrite: Whether an existing bundle may be replaced. Its commitments and time-stamps are lost with it.
-        n_examples: Number of examples n, at least 1; ``None`` leaves it to the number of classes.
+        n_examples: Number of examples n; ``None`` leaves it to the number of classes.
         overrides: Kind and hyper-parameters; the others suit the model.
         io: Inputs and outputs, where the graph leaves a choice.
         references: Unassociated models (files or folders) whose match counts are recorded in the bundle.
-        avoid: Other unassociated models that the examples are kept from matching. They take the base's own input, and
-            are not recorded: an avoided model is no evidence about others.
-        ancestors: Models from which the base derives, and others that derive from them. Examples are kept from matching
-            those with the base's classes. All are recorded.
+        avoid: Other unassociated models, with the base's own input, that examples are kept from matching. Not recorded.
+        ancestors: Models from which the base derives, and others that do; recorded, and avoided where they fit.
         from_scratch: Declares that the base derives from no other model.
         execution: Device of the gradients and of onnxruntime, and limits.
-        key: Private key file; ``None`` takes the user's default key, and makes it on first use.
+        key: Private key file; ``None`` takes the user's default key, made on first use.
         passphrase: Asked for the passphrase of an encrypted key.
         on_progress: Called after every gradient step.
 

@@ -1,11 +1,11 @@
-"""Whether a base is nearly linear, by its answers (:mod:`onnxfp.evidence.curvature`)."""
+"""Whether a base is nearly linear, by its answers (:mod:`onnxfp.suspects.curvature`)."""
 
 from __future__ import annotations
 
-from onnxfp.evidence.curvature import is_nearly_linear
 from onnxfp.recipe.derivation import DerivationContext, derive_seeds
 from onnxfp.runtime.session import Answers, ModelSession
-from onnxfp.suspects.curvature import MAX_QUADRUPLES, ask_curvature
+from onnxfp.suspects.curvature import is_nearly_linear
+from onnxfp.suspects.curvature_questions import MAX_QUADRUPLES, ask_curvature
 from onnxfp.types import Levels
 
 

@@ -23,7 +23,6 @@ from onnxfp.bundle.check import CheckedBundle, check_bundle
 from onnxfp.bundle.fingerprint import Fingerprint
 from onnxfp.bundle.manifest import Manifest
 from onnxfp.errors import BaseContradictionError, ParameterError
-from onnxfp.evidence.curvature import is_nearly_linear
 from onnxfp.evidence.lineage import AncestorCount, Descent
 from onnxfp.evidence.null import owner_counts
 from onnxfp.evidence.priors import Conditions, find_prior, table_digest
@@ -40,7 +39,8 @@ from onnxfp.report.parts import BaseCheck, BundleRecord, FixedInput, Probes, Que
 from onnxfp.report.verification import Report
 from onnxfp.report.wording import list_gaps
 from onnxfp.runtime.session import Answers, ModelSession
-from onnxfp.suspects.curvature import ask_curvature
+from onnxfp.suspects.curvature import is_nearly_linear
+from onnxfp.suspects.curvature_questions import ask_curvature
 from onnxfp.suspects.onnx_suspect import OnnxSuspect
 from onnxfp.suspects.references import Models, open_pool
 from onnxfp.suspects.responses import Function, collect_responses, is_model_file

@@ -13,8 +13,8 @@ from onnxfp.evidence.statistics import clopper_pearson
 from onnxfp.evidence.top_k import LADDER, TopKEvidence, count_within
 from onnxfp.evidence.verdict import Counts, Policy, decide
 from onnxfp.report.checks import ALWAYS, Check, CommitmentRecord
-from onnxfp.report.verification import Report
 from onnxfp.report.parts import BundleRecord, Signer, SuspectRecord
+from onnxfp.report.verification import Report
 from onnxfp.trust.timestamp import Timestamp
 
 CREATED = "2026-01-02T03:04:05Z"

@@ -27,8 +27,8 @@ from onnxfp.report.facts import (
 from onnxfp.report.html.evaluation_page import render_evaluation
 from onnxfp.report.html.template import STYLE
 from onnxfp.report.html.verification_page import render_verification
-from onnxfp.report.verification import Report
 from onnxfp.report.parts import Signer, SuspectRecord
+from onnxfp.report.verification import Report
 from tests.page_words import words_of
 
 GOLDEN = Path(__file__).parents[2] / "golden"

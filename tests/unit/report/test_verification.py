@@ -12,9 +12,9 @@ import pytest
 
 from onnxfp.errors import ReportFormatError, ReportVersionError
 from onnxfp.evidence.verdict import Verdict
+from onnxfp.report.parts import SuspectRecord
 from onnxfp.report.schemas import upgrade
 from onnxfp.report.verification import SCHEMA, Report
-from onnxfp.report.parts import SuspectRecord
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "report-1.json"
 RATES = {"rate": 0.7, "upper": 0.9, "source": ""}

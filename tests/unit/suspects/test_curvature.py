@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from onnxfp.evidence.curvature import (
+from onnxfp.suspects.curvature import (
     MIN_CROSSED,
     MIN_CROSSED_LABELS,
     MIN_CURVATURE,
