@@ -156,7 +156,7 @@ def _check_parameters(suite: Suite, jobs: int | None, output: str | Path | None)
     if output is not None and not Path(output).absolute().parent.is_dir():
         raise FileError(f"the folder of {output} does not exist", hint="make it first, or choose another")
     if output is not None and Path(output).exists() and not Path(output).is_file():
-        raise FileError(f"{str(output)!r} is no plain file, and is not replaced", hint="give the name of a file")
+        raise FileError(f"{str(output)!r} is not a regular file, and is not replaced", hint="give the name of a file")
 
 
 def _load_subject(
