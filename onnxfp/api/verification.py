@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,7 @@ from onnxfp.suspects.curvature import is_nearly_linear
 from onnxfp.suspects.curvature_questions import ask_curvature
 from onnxfp.suspects.onnx_suspect import OnnxSuspect
 from onnxfp.suspects.references import Models, open_pool
-from onnxfp.suspects.responses import Function, collect_responses, is_model_file
+from onnxfp.suspects.responses import Function, ask_levels, collect_responses, is_model_file
 from onnxfp.suspects.saturation import MIN_WINDOW, measure_fed_epsilon, measure_window
 from onnxfp.trust.time_evidence import TimeEvidence
 from onnxfp.trust.timestamp import Timestamp
@@ -81,7 +82,8 @@ class _Asked:
 
     answers: Answers
     record: SuspectRecord
-    suspect: OnnxSuspect | None = None
+    ask: Callable[[Levels], Answers] | None = None
+    feed: Callable[[Levels], NDArray[Any]] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -192,7 +194,8 @@ def _ask_suspect(
     """Run an ONNX file on the examples, or collect the responses of another suspect."""
     if not is_model_file(suspect):
         responses = collect_responses(suspect, fingerprint, class_names)
-        return _Asked(responses.answers, SuspectRecord.of_responses(responses.digest))
+        ask = partial(ask_levels, suspect, fingerprint) if callable(suspect) else None
+        return _Asked(responses.answers, SuspectRecord.of_responses(responses.digest), ask)
     base, file = fingerprint.manifest.base, read_onnx(suspect)
     session = ModelSession(file, io, execution=execution, n_classes=base.n_classes, like=(base.input, base.output))
     model = OnnxSuspect(session, base.input, fingerprint.manifest.grid, io.grid)
@@ -201,7 +204,7 @@ def _ask_suspect(
     record = SuspectRecord(
         session.model.digest, session.providers, session.holds, spec.name, session.output.name, question
     )
-    return _Asked(model.answer(fingerprint.levels), record, model)
+    return _Asked(model.answer(fingerprint.levels), record, model.answer, model.feed)
 
 
 def _check_base(
@@ -309,28 +312,26 @@ def _judge(claim: _Claim, asked: _Asked, pools: _Pools, policy: Policy) -> _Judg
         is_chosen=question is not None and question.is_chosen,
     )
     judgement = judge(grounds, policy)
-    if judgement.decision.verdict is not Verdict.MATCH or asked.suspect is None:
+    if judgement.decision.verdict is not Verdict.MATCH or asked.ask is None:
         return _Judged(judgement, grounds, None)
-    probes = _probe(claim, asked.suspect, asked.answers)
+    probes = _probe(claim, asked, asked.ask)
     narrowed = replace(grounds, conditions=_narrow(grounds.conditions, probes, manifest))
     return _Judged(judge(narrowed, policy), narrowed, probes)
 
 
-def _probe(claim: _Claim, suspect: OnnxSuspect, answers: Answers) -> Probes:
+def _probe(claim: _Claim, asked: _Asked, ask: Callable[[Levels], Answers]) -> Probes:
     """Ask a suspect what it is: nearly linear, or blind to a part of its input's range."""
     fingerprint, manifest = claim.fingerprint, claim.manifest
     seeds = derive_seeds(manifest.derivation_context(), fingerprint.indices)
 
     def score(levels: Levels) -> Any:
-        return suspect.answer(levels).scores
+        return ask(levels).scores
 
-    curvature = ask_curvature(
-        suspect.answer, fingerprint.levels, answers, manifest.base.spatial_axes, fingerprint.digest
-    )
+    curvature = ask_curvature(ask, fingerprint.levels, asked.answers, manifest.base.spatial_axes, fingerprint.digest)
     return Probes(
         is_linear=is_nearly_linear(curvature),
         window=measure_window(score, seeds),
-        fed_epsilon=measure_fed_epsilon(suspect.feed, fingerprint.levels, seeds),
+        fed_epsilon=None if asked.feed is None else measure_fed_epsilon(asked.feed, fingerprint.levels, seeds),
     )
 
 
