@@ -30,7 +30,7 @@ from onnxfp.evidence.priors import Conditions, find_prior, table_digest
 from onnxfp.evidence.reference_pool import ExcludedReference, ReferenceAnswers, sort_references
 from onnxfp.evidence.statistics import clopper_pearson, count_matches
 from onnxfp.evidence.top_k import measure_top_k, rank_labels
-from onnxfp.evidence.verdict import Counts, Grounds, Judgement, Policy, Verdict, judge
+from onnxfp.evidence.verdict import Counts, Grounds, Judgement, Policy, judge
 from onnxfp.execution import ISOLATED, Execution
 from onnxfp.model.onnx_file import read_onnx
 from onnxfp.model_io import ModelIO
@@ -290,7 +290,7 @@ def _explain_exclusion(one: ExcludedReference) -> str:
 
 
 def _judge(claim: _Claim, asked: _Asked, pools: _Pools, policy: Policy) -> _Judged:
-    """Decide; and where the verdict would be a MATCH, look at the suspect once more before."""
+    """Decide; and where the matches are remarkable, look at the suspect once more before."""
     manifest, labels, question = claim.manifest, asked.answers.labels, asked.record.question
     counts = Counts(
         n_matches=count_matches(claim.fingerprint.labels, labels),
@@ -312,7 +312,8 @@ def _judge(claim: _Claim, asked: _Asked, pools: _Pools, policy: Policy) -> _Judg
         is_chosen=question is not None and question.is_chosen,
     )
     judgement = judge(grounds, policy)
-    if judgement.decision.verdict is not Verdict.MATCH or asked.ask is None:
+    # What is no more than unassociated models show needs no further look.
+    if judgement.decision.p_value > policy.no_match_above or asked.ask is None:
         return _Judged(judgement, grounds, None)
     probes = _probe(claim, asked, asked.ask)
     narrowed = replace(grounds, conditions=_narrow(grounds.conditions, probes, manifest))

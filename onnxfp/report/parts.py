@@ -70,7 +70,7 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Probes:
-    """What a suspect's answers show of it, besides matches. Asked only where the verdict would be a MATCH.
+    """What a suspect's answers show of it, besides matches. Asked only where the matches are remarkable.
 
     Attributes:
         is_linear: Whether it is nearly linear; ``None`` where its answers do not show it.
