@@ -215,10 +215,12 @@ class Forge:
     def public_key(self) -> str:
         return signer_public_key(self.signer)
 
-    def manifest(self, *, n_examples: int = 6, n_candidates: int = 8, shape: tuple[int, ...] = (3, 8, 8)) -> Manifest:
+    def manifest(
+        self, *, n_examples: int = 6, n_candidates: int = 8, shape: tuple[int, ...] = (3, 8, 8), schema: str = SCHEMA
+    ) -> Manifest:
         """Return a manifest with plausible content."""
         return Manifest(
-            schema=SCHEMA,
+            schema=schema,
             created="2026-01-02T03:04:05Z",
             public_key=self.public_key,
             base=BaseModel(

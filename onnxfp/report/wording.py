@@ -13,6 +13,7 @@ from onnxfp.evidence.lineage import ENOUGH_CO_DESCENDANTS, DescentStatus
 if TYPE_CHECKING:
     from onnxfp.evidence.lineage import Descent
     from onnxfp.evidence.null import ReferenceCount
+    from onnxfp.evidence.priors import Conditions
     from onnxfp.evidence.verdict import Counts, Decision, Policy, Reason
     from onnxfp.report.checks import CommitmentRecord
     from onnxfp.report.parts import BaseCheck, BundleRecord, Probes, Signer, SuspectRecord
@@ -33,6 +34,7 @@ Gap = Literal[
     "owner of the key",
     "own references",
     "other commitments",
+    "numbers",
 ]
 """Something that a verdict says nothing about; :func:`describe_gap` puts it into words."""
 
@@ -52,6 +54,8 @@ class Verified(Protocol):
     def counts(self) -> Counts: ...  # noqa: D102
     @property
     def policy(self) -> Policy: ...  # noqa: D102
+    @property
+    def conditions(self) -> Conditions | None: ...  # noqa: D102
     @property
     def decision(self) -> Decision: ...  # noqa: D102
     @property
@@ -144,6 +148,7 @@ def list_gaps(report: Verified) -> tuple[Gap, ...]:
         "owner of the key": not report.signer.is_pinned and report.signer.name is None,
         "own references": not report.verifier_references,
         "other commitments": report.commitment is not None and report.commitment.n_bundles is None,
+        "numbers": report.conditions is None,
     }
     return tuple(gap for gap, is_open in gaps.items() if is_open)
 
@@ -173,6 +178,11 @@ def describe_gap(gap: Gap, report: Verified) -> str:
             return "References of the verifier's own: the null rests on measurements by others alone."
         case "other commitments":
             return "To how many bundles the owner committed: one of many could have been chosen afterwards."
+        case "numbers":
+            return (
+                "Whether null, p-value and verdict follow from the counts: the report is of schema 1, and cannot be "
+                "computed again."
+            )
 
 
 def _describe_date(report: Verified) -> str:
