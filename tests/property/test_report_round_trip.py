@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from onnxfp.evidence.lineage import AncestorCount, Descent
 from onnxfp.evidence.null import NullRate, ReferenceCount
 from onnxfp.evidence.priors import Conditions, table_digest
-from onnxfp.evidence.reference_pool import ExcludedReference
+from onnxfp.evidence.reference_pool import ExcludedReference, min_labels
 from onnxfp.evidence.statistics import clopper_pearson
 from onnxfp.evidence.top_k import LADDER, TopKEvidence, count_within
 from onnxfp.evidence.verdict import Counts, Grounds, Policy, judge
@@ -49,7 +49,8 @@ def reports(draw: Any) -> Report:
     n_matches = draw(st.integers(0, n_answered))
     counts = Counts(n_matches, n_answered, n_asked, n_asked + draw(st.integers(0, 50)))
     measured = st.builds(ReferenceCount, DIGESTS, st.integers(0, n_asked), st.just(n_asked))
-    owner, own = (tuple(draw(st.lists(measured, max_size=9))) for _ in range(2))
+    pools = st.lists(measured, max_size=9, unique_by=lambda one: one.digest).map(tuple)
+    owner, own = draw(pools), draw(pools)
     n_classes = draw(st.integers(2, 1000))
     policy = Policy(
         alpha=draw(st.floats(1e-12, 1e-2)),
@@ -84,19 +85,33 @@ def reports(draw: Any) -> Report:
         "NCHW",
         grid,
     )
-    epsilon = max(bundle.epsilon_levels / (n_levels - 1), draw(st.floats(0, 1)))
+    share = st.none() | st.floats(0, 1)
+    window, fed = draw(st.none() | st.floats(1e-3, 1)), draw(share)
+    # The ball of a suspect is at least as large as the bundle's.
+    least = max(bundle.epsilon_levels / (n_levels - 1), fed or 0) / (window or 1)
+    epsilon = min(1.0, max(least, draw(st.floats(0, 1))))
     conditions = Conditions(spectrum, epsilon, n_classes, (32, 32), grid.is_usual, draw(st.booleans()))
     number = st.none() | st.integers(0, n_asked)
-    ancestors = st.builds(AncestorCount, DIGESTS, st.sampled_from(["owner", "verifier"]), number)
-    descent = Descent(
-        draw(st.booleans()),
-        tuple(draw(st.lists(ancestors, max_size=2))),
-        tuple(draw(st.lists(measured, max_size=9))),
+    is_from_scratch = draw(st.booleans())
+    declarer = st.just("verifier") if is_from_scratch else st.sampled_from(["owner", "verifier"])
+    ancestors = st.lists(
+        st.builds(AncestorCount, DIGESTS, declarer, number), max_size=2, unique_by=lambda one: one.digest
     )
+    descent = Descent(is_from_scratch, tuple(draw(ancestors)), draw(pools))
     fixed = st.builds(FixedInput, st.text(), st.integers(1, 3), DIGESTS)
     question = Question((3, 32, 32), "NCHW", "float32", grid, tuple(draw(st.lists(fixed, max_size=2))))
-    excluded = st.builds(ExcludedReference, DIGESTS, st.integers(0, n_asked), st.integers(0, 9), st.none() | DIGESTS)
-    share = st.none() | st.floats(0, 1)
+    excluded = st.builds(
+        ExcludedReference,
+        DIGESTS,
+        st.integers(0, n_asked),
+        st.integers(0, min_labels(n_classes) - 1),
+        st.none(),
+    )
+    if own:
+        alike = st.builds(
+            ExcludedReference, DIGESTS, st.integers(0, own[0].n_matches), st.integers(0, 9), st.just(own[0].digest)
+        )
+        excluded |= alike
     is_linear = st.sampled_from([None, False, True] if conditions.is_linear else [None, False])
     commitment = draw(
         st.none() | st.builds(CommitmentRecord, DIGESTS, st.booleans(), st.none() | st.integers(1, 10**6))
@@ -111,6 +126,7 @@ def reports(draw: Any) -> Report:
         question.is_chosen,
     )
     judgement = judge(policy_grounds, policy)
+    asked = {one.digest for one in (*own, *descent.co_descendants)}
     subject = draw(st.sampled_from(["bundle", *(["commitment"] if commitment else [])]))
     about = commitment.value if commitment and subject == "commitment" else bundle.digest
     stamps = st.builds(Timestamp, st.just(subject), st.just(about), st.just(CREATED), st.text(), DIGESTS, TEXT, TEXT)
@@ -123,7 +139,12 @@ def reports(draw: Any) -> Report:
         signer=signer,
         bundle=bundle,
         suspect=SuspectRecord(
-            draw(DIGESTS), ("CPUExecutionProvider",), ("process",), draw(st.text()), draw(st.text()), question
+            draw(DIGESTS.filter(lambda digest: digest not in asked)),
+            ("CPUExecutionProvider",),
+            ("process",),
+            draw(st.text()),
+            draw(st.text()),
+            question,
         ),
         counts=counts,
         match_rate=match_rate,
@@ -139,8 +160,8 @@ def reports(draw: Any) -> Report:
         conditions=conditions,
         tables=table_digest(),
         descent=descent,
-        base_check=draw(st.none() | st.builds(BaseCheck, st.just(bundle.base_digest), st.integers(0, n_asked))),
-        probes=draw(st.none() | st.builds(Probes, is_linear, share, share)),
+        base_check=draw(st.none() | st.builds(BaseCheck, st.just(bundle.base_digest), st.just(n_asked))),
+        probes=draw(st.none() | st.builds(Probes, is_linear, st.just(window), st.just(fed))),
         decision=judgement.decision,
         top_k=tuple(grades),
         median_rank=float(np.median(ranks)) if gives_scores else None,
