@@ -252,9 +252,10 @@ def _open_others(models: Models, claim: _Claim, asked: _Asked, io: ModelIO, exec
     """Open other models of the verifier, without the suspect itself."""
     pool = open_pool(models, claim.manifest.base, execution, io.fixed)
     others = [session for session in pool if session.model.digest != asked.record.digest]
-    for session in pool:
-        if session not in others:
-            _log.warning("%s is the suspect, and left out: it says nothing about itself", session.model.path)
+    if len(others) < len(pool):
+        _log.warning(
+            "the suspect is among the references or co-descendants, and left out: it says nothing about itself"
+        )
     return others
 
 
