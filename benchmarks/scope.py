@@ -67,7 +67,8 @@ do the tables of p-values, over fewer kinds and bases.
 there are fewer, at the largest count of any network. Lost candidates are left out, which a verdict counts as
 mismatches. *p of all*: the same if all examples matched; where it is large, no count could have contradicted the prior.
 *Mean*: of the networks' largest counts, and of the counts that the prior holds. *Higher*: Mann-Whitney test of whether
-the networks match more often than those of the prior. {scope}
+the networks match more often than those of the prior.
+{scope}
 
 | task | seeds | networks | largest | p | p of all | below 1e-3 | mean | prior's largest | prior's mean | higher |
 |---|---|---|---|---|---|---|---|---|---|---|
@@ -229,17 +230,15 @@ def write_table() -> None:
 
 def _conclude(exceeding: Sequence[str], raised: Sequence[str]) -> str:
     """Return what the results say of the prior, in words."""
-    extreme = (
-        f"A network exceeds what the prior allows (p below 1e-3): {'; '.join(exceeding)}."
-        if exceeding
-        else "No network exceeds what the prior allows: no p-value is below 1e-3."
-    )
-    level = (
-        f"The prior is too low, as far as its mean goes (*higher* below {HIGHER}): {'; '.join(raised)}."
-        if raised
-        else f"Nowhere do the networks match plainly more often than the prior's (*higher* below {HIGHER})."
-    )
-    return f"{extreme} {level}"
+    lines = [
+        f"The prior does not hold: a network exceeds what it allows (p below {REMARKABLE}) with {where}."
+        for where in exceeding
+    ] or [f"No network exceeds what the prior allows: no p-value is below {REMARKABLE}."]
+    lines += [f"The prior's mean is too low (*higher* below {HIGHER}) with {where}." for where in raised] or [
+        f"Nowhere do the networks match plainly more often than those of the prior (*higher* below {HIGHER})."
+    ]
+    few = "A handful of networks a task shows a gross error of the prior alone, and not whether alpha is kept."
+    return "\n".join(f"- {line}" for line in (*lines, few))
 
 
 def _write_pairs(task: Task, rows: Sequence[Row]) -> Iterator[str]:
