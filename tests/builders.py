@@ -161,7 +161,9 @@ def take_bytes(model: onnx.ModelProto) -> onnx.ModelProto:
     return model
 
 
-def memorise(inputs: NDArray[np.float32], labels: NDArray[np.int64], n_classes: int, *, clip: bool = False) -> onnx.ModelProto:
+def memorise(
+    inputs: NDArray[np.float32], labels: NDArray[np.int64], n_classes: int, *, clip: bool = False
+) -> onnx.ModelProto:
     """Return a model that gives recorded labels to given images, and those of a random network to all others.
 
     It matches everything, as a copy of the base does: where it is no MATCH, a rule was the cause.
@@ -186,7 +188,7 @@ def memorise(inputs: NDArray[np.float32], labels: NDArray[np.int64], n_classes: 
         "norms": (flat.astype(np.float64) ** 2).sum(axis=1).astype(np.float32),
         "scale": scale,
         "answers": (50 * np.eye(n_classes)[labels]).astype(np.float32),
-        "mean": flat.mean(axis=0),
+        "mean": np.asarray(flat.mean(axis=0)),
         "hidden": (draw.normal(size=(width, 64)) / max(1e-9, float(flat.std() * width**0.5))).astype(np.float32),
         "out": draw.normal(size=(64, n_classes)).astype(np.float32),
     }

@@ -193,7 +193,9 @@ def crafted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 def _craft(folder: Path) -> None:
     """Write a small base model and its fingerprint."""
-    (folder / "base.onnx").write_bytes(classifier(seed=0, n_classes=10, shape=(3, 16, 16), pool="MaxPool").SerializeToString())
+    (folder / "base.onnx").write_bytes(
+        classifier(seed=0, n_classes=10, shape=(3, 16, 16), pool="MaxPool").SerializeToString()
+    )
     # With this key and seed few candidates are lost (203 for 200); with some others so many that no count is a MATCH.
     (folder / "home").mkdir()
     with pytest.MonkeyPatch.context() as patch:

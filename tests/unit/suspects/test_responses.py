@@ -191,7 +191,7 @@ def test_a_function_a_file_and_a_model_have_one_verdict(crafted: tuple[Path, Pat
     table = tmp_path / "responses.csv"
     table.write_text("example,label\n" + "".join(f"{i},{label}\n" for i, label in enumerate(labels, 1)))
     read = onnxfp.verify(table, bundle)
-    named = onnxfp.verify(table, bundle, class_names=["0", "1", "2", "3", "4"])
+    named = onnxfp.verify(table, bundle, class_names=[str(label) for label in range(10)])
     assert run.verdict == onnxfp.Verdict.MATCH
     for report in (asked, read, named):
         assert (report.decision, report.counts) == (run.decision, run.counts)
