@@ -12,7 +12,7 @@ from onnxfp.evidence.priors import Conditions, find_prior
 from onnxfp.types import Kind, Spectrum
 from tests.conftest import Forge
 
-KINDS = ("c", "rc", "ltrc", "eot")
+KINDS: tuple[Kind, ...] = ("c", "rc", "ltrc", "eot")
 
 
 def needed(manifest: Manifest, kind: Kind) -> int | None:
