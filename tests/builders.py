@@ -159,3 +159,56 @@ def take_bytes(model: onnx.ModelProto) -> onnx.ModelProto:
     model.graph.input.append(declare("bytes", ["N", 3, 8, 8], TensorProto.UINT8))
     model.graph.initializer.append(helper.make_tensor("scale", TensorProto.FLOAT, [], [255.0]))
     return model
+
+
+def memorise(
+    inputs: NDArray[np.float32], labels: NDArray[np.int64], n_classes: int, *, clip: bool = False
+) -> onnx.ModelProto:
+    """Return a model that gives recorded labels to given images, and those of a random network to all others.
+
+    It matches everything, as a copy of the base does: where it is no MATCH, a rule was the cause.
+
+    Args:
+        inputs: ``(n, channels, height, width)`` values that the model is fed.
+        labels: ``(n,)`` labels to give them.
+        n_classes: Number of classes.
+        clip: Whether the input is clipped to [0, 1] first.
+    """
+    n, width = len(inputs), int(np.prod(inputs.shape[1:]))
+    seen = np.clip(inputs, 0, 1) if clip else inputs
+    flat = seen.reshape(n, width).astype(np.float32)
+    scale = np.float32(-25.0 / max(1e-9, float(flat.var(axis=0).sum())))
+    draw = np.random.default_rng(5)
+    stored: dict[str, NDArray[Any]] = {
+        "zero": np.array(0, np.float32),
+        "one": np.array(1, np.float32),
+        "shape": np.array([-1, width], np.int64),
+        "last": np.array([1], np.int64),
+        "twice": (2 * flat.T).astype(np.float32),
+        "norms": np.asarray((flat.astype(np.float64) ** 2).sum(axis=1), np.float32),
+        "scale": np.asarray(scale),
+        "answers": (50 * np.eye(n_classes)[labels]).astype(np.float32),
+        "mean": np.asarray(flat.mean(axis=0)),
+        "hidden": (draw.normal(size=(width, 64)) / max(1e-9, float(flat.std() * width**0.5))).astype(np.float32),
+        "out": draw.normal(size=(64, n_classes)).astype(np.float32),
+    }
+    node = helper.make_node
+    nodes = [
+        node("Clip", ["image", "zero", "one"], ["x"]) if clip else node("Identity", ["image"], ["x"]),
+        node("Reshape", ["x", "shape"], ["f"]),
+        node("MatMul", ["f", "twice"], ["dot"]),
+        node("Mul", ["f", "f"], ["ff"]),
+        node("ReduceSum", ["ff", "last"], ["norm"], keepdims=1),
+        node("Sub", ["norm", "dot"], ["part"]),
+        node("Add", ["part", "norms"], ["distance"]),
+        node("Mul", ["distance", "scale"], ["exponent"]),
+        node("Exp", ["exponent"], ["near"]),
+        node("MatMul", ["near", "answers"], ["known"]),
+        node("Sub", ["f", "mean"], ["centred"]),
+        node("MatMul", ["centred", "hidden"], ["h"]),
+        node("Cos", ["h"], ["bent"]),
+        node("MatMul", ["bent", "out"], ["random"]),
+        node("Add", ["known", "random"], ["scores"]),
+    ]
+    shape = ["N", *inputs.shape[1:]]
+    return build_model(nodes, [declare("image", shape)], [declare("scores", ["N", n_classes])], stored)

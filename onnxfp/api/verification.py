@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from onnxfp.api.probing import narrow_conditions, probe_suspect
 from onnxfp.api.references import ask_ancestors, ask_pool
 from onnxfp.api.timestamping import check_time_evidence
 from onnxfp.api.trust import identify_signer
@@ -34,18 +35,14 @@ from onnxfp.evidence.verdict import Counts, Grounds, Judgement, Policy, judge
 from onnxfp.execution import ISOLATED, Execution
 from onnxfp.model.onnx_file import read_onnx
 from onnxfp.model_io import ModelIO
-from onnxfp.recipe.derivation import derive_seeds
 from onnxfp.report.checks import CommitmentRecord, describe_checks
 from onnxfp.report.parts import BaseCheck, BundleRecord, FixedInput, Probes, Question, SuspectRecord
 from onnxfp.report.verification import Report
 from onnxfp.report.wording import list_gaps
 from onnxfp.runtime.session import Answers, ModelSession
-from onnxfp.suspects.curvature import is_nearly_linear
-from onnxfp.suspects.curvature_questions import ask_curvature
 from onnxfp.suspects.onnx_suspect import OnnxSuspect
 from onnxfp.suspects.references import Models, open_pool
 from onnxfp.suspects.responses import Function, ask_levels, collect_responses, is_model_file
-from onnxfp.suspects.saturation import MIN_WINDOW, measure_fed_epsilon, measure_window
 from onnxfp.trust.time_evidence import TimeEvidence
 from onnxfp.trust.timestamp import Timestamp
 from onnxfp.trust.trust_store import find_public_key
@@ -252,9 +249,10 @@ def _open_others(models: Models, claim: _Claim, asked: _Asked, io: ModelIO, exec
     """Open other models of the verifier, without the suspect itself."""
     pool = open_pool(models, claim.manifest.base, execution, io.fixed)
     others = [session for session in pool if session.model.digest != asked.record.digest]
-    for session in pool:
-        if session not in others:
-            _log.warning("%s is the suspect, and left out: it says nothing about itself", session.model.path)
+    if len(others) < len(pool):
+        _log.warning(
+            "the suspect is among the references or co-descendants, and left out: it says nothing about itself"
+        )
     return others
 
 
@@ -315,37 +313,9 @@ def _judge(claim: _Claim, asked: _Asked, pools: _Pools, policy: Policy) -> _Judg
     # What is no more than unassociated models show needs no further look.
     if judgement.decision.p_value > policy.no_match_above or asked.ask is None:
         return _Judged(judgement, grounds, None)
-    probes = _probe(claim, asked, asked.ask)
-    narrowed = replace(grounds, conditions=_narrow(grounds.conditions, probes, manifest))
+    probes = probe_suspect(claim.fingerprint, asked.answers, asked.ask, asked.feed)
+    narrowed = replace(grounds, conditions=narrow_conditions(grounds.conditions, probes, manifest))
     return _Judged(judge(narrowed, policy), narrowed, probes)
-
-
-def _probe(claim: _Claim, asked: _Asked, ask: Callable[[Levels], Answers]) -> Probes:
-    """Ask a suspect what it is: nearly linear, or blind to a part of its input's range."""
-    fingerprint, manifest = claim.fingerprint, claim.manifest
-    seeds = derive_seeds(manifest.derivation_context(), fingerprint.indices)
-
-    def score(levels: Levels) -> Any:
-        return ask(levels).scores
-
-    curvature = ask_curvature(ask, fingerprint.levels, asked.answers, manifest.base.spatial_axes, fingerprint.digest)
-    return Probes(
-        is_linear=is_nearly_linear(curvature),
-        window=measure_window(score, seeds),
-        fed_epsilon=None if asked.feed is None else measure_fed_epsilon(asked.feed, fingerprint.levels, seeds),
-    )
-
-
-def _narrow(conditions: Conditions, probes: Probes, manifest: Manifest) -> Conditions:
-    """Return the conditions for the suspect as it is: its ball is larger where it tells less of the range apart."""
-    epsilon, fed = conditions.epsilon, probes.fed_epsilon
-    # Rounding to another element type moves a value by half a level at most.
-    if fed is not None and fed > epsilon + 0.5 / (manifest.grid.n_levels - 1):
-        epsilon = fed
-    if probes.window is not None and probes.window < MIN_WINDOW:
-        epsilon = epsilon / probes.window if probes.window > 0 else 1.0
-    is_linear = conditions.is_linear or probes.is_linear is True
-    return replace(conditions, epsilon=min(epsilon, 1.0), is_linear=is_linear)
 
 
 def _make_report(claim: _Claim, asked: _Asked, pools: _Pools, judged: _Judged, policy: Policy) -> Report:

@@ -155,34 +155,32 @@ def list_gaps(report: Verified) -> tuple[Gap, ...]:
 
 def describe_gap(gap: Gap, report: Verified) -> str:
     """Return something that a verdict says nothing about as a sentence."""
-    match gap:
-        case "responses":
-            return "Whether these are the suspect's responses: onnxfp did not ask it. The verifier did."
-        case "order in time":
-            return "Who trained first: a match is no statement about which model derives from which."
-        case "common descent":
-            return f"Siblings by descent: {describe_descent(report.decision.descent)} ({LINEAGE_PAGE})."
-        case "date":
-            return _describe_date(report)
-        case "change beyond recognition":
-            return "Whether a mismatching suspect was stolen and then changed beyond recognition."
-        case "base":
-            return "Whether the base model itself gives the recorded labels: pass --base to check it."
-        case "linearity":
-            return "Whether the suspect is nearly linear. Independent linear models of one task match as copies do."
-        case "input range":
-            return "Whether the suspect tells the whole range of its input apart."
-        case "owner of the key":
-            return "Whose fingerprint it is: the key that signed it was neither demanded nor known to the verifier."
-        case "own references":
-            return "References of the verifier's own: the null rests on measurements by others alone."
-        case "other commitments":
-            return "To how many bundles the owner committed: one of many could have been chosen afterwards."
-        case "numbers":
-            return (
-                "Whether null, p-value and verdict follow from the counts: the report is of schema 1, and cannot be "
-                "computed again."
-            )
+    if gap == "common descent":
+        return f"Siblings by descent: {describe_descent(report.decision.descent)} ({LINEAGE_PAGE})."
+    if gap == "date":
+        return _describe_date(report)
+    return _GAPS[gap]
+
+
+_GAPS: dict[Gap, str] = {
+    "responses": "Whether these are the suspect's responses: onnxfp did not ask it. The verifier did.",
+    "order in time": "Who trained first: a match is no statement about which model derives from which.",
+    "change beyond recognition": "Whether a mismatching suspect was stolen and then changed beyond recognition.",
+    "base": "Whether the base model itself gives the recorded labels: pass --base to check it.",
+    "linearity": (
+        "Whether the suspect is nearly linear. Independent nearly linear models of one task match as copies do."
+    ),
+    "input range": "Whether the suspect tells the whole range of its input apart.",
+    "owner of the key": (
+        "Whose fingerprint it is: the key that signed it was neither demanded nor known to the verifier."
+    ),
+    "own references": "References of the verifier's own: the null rests on measurements by others alone.",
+    "other commitments": ("To how many bundles the owner committed: one of many could have been chosen afterwards."),
+    "numbers": (
+        "Whether null, p-value and verdict follow from the counts: the report is of schema 1, and cannot be computed "
+        "again."
+    ),
+}
 
 
 def _describe_date(report: Verified) -> str:

@@ -16,9 +16,9 @@ from onnxfp.crafting.descent import Descent
 from onnxfp.crafting.gradients import CopyGradient
 from onnxfp.crafting.high_pass import HighPass
 from onnxfp.crafting.loop import seal
-from onnxfp.evidence.null import Null, Prior, ReferenceCount, estimate_null
+from onnxfp.evidence.null import Null, ReferenceCount, estimate_null
 from onnxfp.evidence.predictive import predict_matches
-from onnxfp.evidence.priors import Conditions
+from onnxfp.evidence.priors import Conditions, Prior
 from onnxfp.evidence.statistics import binomial_tails, clopper_pearson
 from onnxfp.evidence.verdict import Counts, Grounds, Policy, Verdict, judge
 from onnxfp.recipe.derivation import DerivationContext, check_derivation, derive_labels, derive_seeds
