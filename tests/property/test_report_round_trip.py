@@ -91,11 +91,12 @@ def reports(draw: Any) -> Report:
     least = max(bundle.epsilon_levels / (n_levels - 1), fed or 0) / (window or 1)
     epsilon = min(1.0, max(least, draw(st.floats(0, 1))))
     conditions = Conditions(spectrum, epsilon, n_classes, (32, 32), grid.is_usual, draw(st.booleans()))
-    number = st.none() | st.integers(0, n_asked)
     is_from_scratch = draw(st.booleans())
     declarer = st.just("verifier") if is_from_scratch else st.sampled_from(["owner", "verifier"])
     ancestors = st.lists(
-        st.builds(AncestorCount, DIGESTS, declarer, number), max_size=2, unique_by=lambda one: one.digest
+        st.builds(AncestorCount, DIGESTS, declarer, st.none() | st.integers(0, n_asked)),
+        max_size=2,
+        unique_by=lambda one: one.digest,
     )
     descent = Descent(is_from_scratch, tuple(draw(ancestors)), draw(pools))
     fixed = st.builds(FixedInput, st.text(), st.integers(1, 3), DIGESTS)
