@@ -36,7 +36,7 @@ from onnxfp.execution import ISOLATED, Execution
 from onnxfp.model.onnx_file import read_onnx
 from onnxfp.model_io import ModelIO
 from onnxfp.report.checks import CommitmentRecord, describe_checks
-from onnxfp.report.parts import BaseCheck, BundleRecord, FixedInput, Probes, Question, SuspectRecord
+from onnxfp.report.parts import MIN_BASE_RATE, BaseCheck, BundleRecord, FixedInput, Probes, Question, SuspectRecord
 from onnxfp.report.verification import Report
 from onnxfp.report.wording import list_gaps
 from onnxfp.runtime.session import Answers, ModelSession
@@ -48,9 +48,6 @@ from onnxfp.trust.timestamp import Timestamp
 from onnxfp.trust.trust_store import find_public_key
 from onnxfp.types import Levels
 from onnxfp.versions import versions
-
-MAX_LOST_LABELS = 0.02
-"""Share of the recorded labels that the base may lose on another machine: scores that are nearly equal round apart."""
 
 _log = logging.getLogger(__name__)
 
@@ -217,7 +214,7 @@ def _check_base(
     if base is None:
         is_base = asked.record.digest == spec.digest and io.is_default
         n_matches = count_matches(fingerprint.labels, asked.answers.labels)
-        if is_base and n_matches < (1 - MAX_LOST_LABELS) * fingerprint.n_examples:
+        if is_base and n_matches < MIN_BASE_RATE * fingerprint.n_examples:
             raise _contradiction("the suspect", n_matches, fingerprint)
         return None
     file = read_onnx(base)
@@ -232,7 +229,7 @@ def _check_base(
     session = ModelSession(file, names, execution=execution, n_classes=spec.n_classes)
     answers = OnnxSuspect(session, spec.input, claim.manifest.grid).answer(fingerprint.levels)
     n_matches = count_matches(fingerprint.labels, answers.labels)
-    if n_matches < (1 - MAX_LOST_LABELS) * fingerprint.n_examples:
+    if n_matches < MIN_BASE_RATE * fingerprint.n_examples:
         raise _contradiction(str(base), n_matches, fingerprint)
     return BaseCheck(file.digest, n_matches)
 

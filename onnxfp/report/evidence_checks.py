@@ -14,6 +14,7 @@ from onnxfp.evidence.lineage import Descent
 from onnxfp.evidence.reference_pool import min_labels
 from onnxfp.evidence.statistics import clopper_pearson
 from onnxfp.model.io_contract import spatial_axes
+from onnxfp.report.parts import MIN_BASE_RATE
 from onnxfp.report.wording import Verified
 from onnxfp.suspects.saturation import MIN_WINDOW
 from onnxfp.trust.commitment import MAX_BUNDLES
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
 
 # Other machines may round otherwise.
 _SLACK = 1e-9
-
-_MIN_BASE_RATE = 0.98
 
 
 class Evidence(Verified, Protocol):
@@ -145,7 +144,7 @@ def _claims_about_observations(report: Evidence) -> dict[str, bool]:
         "base_check contradicts bundle": base is None
         or (
             base.digest == report.bundle.base_digest
-            and _MIN_BASE_RATE * counts.n_asked <= base.n_matches
+            and MIN_BASE_RATE * counts.n_asked <= base.n_matches
             and base.n_matches <= counts.n_asked
         ),
     }

@@ -83,6 +83,11 @@ class Probes:
     fed_epsilon: float | None
 
 
+MIN_BASE_RATE = 0.98
+"""Share of the recorded labels that the base must give on the verifier's machine: scores that are nearly equal round
+apart there."""
+
+
 @dataclass(frozen=True, slots=True)
 class BaseCheck:
     """The base model, asked by the verifier.

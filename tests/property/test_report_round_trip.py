@@ -68,8 +68,7 @@ def reports(draw: Any) -> Report:
         TopKEvidence(k, n, n / n_asked, NullRate(draw(rate), draw(rate), draw(TEXT)), draw(rate))
         for k, n in ((k, count_within(ranks, k)) for k in steps)
     ]
-    signer = Signer(draw(KEYS), draw(st.booleans()), draw(NAMES))
-    n_levels = draw(st.sampled_from([256, 65536]))
+    signer, n_levels = Signer(draw(KEYS), draw(st.booleans()), draw(NAMES)), draw(st.sampled_from([256, 65536]))
     grid = InputGrid(Bounds(0, draw(st.sampled_from([1, 4, 255]))), n_levels)
     spectrum = draw(st.sampled_from(["white", "coarse", "pink"]))
     bundle = BundleRecord(
