@@ -147,7 +147,8 @@ def classifier(
 
 
 def take_bytes(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Return a model of ``classifier``, changed in place to take ``bytes``: uint8 images of shape (3, 8, 8)."""
+    """Return a model of ``classifier``, changed in place to take ``bytes``: uint8 images of the same shape."""
+    sides = [axis.dim_value for axis in model.graph.input[0].type.tensor_type.shape.dim][1:]
     nodes = [
         helper.make_node("Cast", ["bytes"], ["float"], to=TensorProto.FLOAT),
         helper.make_node("Div", ["float", "scale"], ["image"]),
@@ -155,12 +156,14 @@ def take_bytes(model: onnx.ModelProto) -> onnx.ModelProto:
     ]
     del model.graph.node[:], model.graph.input[:]
     model.graph.node.extend(nodes)
-    model.graph.input.append(declare("bytes", ["N", 3, 8, 8], TensorProto.UINT8))
+    model.graph.input.append(declare("bytes", ["N", *sides], TensorProto.UINT8))
     model.graph.initializer.append(helper.make_tensor("scale", TensorProto.FLOAT, [], [255.0]))
     return model
 
 
-def memorise(inputs: NDArray[np.float32], labels: NDArray[np.int64], n_classes: int, *, clip: bool = False) -> onnx.ModelProto:
+def memorise(
+    inputs: NDArray[np.float32], labels: NDArray[np.int64], n_classes: int, *, clip: bool = False
+) -> onnx.ModelProto:
     """Return a model that gives recorded labels to given images, and those of a random network to all others.
 
     It matches everything, as a copy of the base does: where it is no MATCH, a rule was the cause.

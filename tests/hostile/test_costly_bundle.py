@@ -8,7 +8,7 @@ from pathlib import Path
 from click.testing import CliRunner
 
 from onnxfp.bundle.manifest import ReferenceResult
-from onnxfp.cli import main
+from onnxfp.cli import cli
 from onnxfp.limits import MAX_CANDIDATES
 from tests.conftest import Forge
 from tests.fuzz.limits import limited_time
@@ -22,5 +22,5 @@ def test_inspecting_it_takes_seconds_at_most(forge: Forge, tmp_path: Path) -> No
     path = tmp_path / "costly.fp.npz"
     forge.fingerprint(manifest).save(path)
     with limited_time(3.0):
-        done = CliRunner().invoke(main, ["inspect", str(path)])
+        done = CliRunner().invoke(cli, ["inspect", str(path)])
     assert done.exit_code == 0

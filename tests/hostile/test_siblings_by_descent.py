@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 import onnxfp
 from onnxfp import Verdict
-from onnxfp.cli import main
+from onnxfp.cli import cli
 from onnxfp.recipe.defaults import RecipeOverrides
 from tests.conftest import make_once
 
@@ -50,7 +50,7 @@ def test_with_the_ancestor_declared_no_sibling_is_accused(name: str, declared: P
 @pytest.mark.parametrize("name", [*SIBLINGS[1:], "stolen/finetuned"])
 def test_with_the_verifiers_ancestor_no_count_is_a_match(name: str, plain: Path, models: Path, tmp_path: Path) -> None:
     suspect, ancestor = models / f"{name}.onnx", models / "base.onnx"
-    done = CliRunner().invoke(main, ["verify", str(suspect), str(plain), "--ancestor", str(ancestor), "--json"])
+    done = CliRunner().invoke(cli, ["verify", str(suspect), str(plain), "--ancestor", str(ancestor), "--json"])
     assert done.exit_code == 11
     record = json.loads(done.stdout)
     assert record["decision"]["descent"] == "possible"
@@ -60,9 +60,9 @@ def test_with_the_verifiers_ancestor_no_count_is_a_match(name: str, plain: Path,
 def test_a_match_without_an_ancestor_says_what_was_not_examined(plain: Path, models: Path, tmp_path: Path) -> None:
     # The ancestor itself: the words may say no more than that the two have a common lineage.
     page, command = tmp_path / "page.html", ["verify", str(models / "base.onnx"), str(plain)]
-    done = CliRunner().invoke(main, [*command, "--report", str(page)])
+    done = CliRunner().invoke(cli, [*command, "--report", str(page)])
     assert done.exit_code == 0
-    shown = [done.stdout, page.read_text(), CliRunner().invoke(main, [*command, "--json"]).stdout]
+    shown = [done.stdout, page.read_text(), CliRunner().invoke(cli, [*command, "--json"]).stdout]
     for text in shown[:2]:
         flat = " ".join(text.split())
         assert "not examined" in flat
