@@ -177,7 +177,7 @@ def memorise(
     n, width = len(inputs), int(np.prod(inputs.shape[1:]))
     seen = np.clip(inputs, 0, 1) if clip else inputs
     flat = seen.reshape(n, width).astype(np.float32)
-    scale = np.float32(-25.0 / max(1e-9, float(flat.var(axis=0).sum())))
+    slope = np.float32(-25.0 / max(1e-9, float(flat.var(axis=0).sum())))
     draw = np.random.default_rng(5)
     stored: dict[str, NDArray[Any]] = {
         "zero": np.array(0, np.float32),
@@ -186,7 +186,7 @@ def memorise(
         "last": np.array([1], np.int64),
         "twice": (2 * flat.T).astype(np.float32),
         "norms": (flat.astype(np.float64) ** 2).sum(axis=1).astype(np.float32),
-        "scale": scale,
+        "slope": slope,
         "answers": (50 * np.eye(n_classes)[labels]).astype(np.float32),
         "mean": flat.mean(axis=0),
         "hidden": (draw.normal(size=(width, 64)) / max(1e-9, float(flat.std() * width**0.5))).astype(np.float32),
@@ -201,7 +201,7 @@ def memorise(
         node("ReduceSum", ["ff", "last"], ["norm"], keepdims=1),
         node("Sub", ["norm", "dot"], ["part"]),
         node("Add", ["part", "norms"], ["distance"]),
-        node("Mul", ["distance", "scale"], ["exponent"]),
+        node("Mul", ["distance", "slope"], ["exponent"]),
         node("Exp", ["exponent"], ["near"]),
         node("MatMul", ["near", "answers"], ["known"]),
         node("Sub", ["f", "mean"], ["centred"]),
