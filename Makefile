@@ -12,7 +12,7 @@ PARALLEL := --numprocesses $(JOBS) --dist worksteal
 
 .DEFAULT_GOAL := help
 
-.PHONY: help demo test test-quick lint format audit-install unit docs coverage fuzz models imagenet benchmark benchmark-strength benchmark-comparison benchmark-prior benchmark-coverage benchmark-speed clean readme fuzz-briefly benchmark-false-claim benchmark-calibration
+.PHONY: help demo test test-quick lint format audit-install unit docs coverage fuzz models imagenet benchmark benchmark-strength benchmark-comparison benchmark-prior benchmark-coverage benchmark-speed clean readme fuzz-briefly benchmark-false-claim benchmark-calibration benchmark-linearity benchmark-siblings benchmark-scope benchmark-unassociated
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z -]+:.*## / { gsub(/ /, "\nmake ", $$1); printf "make %-22s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -106,9 +106,9 @@ benchmark-comparison: imagenet ## other fingerprints of the literature
 	$(BIN)/python -m benchmarks.comparison
 
 # The first three in this order: the null that the others judge by comes out of it.
-benchmark: benchmark-prior benchmark-false-claim benchmark-calibration benchmark-strength benchmark-comparison benchmark-coverage benchmark-speed ## all benchmarks, in order
+benchmark: benchmark-prior benchmark-false-claim benchmark-calibration benchmark-scope benchmark-strength benchmark-comparison benchmark-coverage benchmark-speed ## all benchmarks, in order
 
-benchmark-prior benchmark-false-claim benchmark-calibration: $(READY) ## what unassociated models match, and a false accuser reaches
+benchmark-prior benchmark-false-claim benchmark-calibration benchmark-linearity benchmark-siblings benchmark-scope benchmark-unassociated: $(READY) ## what unassociated models match, and a false accuser reaches
 	$(BIN)/python -m pip install --quiet --group models
 	$(BIN)/python -m pip install --quiet --no-deps --group imagenet
 	$(BIN)/python -m benchmarks.$(subst -,_,$(@:benchmark-%=%))

@@ -28,8 +28,9 @@ import onnxfp
 from benchmarks import linear_twins, prior
 from benchmarks.at_hand import HERE
 from onnxfp.evidence import predictive
-from onnxfp.evidence.null import ENOUGH_REFERENCES, Prior, ReferenceCount, estimate_null, find_bundle_prior
+from onnxfp.evidence.null import ENOUGH_REFERENCES, ReferenceCount, estimate_null
 from onnxfp.evidence.predictive import WIDEST_SPREAD, predict_matches
+from onnxfp.evidence.priors import Prior, find_bundle_prior
 from onnxfp.evidence.statistics import binomial_tails
 from onnxfp.evidence.verdict import Policy
 from onnxfp.types import Kind

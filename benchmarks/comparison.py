@@ -236,7 +236,7 @@ def measure(bed: Bed, store: Store) -> dict[tuple[str, int], tuple[Examples, flo
     file = read_onnx(bed.base)
     base = ModelSession(file, execution=Execution("cpu", limits=None))
     own = base.answer(held_out).labels
-    material = BaseAssets(file.load_proto(), base.input, base.output, bed.images[:256].numpy())
+    assets = BaseAssets(file.load_proto(), base.input, base.output, bed.images[:256].numpy())
 
     def ask(name: str, family: str, role: str, session: ModelSession, change: Change = lambda images: images) -> None:
         matches = recorded == session.answer(change(inputs)).labels
@@ -251,7 +251,7 @@ def measure(bed: Bed, store: Store) -> dict[tuple[str, int], tuple[Examples, flo
                 continue
             path = Path(folder) / f"{variant.name}.onnx"
             try:
-                path.write_bytes(variant.make(material).SerializeToString())
+                path.write_bytes(variant.make(assets).SerializeToString())
                 ask(
                     variant.name,
                     variant.family,

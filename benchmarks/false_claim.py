@@ -35,7 +35,8 @@ from onnxfp import Execution
 from onnxfp.bundle.fingerprint import Fingerprint, sign_fingerprint
 from onnxfp.bundle.manifest import SCHEMA, BaseModel, CopyParity, Manifest
 from onnxfp.errors import DerivationError
-from onnxfp.evidence.null import ENOUGH_REFERENCES, estimate_null, find_prior
+from onnxfp.evidence.null import ENOUGH_REFERENCES, estimate_null
+from onnxfp.evidence.priors import find_bundle_prior
 from onnxfp.evidence.statistics import binomial_tails
 from onnxfp.evidence.verdict import Policy
 from onnxfp.recipe.defaults import FEW_CLASSES, RecipeOverrides, choose_recipe
@@ -320,9 +321,9 @@ def grinding(accuser: Accuser, outcomes: Sequence[Outcome], n_classes: int) -> l
     for outcome in sorted(inside, key=lambda o: -o.rate)[:3]:
         for n in (LEAST, 50, 100, 200):
             manifest = accuser.manifest(outcome.claim.ensemble[0], MEASURED)
-            recipe = manifest.recipe
-            prior = find_prior(recipe.kind, manifest.spectrum, manifest.epsilon_share, n_classes)
-            least = estimate_null((), (), prior, n_classes=n_classes, n_candidates=n).min_matches(policy.alpha)
+            least = estimate_null((), (), find_bundle_prior(manifest), n_classes=n_classes, n_candidates=n).min_matches(
+                policy.alpha
+            )
             reached = " | ".join(str(luckiest(n, outcome.rate, tries)) for tries in (1e4, 1e9))
             needed = "none is enough" if least is None else str(least)
             rows.append(f"| {outcome.rate:.0%} ({outcome.victim}) | {n} | {reached} | {needed} |")

@@ -16,7 +16,8 @@ import onnxfp
 from benchmarks import at_hand
 from models import build, onnx_files
 from onnxfp import Execution
-from onnxfp.evidence.null import estimate_null, find_prior
+from onnxfp.evidence.null import estimate_null
+from onnxfp.evidence.priors import Conditions, find_prior
 from onnxfp.evidence.verdict import Policy
 from onnxfp.recipe.defaults import RecipeOverrides, choose_n_examples
 
@@ -92,7 +93,8 @@ def rows() -> Sequence[str]:
                     (fingerprint.manifest, onnxfp.verify(twin, fingerprint, execution=Execution("cpu", None)))
                 )
             made = reports[0][0].recipe
-            prior = find_prior(made.kind, made.spectrum, EPSILON, N_CLASSES)
+            # As if the prior spoke for linear models.
+            prior = find_prior(Conditions(made.spectrum, EPSILON, N_CLASSES, (_SIDE, _SIDE)))
             needed = [
                 estimate_null((), (), prior, n_classes=N_CLASSES, n_candidates=manifest.n_candidates).min_matches(
                     Policy().alpha

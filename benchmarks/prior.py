@@ -93,7 +93,7 @@ def few_classes(n_siblings: int | None = None) -> Regime:
         f"different seeds, of which {len(bases)} fingerprinted, and {len(others())} of other architectures"
     )
     models = f"{len(bases | suspects)} CIFAR-10 models"
-    return Regime("few", title, models, 2, FEW_CLASSES, 100, bases, suspects, ("coarse", "white"))
+    return Regime("few", title, models, 10, FEW_CLASSES, 100, bases, suspects, ("coarse", "white"))
 
 
 def many_classes(n_bases: int | None = None) -> Regime:
@@ -186,6 +186,10 @@ def report(regime: Regime, kind: Kind, counted: Counted) -> tuple[str, dict[str,
         "n_classes": manifest.base.n_classes,
         "min_classes": regime.min_classes,
         "max_classes": regime.max_classes,
+        # How far sizes carry: benchmarks/SCOPE.md.
+        "measured_side": max(manifest.base.sides),
+        "min_side": max(manifest.base.sides) // 2,
+        "max_side": 2 * max(manifest.base.sides),
         "source": f"{regime.models}, each at its worst (benchmarks/PRIOR.md)",
         "n_matches": n_matches,
         "n_within": {str(k): [c for c in counts if c is not None] for k, counts in worst_within.items()},

@@ -42,7 +42,8 @@ from benchmarks.strength_bed import (
     many_bed,
 )
 from benchmarks.tables import kept_section
-from onnxfp.evidence.null import Prior, estimate_null
+from onnxfp.evidence.null import estimate_null
+from onnxfp.evidence.priors import Prior
 from onnxfp.evidence.uniqueness import Comparison, compare
 from onnxfp.evidence.verdict import Policy
 from onnxfp.variants.catalogue import list_input_transforms, list_variants

@@ -188,15 +188,15 @@ def steal(bed: Bed, *, simulated: bool = False) -> Iterator[tuple[str, Path]]:
     folder.mkdir(parents=True, exist_ok=True)
     images, labels = bed.owned if simulated and bed.owned else bed.training
     seed = SIMULATION_SEED if simulated else 0
-    material = BaseAssets(read_onnx(bed.path).load_proto(), bed.base.input, bed.base.output, images, labels, seed=seed)
-    untrained = material if bed.truth is not None else replace(material, inputs=bed.images[:256], labels=None)
+    assets = BaseAssets(read_onnx(bed.path).load_proto(), bed.base.input, bed.base.output, images, labels, seed=seed)
+    untrained = assets if bed.truth is not None else replace(assets, inputs=bed.images[:256], labels=None)
     for variant in list_variants("standard", has_labels=True):
         if variant.name not in SIMULATED if simulated else variant.name.startswith(skipped):
             continue
         path, failed = folder / f"{variant.name}.onnx", folder / f"{variant.name}.failed"
         if not path.exists() and not failed.exists():
             try:
-                made = variant.make(material if variant.needs_labels else untrained)
+                made = variant.make(assets if variant.needs_labels else untrained)
             except OnnxfpError as error:
                 failed.write_text(str(error), encoding="utf-8")
             else:

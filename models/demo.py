@@ -56,7 +56,7 @@ def main() -> None:
     OUTPUT.mkdir(exist_ok=True)
     bundle = "demo/base.fp.npz"
     began = time.monotonic()
-    onnxfp("generate", "models/base.onnx", "-o", bundle, "--force")
+    onnxfp("generate", "models/base.onnx", "-o", bundle, "--from-scratch", "--force")
     seconds = time.monotonic() - began
     onnxfp("inspect", bundle, "--image", "demo/examples.png")
     onnxfp("verify", "models/stolen/pruned.onnx", bundle)

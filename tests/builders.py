@@ -95,6 +95,7 @@ def classifier(
     element: int = TensorProto.FLOAT,
     opset: int = 17,
     is_centred: bool = True,
+    pool: str = "AveragePool",
 ) -> onnx.ModelProto:
     """Return a small convolutional classifier of images with random weights.
 
@@ -120,14 +121,14 @@ def classifier(
     w2 = weights("w2", n_classes, 16 * (shape[1] // 4) * (shape[2] // 4))
     bias = np.zeros(n_classes)
     if is_centred:
-        plain = classifier(seed=seed, n_classes=n_classes, shape=shape, is_centred=False)
+        plain = classifier(seed=seed, n_classes=n_classes, shape=shape, is_centred=False, pool=pool)
         session = onnxruntime.InferenceSession(plain.SerializeToString(), providers=["CPUExecutionProvider"])  # noqa: TID251
         noise = np.random.default_rng(0).random((256, *shape), np.float32)
         bias = -session.run(None, {"image": noise})[0].mean(axis=0)
     nodes = [
         helper.make_node("Conv", ["image", "w1"], ["c1"], name="conv1", pads=[1, 1, 1, 1]),
         helper.make_node("Relu", ["c1"], ["r1"], name="relu1"),
-        helper.make_node("AveragePool", ["r1"], ["p1"], name="pool", kernel_shape=[4, 4], strides=[4, 4]),
+        helper.make_node(pool, ["r1"], ["p1"], name="pool", kernel_shape=[4, 4], strides=[4, 4]),
         helper.make_node("Flatten", ["p1"], ["f1"], name="flatten"),
         helper.make_node("Gemm", ["f1", "w2", "b2"], ["logits"], name="head", transB=1, alpha=40.0),
     ]
@@ -187,8 +188,10 @@ def memorise(
         "twice": (2 * flat.T).astype(np.float32),
         "norms": (flat.astype(np.float64) ** 2).sum(axis=1).astype(np.float32),
         "slope": slope,
+        "norms": np.asarray((flat.astype(np.float64) ** 2).sum(axis=1), np.float32),
+        "scale": np.asarray(scale),
         "answers": (50 * np.eye(n_classes)[labels]).astype(np.float32),
-        "mean": flat.mean(axis=0),
+        "mean": np.asarray(flat.mean(axis=0)),
         "hidden": (draw.normal(size=(width, 64)) / max(1e-9, float(flat.std() * width**0.5))).astype(np.float32),
         "out": draw.normal(size=(64, n_classes)).astype(np.float32),
     }

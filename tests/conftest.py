@@ -162,7 +162,7 @@ def make_classifier() -> Callable[..., onnx.ModelProto]:
 def base_path(tmp_path: Path) -> Path:
     """A small base model in a file."""
     path = tmp_path / "base.onnx"
-    path.write_bytes(classifier(seed=0).SerializeToString())
+    path.write_bytes(classifier(seed=0, n_classes=10, shape=(3, 16, 16), pool="MaxPool").SerializeToString())
     return path
 
 
@@ -170,7 +170,7 @@ def base_path(tmp_path: Path) -> Path:
 def other_path(tmp_path: Path) -> Path:
     """An independent model for the same inputs and classes."""
     path = tmp_path / "other.onnx"
-    path.write_bytes(classifier(seed=9).SerializeToString())
+    path.write_bytes(classifier(seed=9, n_classes=10, shape=(3, 16, 16), pool="MaxPool").SerializeToString())
     return path
 
 
@@ -193,7 +193,9 @@ def crafted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 def _craft(folder: Path) -> None:
     """Write a small base model and its fingerprint."""
-    (folder / "base.onnx").write_bytes(classifier(seed=0).SerializeToString())
+    (folder / "base.onnx").write_bytes(
+        classifier(seed=0, n_classes=10, shape=(3, 16, 16), pool="MaxPool").SerializeToString()
+    )
     # With this key and seed few candidates are lost (203 for 200); with some others so many that no count is a MATCH.
     (folder / "home").mkdir()
     with pytest.MonkeyPatch.context() as patch:
@@ -215,10 +217,12 @@ class Forge:
     def public_key(self) -> str:
         return signer_public_key(self.signer)
 
-    def manifest(self, *, n_examples: int = 6, n_candidates: int = 8, shape: tuple[int, ...] = (3, 8, 8)) -> Manifest:
+    def manifest(
+        self, *, n_examples: int = 6, n_candidates: int = 8, shape: tuple[int, ...] = (3, 8, 8), schema: str = SCHEMA
+    ) -> Manifest:
         """Return a manifest with plausible content."""
         return Manifest(
-            schema=SCHEMA,
+            schema=schema,
             created="2026-01-02T03:04:05Z",
             public_key=self.public_key,
             base=BaseModel(

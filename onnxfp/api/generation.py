@@ -358,10 +358,10 @@ def _check_place(output: Path, *, overwrite: bool) -> None:
         raise FileError(f"{output} is not a regular file, and is not replaced", hint="give the name of a file")
 
 
-def _warn_of_requirement(power: Requirement, prior: Prior) -> None:
-    if power.obstacle:
+def _warn_of_requirement(requirement: Requirement, prior: Prior) -> None:
+    if requirement.obstacle:
         why = "" if prior.counts else f"{prior.source[0].upper()}{prior.source[1:]}."
-        _log.warning("%s", " ".join(filter(None, (power.obstacle, why, *power.remedies))))
+        _log.warning("%s", " ".join(filter(None, (requirement.obstacle, why, *requirement.remedies))))
 
 
 def _candidates_at_once(session: ModelSession, *, is_on_gpu: bool) -> int:

@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from onnxfp.api.probing import narrow_conditions, probe_suspect
 from onnxfp.api.references import ask_ancestors, ask_pool
 from onnxfp.api.timestamping import check_time_evidence
 from onnxfp.api.trust import identify_signer
@@ -29,30 +31,23 @@ from onnxfp.evidence.priors import Conditions, find_prior, table_digest
 from onnxfp.evidence.reference_pool import ExcludedReference, ReferenceAnswers, sort_references
 from onnxfp.evidence.statistics import clopper_pearson, count_matches
 from onnxfp.evidence.top_k import measure_top_k, rank_labels
-from onnxfp.evidence.verdict import Counts, Grounds, Judgement, Policy, Verdict, judge
+from onnxfp.evidence.verdict import Counts, Grounds, Judgement, Policy, judge
 from onnxfp.execution import ISOLATED, Execution
 from onnxfp.model.onnx_file import read_onnx
 from onnxfp.model_io import ModelIO
-from onnxfp.recipe.derivation import derive_seeds
 from onnxfp.report.checks import CommitmentRecord, describe_checks
-from onnxfp.report.parts import BaseCheck, BundleRecord, FixedInput, Probes, Question, SuspectRecord
+from onnxfp.report.parts import MIN_BASE_RATE, BaseCheck, BundleRecord, FixedInput, Probes, Question, SuspectRecord
 from onnxfp.report.verification import Report
 from onnxfp.report.wording import list_gaps
 from onnxfp.runtime.session import Answers, ModelSession
-from onnxfp.suspects.curvature import is_nearly_linear
-from onnxfp.suspects.curvature_questions import ask_curvature
 from onnxfp.suspects.onnx_suspect import OnnxSuspect
 from onnxfp.suspects.references import Models, open_pool
-from onnxfp.suspects.responses import Function, collect_responses, is_model_file
-from onnxfp.suspects.saturation import MIN_WINDOW, measure_fed_epsilon, measure_window
+from onnxfp.suspects.responses import Function, ask_levels, collect_responses, is_model_file
 from onnxfp.trust.time_evidence import TimeEvidence
 from onnxfp.trust.timestamp import Timestamp
 from onnxfp.trust.trust_store import find_public_key
 from onnxfp.types import Levels
 from onnxfp.versions import versions
-
-MAX_LOST_LABELS = 0.02
-"""Share of the recorded labels that the base may lose on another machine: scores that are nearly equal round apart."""
 
 _log = logging.getLogger(__name__)
 
@@ -81,7 +76,8 @@ class _Asked:
 
     answers: Answers
     record: SuspectRecord
-    suspect: OnnxSuspect | None = None
+    ask: Callable[[Levels], Answers] | None = None
+    feed: Callable[[Levels], NDArray[Any]] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -192,7 +188,8 @@ def _ask_suspect(
     """Run an ONNX file on the examples, or collect the responses of another suspect."""
     if not is_model_file(suspect):
         responses = collect_responses(suspect, fingerprint, class_names)
-        return _Asked(responses.answers, SuspectRecord.of_responses(responses.digest))
+        ask = partial(ask_levels, suspect, fingerprint) if callable(suspect) else None
+        return _Asked(responses.answers, SuspectRecord.of_responses(responses.digest), ask)
     base, file = fingerprint.manifest.base, read_onnx(suspect)
     session = ModelSession(file, io, execution=execution, n_classes=base.n_classes, like=(base.input, base.output))
     model = OnnxSuspect(session, base.input, fingerprint.manifest.grid, io.grid)
@@ -201,7 +198,7 @@ def _ask_suspect(
     record = SuspectRecord(
         session.model.digest, session.providers, session.holds, spec.name, session.output.name, question
     )
-    return _Asked(model.answer(fingerprint.levels), record, model)
+    return _Asked(model.answer(fingerprint.levels), record, model.answer, model.feed)
 
 
 def _check_base(
@@ -217,7 +214,7 @@ def _check_base(
     if base is None:
         is_base = asked.record.digest == spec.digest and io.is_default
         n_matches = count_matches(fingerprint.labels, asked.answers.labels)
-        if is_base and n_matches < (1 - MAX_LOST_LABELS) * fingerprint.n_examples:
+        if is_base and n_matches < MIN_BASE_RATE * fingerprint.n_examples:
             raise _contradiction("the suspect", n_matches, fingerprint)
         return None
     file = read_onnx(base)
@@ -232,7 +229,7 @@ def _check_base(
     session = ModelSession(file, names, execution=execution, n_classes=spec.n_classes)
     answers = OnnxSuspect(session, spec.input, claim.manifest.grid).answer(fingerprint.levels)
     n_matches = count_matches(fingerprint.labels, answers.labels)
-    if n_matches < (1 - MAX_LOST_LABELS) * fingerprint.n_examples:
+    if n_matches < MIN_BASE_RATE * fingerprint.n_examples:
         raise _contradiction(str(base), n_matches, fingerprint)
     return BaseCheck(file.digest, n_matches)
 
@@ -249,9 +246,10 @@ def _open_others(models: Models, claim: _Claim, asked: _Asked, io: ModelIO, exec
     """Open other models of the verifier, without the suspect itself."""
     pool = open_pool(models, claim.manifest.base, execution, io.fixed)
     others = [session for session in pool if session.model.digest != asked.record.digest]
-    for session in pool:
-        if session not in others:
-            _log.warning("%s is the suspect, and left out: it says nothing about itself", session.model.path)
+    if len(others) < len(pool):
+        _log.warning(
+            "the suspect is among the references or co-descendants, and left out: it says nothing about itself"
+        )
     return others
 
 
@@ -287,7 +285,7 @@ def _explain_exclusion(one: ExcludedReference) -> str:
 
 
 def _judge(claim: _Claim, asked: _Asked, pools: _Pools, policy: Policy) -> _Judged:
-    """Decide; and where the verdict would be a MATCH, look at the suspect once more before."""
+    """Decide; and where the matches are remarkable, look at the suspect once more before."""
     manifest, labels, question = claim.manifest, asked.answers.labels, asked.record.question
     counts = Counts(
         n_matches=count_matches(claim.fingerprint.labels, labels),
@@ -309,41 +307,12 @@ def _judge(claim: _Claim, asked: _Asked, pools: _Pools, policy: Policy) -> _Judg
         is_chosen=question is not None and question.is_chosen,
     )
     judgement = judge(grounds, policy)
-    if judgement.decision.verdict is not Verdict.MATCH or asked.suspect is None:
+    # What is no more than unassociated models show needs no further look.
+    if judgement.decision.p_value > policy.no_match_above or asked.ask is None:
         return _Judged(judgement, grounds, None)
-    probes = _probe(claim, asked.suspect, asked.answers)
-    narrowed = replace(grounds, conditions=_narrow(grounds.conditions, probes, manifest))
+    probes = probe_suspect(claim.fingerprint, asked.answers, asked.ask, asked.feed)
+    narrowed = replace(grounds, conditions=narrow_conditions(grounds.conditions, probes, manifest))
     return _Judged(judge(narrowed, policy), narrowed, probes)
-
-
-def _probe(claim: _Claim, suspect: OnnxSuspect, answers: Answers) -> Probes:
-    """Ask a suspect what it is: nearly linear, or blind to a part of its input's range."""
-    fingerprint, manifest = claim.fingerprint, claim.manifest
-    seeds = derive_seeds(manifest.derivation_context(), fingerprint.indices)
-
-    def score(levels: Levels) -> Any:
-        return suspect.answer(levels).scores
-
-    curvature = ask_curvature(
-        suspect.answer, fingerprint.levels, answers, manifest.base.spatial_axes, fingerprint.digest
-    )
-    return Probes(
-        is_linear=is_nearly_linear(curvature),
-        window=measure_window(score, seeds),
-        fed_epsilon=measure_fed_epsilon(suspect.feed, fingerprint.levels, seeds),
-    )
-
-
-def _narrow(conditions: Conditions, probes: Probes, manifest: Manifest) -> Conditions:
-    """Return the conditions for the suspect as it is: its ball is larger where it tells less of the range apart."""
-    epsilon, fed = conditions.epsilon, probes.fed_epsilon
-    # Rounding to another element type moves a value by half a level at most.
-    if fed is not None and fed > epsilon + 0.5 / (manifest.grid.n_levels - 1):
-        epsilon = fed
-    if probes.window is not None and probes.window < MIN_WINDOW:
-        epsilon = epsilon / probes.window if probes.window > 0 else 1.0
-    is_linear = conditions.is_linear or probes.is_linear is True
-    return replace(conditions, epsilon=min(epsilon, 1.0), is_linear=is_linear)
 
 
 def _make_report(claim: _Claim, asked: _Asked, pools: _Pools, judged: _Judged, policy: Policy) -> Report:

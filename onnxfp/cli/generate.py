@@ -30,7 +30,7 @@ from onnxfp.limits import MAX_DRAWS, MAX_EXAMPLES, MAX_SEED, MAX_STEPS
     "n_examples",
     type=click.IntRange(1, MAX_EXAMPLES),
     default=None,
-    help="Examples [default: 200; with more than 100 classes 100].",
+    help="Examples [default: 300; with more than 100 classes 100].",
 )
 @click.option("--kind", type=click.Choice(["c", "rc", "ltrc", "eot"]), default=None, help="Kind of examples.")
 @click.option(

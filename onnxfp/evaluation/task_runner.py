@@ -118,7 +118,7 @@ class TaskRunner:
             return self._question(self._base, self._input_transforms[task.name])
         if task.kind == "file":
             return self._question(self._open(Path(task.name)))
-        model = self._variants[task.name].make(self._material)
+        model = self._variants[task.name].make(self._assets)
         with tempfile.TemporaryDirectory(prefix="onnxfp-") as folder:
             path = Path(folder) / "variant.onnx"
             try:
@@ -175,7 +175,7 @@ class TaskRunner:
         return suspect.answer(self._levels[self._split.measured]).labels
 
     @cached_property
-    def _material(self) -> BaseAssets:
+    def _assets(self) -> BaseAssets:
         learned = self._split.learned if self._is_trained else self._split.learned[:N_CALIBRATION]
         labels = self._data.labels if self._data is not None else None
         inputs = self._manifest.grid.to_model_input(self._levels[learned])

@@ -59,7 +59,7 @@ def choose_n_examples(n_classes: int) -> int:
 
     With a handful of classes luck adds to what transfers, and half as many examples could convict nobody.
     """
-    return 400 if n_classes < A_HANDFUL else 200 if n_classes <= FEW_CLASSES else 100
+    return 400 if n_classes < A_HANDFUL else 300 if n_classes <= FEW_CLASSES else 100
 
 
 def choose_recipe(

@@ -57,10 +57,10 @@ class Recipe:
         # 1 and 1.0 must sign and derive the same.
         object.__setattr__(self, "step_size", float(self.step_size))
         object.__setattr__(self, "noise", float(self.noise))
-        _one_of("kind", self.kind, get_args(Kind))
-        _one_of("spectrum", self.spectrum, get_args(Spectrum))
-        _one_of("filtered", self.filtered, get_args(Filtered))
-        _one_of("gradient", self.gradient, get_args(Gradient))
+        _check_choice("kind", self.kind, get_args(Kind))
+        _check_choice("spectrum", self.spectrum, get_args(Spectrum))
+        _check_choice("filtered", self.filtered, get_args(Filtered))
+        _check_choice("gradient", self.gradient, get_args(Gradient))
         if self.epsilon_levels < 1:
             # How many are too many is for the grid to say.
             raise ParameterError(f"epsilon_levels must be at least 1; found {self.epsilon_levels}")
@@ -91,6 +91,6 @@ class Recipe:
             raise ParameterError(f"cutoff {self.cutoff} contradicts filtered={self.filtered!r}")
 
 
-def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
+def _check_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
     if value not in allowed:
         raise ParameterError(f"{name} must be one of {', '.join(allowed)}; found {value!r}")

@@ -378,9 +378,9 @@ def _describe_run(suspect: SuspectRecord, reader: Reader) -> str:
 def _describe_top_k(report: Report, style: Style) -> Fact:
     if report.median_rank is None:
         return Fact("top k", "none: the suspect gives labels only")
-    grades = [f"top {grade.k}: {grade.rate:.1%}, p {style.number(grade.p_value)}" for grade in report.top_k]
+    evidence = [f"top {entry.k}: {entry.rate:.1%}, p {style.number(entry.p_value)}" for entry in report.top_k]
     ranks = f"median rank {report.median_rank:g} of {report.bundle.n_classes}"
-    return Fact("top k", "; ".join([*grades, ranks]), remarks=("no part of the verdict",))
+    return Fact("top k", "; ".join([*evidence, ranks]), remarks=("no part of the verdict",))
 
 
 def _describe_timestamping(report: Report) -> list[Fact]:

@@ -70,7 +70,7 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Probes:
-    """What a suspect's answers show of it, besides matches. Asked only where the verdict would be a MATCH.
+    """What a suspect's answers show of it, besides matches. Asked only where the matches are remarkable.
 
     Attributes:
         is_linear: Whether it is nearly linear; ``None`` where its answers do not show it.
@@ -81,6 +81,11 @@ class Probes:
     is_linear: bool | None
     window: float | None
     fed_epsilon: float | None
+
+
+MIN_BASE_RATE = 0.98
+"""Share of the recorded labels that the base must give on the verifier's machine: scores that are nearly equal round
+apart there."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,6 +82,7 @@ def _list_gaps(record: Json) -> list[str]:
         "owner of the key": not signer.get("is_pinned") and signer.get("name") is None,
         "own references": not record.get("verifier_references"),
         "other commitments": record.get("commitment") is not None,
+        "numbers": True,
     }
     return [gap for gap, is_open in gaps.items() if is_open]
 

@@ -18,6 +18,7 @@ from onnxfp.evidence.statistics import Interval
 from onnxfp.evidence.top_k import TopKEvidence, find_top_k_contradiction
 from onnxfp.evidence.verdict import Counts, Decision, Grounds, Policy, Verdict, judge
 from onnxfp.report.checks import Check, CommitmentRecord, find_contradiction
+from onnxfp.report.evidence_checks import find_incoherence
 from onnxfp.report.parts import BaseCheck, BundleRecord, Probes, Signer, SuspectRecord
 from onnxfp.report.schemas import upgrade
 from onnxfp.report.wording import Gap, describe_gap, explain_reason, list_gaps
@@ -235,26 +236,18 @@ class Report:
 
     def _find_miscalculation(self) -> str:
         """Compute null, p-values, requirement, verdict and gaps again; return what differs, or an empty string."""
-        grounds, bundle, conditions = self.grounds, self.bundle, self.conditions
+        grounds = self.grounds
+        if complaint := find_incoherence(self):
+            return complaint
         if list_gaps(self) != self.not_tested:
             return "not_tested is not what this verdict leaves open"
-        if grounds is None or conditions is None:
+        if grounds is None:
             return ""
         if self.tables != table_digest():
             raise ReportVersionError(
                 f"the report rests on the tables {self.tables[:23]}, which this release does not have",
                 hint="read it with the release that it names under versions",
             )
-        claims = {
-            "conditions contradict bundle": (conditions.n_classes, conditions.spectrum)
-            == (bundle.n_classes, bundle.spectrum)
-            and conditions.epsilon >= bundle.epsilon_levels / (bundle.n_levels - 1) * (1 - 1e-9),
-            "probes contradict conditions": self.probes is None
-            or conditions.is_linear
-            or self.probes.is_linear is not True,
-        }
-        if complaint := find_broken_claim(claims):
-            return complaint
         again = judge(grounds, self.policy)
         decision, found = again.decision, self.decision
         claims = {

@@ -13,6 +13,7 @@ from onnxfp.evidence.lineage import ENOUGH_CO_DESCENDANTS, DescentStatus
 if TYPE_CHECKING:
     from onnxfp.evidence.lineage import Descent
     from onnxfp.evidence.null import ReferenceCount
+    from onnxfp.evidence.priors import Conditions
     from onnxfp.evidence.verdict import Counts, Decision, Policy, Reason
     from onnxfp.report.checks import CommitmentRecord
     from onnxfp.report.parts import BaseCheck, BundleRecord, Probes, Signer, SuspectRecord
@@ -33,6 +34,7 @@ Gap = Literal[
     "owner of the key",
     "own references",
     "other commitments",
+    "numbers",
 ]
 """Something that a verdict says nothing about; :func:`describe_gap` puts it into words."""
 
@@ -52,6 +54,8 @@ class Verified(Protocol):
     def counts(self) -> Counts: ...  # noqa: D102
     @property
     def policy(self) -> Policy: ...  # noqa: D102
+    @property
+    def conditions(self) -> Conditions | None: ...  # noqa: D102
     @property
     def decision(self) -> Decision: ...  # noqa: D102
     @property
@@ -144,35 +148,39 @@ def list_gaps(report: Verified) -> tuple[Gap, ...]:
         "owner of the key": not report.signer.is_pinned and report.signer.name is None,
         "own references": not report.verifier_references,
         "other commitments": report.commitment is not None and report.commitment.n_bundles is None,
+        "numbers": report.conditions is None,
     }
     return tuple(gap for gap, is_open in gaps.items() if is_open)
 
 
 def describe_gap(gap: Gap, report: Verified) -> str:
     """Return something that a verdict says nothing about as a sentence."""
-    match gap:
-        case "responses":
-            return "Whether these are the suspect's responses: onnxfp did not ask it. The verifier did."
-        case "order in time":
-            return "Who trained first: a match is no statement about which model derives from which."
-        case "common descent":
-            return f"Siblings by descent: {describe_descent(report.decision.descent)} ({LINEAGE_PAGE})."
-        case "date":
-            return _describe_date(report)
-        case "change beyond recognition":
-            return "Whether a mismatching suspect was stolen and then changed beyond recognition."
-        case "base":
-            return "Whether the base model itself gives the recorded labels: pass --base to check it."
-        case "linearity":
-            return "Whether the suspect is nearly linear. Independent linear models of one task match as copies do."
-        case "input range":
-            return "Whether the suspect tells the whole range of its input apart."
-        case "owner of the key":
-            return "Whose fingerprint it is: the key that signed it was neither demanded nor known to the verifier."
-        case "own references":
-            return "References of the verifier's own: the null rests on measurements by others alone."
-        case "other commitments":
-            return "To how many bundles the owner committed: one of many could have been chosen afterwards."
+    if gap == "common descent":
+        return f"Siblings by descent: {describe_descent(report.decision.descent)} ({LINEAGE_PAGE})."
+    if gap == "date":
+        return _describe_date(report)
+    return _GAPS[gap]
+
+
+_GAPS: dict[Gap, str] = {
+    "responses": "Whether these are the suspect's responses: onnxfp did not ask it. The verifier did.",
+    "order in time": "Who trained first: a match is no statement about which model derives from which.",
+    "change beyond recognition": "Whether a mismatching suspect was stolen and then changed beyond recognition.",
+    "base": "Whether the base model itself gives the recorded labels: pass --base to check it.",
+    "linearity": (
+        "Whether the suspect is nearly linear. Independent nearly linear models of one task match as copies do."
+    ),
+    "input range": "Whether the suspect tells the whole range of its input apart.",
+    "owner of the key": (
+        "Whose fingerprint it is: the key that signed it was neither demanded nor known to the verifier."
+    ),
+    "own references": "References of the verifier's own: the null rests on measurements by others alone.",
+    "other commitments": ("To how many bundles the owner committed: one of many could have been chosen afterwards."),
+    "numbers": (
+        "Whether null, p-value and verdict follow from the counts: the report is of schema 1, and cannot be computed "
+        "again."
+    ),
+}
 
 
 def _describe_date(report: Verified) -> str:

@@ -133,7 +133,7 @@ def count_crossed_labels(labels: NDArray[np.int64]) -> tuple[int, int]:
 
 def _ratio(values: NDArray[np.float64], is_known: NDArray[np.bool_]) -> float | None:
     """Return the mean second difference over the mean first one, of classes that are known in all of a quadruple."""
-    known = is_known.all(axis=1, keepdims=True)
+    known = np.asarray(is_known.all(axis=1, keepdims=True))
     n_known = known.sum(axis=2, keepdims=True)
     usable = (n_known >= 2)[:, 0, 0]
     if usable.mean() < _MIN_SHARE:

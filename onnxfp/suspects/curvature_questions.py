@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,9 +42,13 @@ def ask_curvature(
     """
     rng = np.random.Generator(np.random.PCG64(int.from_bytes(hashlib.sha256(digest.encode()).digest()[:8], "little")))
     one, other = _choose_pairs(answers.labels, rng.permutation(len(levels)))
-    asked = answer(np.concatenate(_mix(levels[one], levels[other], spatial_axes, rng)))
+    mixtures: Any = np.concatenate(_mix(levels[one], levels[other], spatial_axes, rng))
+    asked = answer(mixtures)
     labels = np.stack([answers.labels[one], answers.labels[other], *np.split(asked.labels, 2)], axis=1)
     n_crossed, n_quadruples = count_crossed_labels(labels)
+    if bool((labels == labels[0, 0]).all()) and _is_constant(answers):
+        # It follows no example anywhere, and its answers show nothing of how it would.
+        return Curvature(None, None, 0, 0)
     if answers.scores is None or asked.scores is None:
         return Curvature(None, None, n_crossed, n_quadruples)
     scores = np.stack([answers.scores[one], answers.scores[other], *np.split(asked.scores, 2)], axis=1)
@@ -51,6 +56,11 @@ def ask_curvature(
     if not len(scores):
         return Curvature(None, None, n_crossed, n_quadruples)
     return Curvature(measure_curvature(scores), measure_crossed(scores), n_crossed, n_quadruples)
+
+
+def _is_constant(answers: Answers) -> bool:
+    same = answers.labels == answers.labels[0] if answers.scores is None else answers.scores == answers.scores[0]
+    return bool(same.all())
 
 
 def _choose_pairs(labels: Labels, order: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

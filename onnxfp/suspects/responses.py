@@ -13,7 +13,7 @@ import io
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard
 
@@ -24,6 +24,7 @@ from onnxfp.errors import ParameterError, ResponsesError, SuspectError, name_fil
 from onnxfp.files import read_bounded
 from onnxfp.runtime.session import Answers
 from onnxfp.suspects.export import present_examples
+from onnxfp.types import Levels
 
 if TYPE_CHECKING:
     from onnxfp.bundle.fingerprint import Fingerprint
@@ -181,6 +182,16 @@ def check_class_names(names: Sequence[str], n_classes: int) -> tuple[str, ...]:
     if twice is not None:
         raise ResponsesError(f"two classes have the name {twice[:100]!r}", hint="give them different names")
     return tuple(names)
+
+
+def ask_levels(function: Function, fingerprint: Fingerprint, levels: Levels) -> Answers:
+    """Return what a Python function answers to grid levels, shown as the examples of a fingerprint are.
+
+    Raises:
+        SuspectError: As :func:`ask_function`.
+    """
+    shown = replace(fingerprint, levels=levels, labels=np.zeros(len(levels), np.int64))
+    return ask_function(function, shown).answers
 
 
 def ask_function(function: Function, fingerprint: Fingerprint) -> Responses:

@@ -115,7 +115,7 @@ def _graph(
     """Return one variant a strength, of a family that needs the graph alone."""
 
     def maker(value: float) -> Callable[[BaseAssets], onnx.ModelProto]:
-        return lambda material: make(material.model, value)
+        return lambda assets: make(assets.model, value)
 
     return [Variant(f"{prefix}-{value:g}", family, value, suite, maker(value)) for value in values]
 
@@ -153,16 +153,16 @@ def _pruned() -> list[Variant]:
 
 def _restandardised() -> list[Variant]:
     def repaired(share: float, suite: Suite) -> Variant:
-        def make(material: BaseAssets) -> onnx.ModelProto:
-            pruned = pruning.prune_adaptively(material.model, share)
-            return normalisation.give_statistics(pruned, material.statistics_batches(), material.channels)
+        def make(assets: BaseAssets) -> onnx.ModelProto:
+            pruned = pruning.prune_adaptively(assets.model, share)
+            return normalisation.give_statistics(pruned, assets.statistics_batches(), assets.channels)
 
         return Variant(f"prune-repair-{share:g}", "pruning and repair of channels", share, suite, make)
 
     def reestimated(n: int, suite: Suite) -> Variant:
-        def make(material: BaseAssets) -> onnx.ModelProto:
-            trained = material.channels | normalisation.stored_statistics(material.model)
-            return normalisation.give_statistics(material.model, material.statistics_batches(n), trained)
+        def make(assets: BaseAssets) -> onnx.ModelProto:
+            trained = assets.channels | normalisation.stored_statistics(assets.model)
+            return normalisation.give_statistics(assets.model, assets.statistics_batches(n), trained)
 
         return Variant(f"bn-reestimated-{n}", "batch normalisation re-estimated, inputs", n, suite, make)
 
@@ -182,13 +182,13 @@ def _imprecise() -> list[Variant]:
     def by_tensor(model: onnx.ModelProto, bits: float) -> onnx.ModelProto:
         return precision.round_weights(model, int(bits), per_channel=False)
 
-    def static(material: BaseAssets) -> onnx.ModelProto:
-        return quantisation.quantise_statically(material.model, material.calibration_batches())
+    def static(assets: BaseAssets) -> onnx.ModelProto:
+        return quantisation.quantise_statically(assets.model, assets.calibration_batches())
 
     return [
         *_graph("weight-noise", "weight noise", "quick", (0.05, 0.1), noisy),
         *_graph("weight-noise", "weight noise", "standard", (0.15, 0.2), noisy),
-        Variant("float16", "float16", 16, "quick", lambda material: precision.to_half(material.model)),
+        Variant("float16", "float16", 16, "quick", lambda assets: precision.to_half(assets.model)),
         Variant("int8-dynamic", "int8, dynamic", 8, "quick", lambda m: quantisation.quantise_dynamically(m.model)),
         Variant("int8-static", "int8, static QDQ", 8, "quick", static),
         *_graph("weight-bits-channel", "coarse weights, per channel", "quick", (6, 5, 4), by_channel),
@@ -201,12 +201,12 @@ def _imprecise() -> list[Variant]:
 def _laundered() -> list[Variant]:
     family = "laundering"
 
-    def thorough(material: BaseAssets) -> onnx.ModelProto:
-        model = material.model
+    def thorough(assets: BaseAssets) -> onnx.ModelProto:
+        model = assets.model
         # Not every graph has channels that can be permuted; the rest of the laundering goes on without.
         with suppress(ModelError):
-            model = channels.permute_channels(model, material.seed)
-        return laundering.rename(laundering.optimise(model, "basic"), material.seed, material.kept_names)
+            model = channels.permute_channels(model, assets.seed)
+        return laundering.rename(laundering.optimise(model, "basic"), assets.seed, assets.kept_names)
 
     return [
         Variant("launder-optimised", family, None, "quick", lambda m: laundering.optimise(m.model, "basic")),
@@ -232,23 +232,23 @@ def _trained() -> list[Variant]:
         start: Callable[[BaseAssets], onnx.ModelProto] | None = None,
         **how: Any,
     ) -> Variant:
-        def make(material: BaseAssets) -> onnx.ModelProto:
-            return _train(material, how, start(material) if start else None)
+        def make(assets: BaseAssets) -> onnx.ModelProto:
+            return _train(assets, how, start(assets) if start else None)
 
         return Variant(name, family, parameter, suite, make, needs_labels=True)
 
     def pruned(share: float, suite: Suite, epochs: float) -> Variant:
-        def start(material: BaseAssets) -> onnx.ModelProto:
-            return pruning.prune_adaptively(material.model, share)
+        def start(assets: BaseAssets) -> onnx.ModelProto:
+            return pruning.prune_adaptively(assets.model, share)
 
         name, family = f"prune-finetune-{share:g}", "pruning and fine-tuning"
         return trained(name, family, share, suite, start, keep_zeros=True, epochs=epochs)
 
     def redone(suite: Suite, epochs: float) -> Variant:
-        def make(material: BaseAssets) -> onnx.ModelProto:
+        def make(assets: BaseAssets) -> onnx.ModelProto:
             # The new layer alone first: its early gradients would ruin the others.
-            start = _train(material, {**_LAST_NEW, "epochs": epochs / 2})
-            return _train(material, {"epochs": epochs}, start)
+            start = _train(assets, {**_LAST_NEW, "epochs": epochs / 2})
+            return _train(assets, {"epochs": epochs}, start)
 
         family = "re-training, last layer new, all layers"
         return Variant(f"rtal-{epochs:g}", family, epochs, suite, make, needs_labels=True)
@@ -289,12 +289,12 @@ def _trained() -> list[Variant]:
     return found
 
 
-def _train(material: BaseAssets, how: dict[str, object], start: onnx.ModelProto | None = None) -> onnx.ModelProto:
+def _train(assets: BaseAssets, how: dict[str, object], start: onnx.ModelProto | None = None) -> onnx.ModelProto:
     # Imported here: a quick evaluation needs no torch.
     from onnxfp.variants.training import Training, train_copy
 
     training: Training = Training(**how)  # type: ignore[arg-type]
-    return train_copy(material, training, start)
+    return train_copy(assets, training, start)
 
 
 @cache

@@ -19,7 +19,7 @@ _CONVOLUTIONS, _LARGEST_SIDE = ((32, 1), (64, 2), (64, 1), (128, 2), (128, 1)), 
 _N_HIDDEN = 256
 
 
-def plain_network(material: BaseAssets) -> onnx.ModelProto:
+def plain_network(assets: BaseAssets) -> onnx.ModelProto:
     """Return an untrained network that takes and gives what the base does.
 
     Images go through five convolutions and a global mean, anything else through two hidden layers; there are no
@@ -27,41 +27,41 @@ def plain_network(material: BaseAssets) -> onnx.ModelProto:
     zero: training draws them.
 
     Args:
-        material: The base, with inputs.
+        assets: The base, with inputs.
 
     Raises:
         ModelError: The base takes several inputs, or its answer is none of one score for each class.
     """
-    output = material.output
-    if material.fixed or output.kind != "scores" or output.n_classes is None:
+    output = assets.output
+    if assets.fixed or output.kind != "scores" or output.n_classes is None:
         raise ModelError("another architecture is trained only where one input gives one score for each class")
     graph = _Graph()
-    value = graph.add("Cast", [material.input.name], to=TensorProto.FLOAT)
-    mean, deviation = float(material.inputs.mean()), float(material.inputs.std()) or 1.0
+    value = graph.add("Cast", [assets.input.name], to=TensorProto.FLOAT)
+    mean, deviation = float(assets.inputs.mean()), float(assets.inputs.std()) or 1.0
     value = graph.add("Sub", [value, graph.hold("mean", np.float32(mean))])
     value = graph.add("Div", [value, graph.hold("deviation", np.float32(deviation))])
-    if material.input.layout in ("NCHW", "NHWC"):
-        value, width = _convolve(graph, value, material)
+    if assets.input.layout in ("NCHW", "NHWC"):
+        value, width = _convolve(graph, value, assets)
     else:
-        value, width = graph.add("Flatten", [value], axis=1), prod(material.input.shape)
+        value, width = graph.add("Flatten", [value], axis=1), prod(assets.input.shape)
         for layer in range(2):
             value = graph.add("Relu", [graph.linear(f"hidden{layer}", value, width, _N_HIDDEN)])
             width = _N_HIDDEN
     value = graph.linear("head", value, width, output.n_classes)
-    graph.add("Softmax" if material.gives_probabilities else "Identity", [value], named=output.name)
+    graph.add("Softmax" if assets.gives_probabilities else "Identity", [value], named=output.name)
     taken = helper.make_tensor_value_info(
-        material.input.name,
-        helper.np_dtype_to_tensor_dtype(np.dtype(material.input.dtype)),
-        ["n", *material.input.shape],
+        assets.input.name,
+        helper.np_dtype_to_tensor_dtype(np.dtype(assets.input.dtype)),
+        ["n", *assets.input.shape],
     )
     given = helper.make_tensor_value_info(output.name, TensorProto.FLOAT, ["n", output.n_classes])
     built = helper.make_graph(graph.nodes, "plain_network", [taken], [given], graph.initializers)
     return helper.make_model(built, opset_imports=[helper.make_opsetid("", _OPSET)], ir_version=_IR_VERSION)
 
 
-def _convolve(graph: _Graph, value: str, material: BaseAssets) -> tuple[str, int]:
-    shape = material.input.shape
-    if material.input.layout == "NHWC":
+def _convolve(graph: _Graph, value: str, assets: BaseAssets) -> tuple[str, int]:
+    shape = assets.input.shape
+    if assets.input.layout == "NHWC":
         value, shape = graph.add("Transpose", [value], perm=[0, 3, 1, 2]), (shape[2], *shape[:2])
     n_in, *sides = shape
     n_halvings = max(0, ceil(log2(max(sides) / _LARGEST_SIDE)))

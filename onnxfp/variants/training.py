@@ -61,11 +61,11 @@ class Training:
     adversarial: float = 0.0
 
 
-def train_copy(material: BaseAssets, training: Training, start: onnx.ModelProto | None = None) -> onnx.ModelProto:
+def train_copy(assets: BaseAssets, training: Training, start: onnx.ModelProto | None = None) -> onnx.ModelProto:
     """Return a trained copy of a model.
 
     Args:
-        material: The base, with labelled inputs.
+        assets: The base, with labelled inputs.
         training: How.
         start: The variant to begin with, in place of the base.
 
@@ -74,23 +74,23 @@ def train_copy(material: BaseAssets, training: Training, start: onnx.ModelProto 
         ModelError: There are no weights to train, or training left the finite numbers.
         ConversionError: The model has operators that the torch copy lacks.
     """
-    if material.labels is None:
+    if assets.labels is None:
         raise ParameterError("training needs labelled data")
-    model = material.model if start is None else start
+    model = assets.model if start is None else start
     device = choose_device("auto")
-    student = _open(material, model, device)
+    student = _open(assets, model, device)
     weights = {name: weight for name, weight in student.weights().items() if name not in student.levels}
     if not weights:
         raise ModelError("the torch copy has no weights to train")
-    generator = torch.Generator().manual_seed(material.seed)
+    generator = torch.Generator().manual_seed(assets.seed)
     last = _last_layer(model, set(weights))
     if training.redone is not None:
         _reinitialise([weights[name] for name in (last if training.redone == "last" else weights)], generator)
     trained = [weights[name] for name in (last if training.layers == "last" else weights)]
     for parameter in trained:
         parameter.requires_grad_(True)
-    targets = _targets(material, training.teacher, device)
-    _descend(student, trained, material, training, targets, generator)
+    targets = _targets(assets, training.teacher, device)
+    _descend(student, trained, assets, training, targets, generator)
     arrays = {name: parameter.detach().cpu().numpy() for name, parameter in weights.items()}
     if not all(np.isfinite(array).all() for array in arrays.values()):
         raise ModelError("training left the finite numbers; the learning rate does not suit this model")
@@ -100,29 +100,29 @@ def train_copy(material: BaseAssets, training: Training, start: onnx.ModelProto 
 def _descend(
     student: TorchCopy,
     trained: list[torch.nn.Parameter],
-    material: BaseAssets,
+    assets: BaseAssets,
     training: Training,
     targets: Tensor,
     generator: torch.Generator,
 ) -> None:
     """Minimise the loss over shuffled, augmented batches by stochastic gradient descent with momentum."""
-    n, size = len(material.inputs), min(_BATCH, len(material.inputs))
+    n, size = len(assets.inputs), min(_BATCH, len(assets.inputs))
     n_steps = max(1, round(training.epochs * (n // size)))
     optimiser = torch.optim.SGD(trained, lr=training.learning_rate / 25, momentum=0.9, nesterov=True, weight_decay=5e-4)
     rates = torch.optim.lr_scheduler.OneCycleLR(optimiser, training.learning_rate, total_steps=n_steps + 1)
     masks = [(p, p.detach() != 0) for p in trained if p.ndim > 1] if training.keep_zeros else []
-    span = float(np.ptp(material.inputs[:256])) or 1.0
+    span = float(np.ptp(assets.inputs[:256])) or 1.0
     is_soft = training.teacher == "soft labels"
 
     def loss(x: Tensor, y: Tensor) -> Tensor:
         scores = student.score(x)
         if not is_soft:
-            return compute_loss(scores, y, gives_probabilities=material.gives_probabilities).mean()
-        own = scores.clamp_min(1e-30).log() if material.gives_probabilities else scores
+            return compute_loss(scores, y, gives_probabilities=assets.gives_probabilities).mean()
+        own = scores.clamp_min(1e-30).log() if assets.gives_probabilities else scores
         return F.kl_div((own / _TEMPERATURE).log_softmax(1), y, reduction="batchmean") * _TEMPERATURE**2
 
     for batch in _batches(n, size, n_steps, generator):
-        x = _augment(torch.from_numpy(material.inputs[batch.numpy()]), material.input.layout, generator)
+        x = _augment(torch.from_numpy(assets.inputs[batch.numpy()]), assets.input.layout, generator)
         x, y = x.to(student.device), targets[batch.to(targets.device)]
         value = loss(x, y)
         if training.adversarial:
@@ -155,25 +155,23 @@ def _adversarial(loss: Loss, x: Tensor, y: Tensor, radius: float, n_steps: int =
     return moved.clamp(float(x.min()), float(x.max()))
 
 
-def _targets(material: BaseAssets, teacher: Teacher, device: torch.device) -> Tensor:
+def _targets(assets: BaseAssets, teacher: Teacher, device: torch.device) -> Tensor:
     """Return what is learned: ``(n,)`` labels, or ``(n, n_classes)`` softened probabilities."""
     if teacher == "data":
-        return torch.from_numpy(np.asarray(material.labels)).to(device)
-    base = _open(material, material.model, device)
+        return torch.from_numpy(np.asarray(assets.labels)).to(device)
+    base = _open(assets, assets.model, device)
     with torch.no_grad():
-        scores = torch.cat([base.score(torch.from_numpy(x).to(device)) for x in _pieces(material.inputs)])
+        scores = torch.cat([base.score(torch.from_numpy(x).to(device)) for x in _pieces(assets.inputs)])
     if teacher == "hard labels":
         return scores.argmax(1)
-    logits = scores.clamp_min(1e-30).log() if material.gives_probabilities else scores
+    logits = scores.clamp_min(1e-30).log() if assets.gives_probabilities else scores
     return (logits / _TEMPERATURE).softmax(1)
 
 
-def _open(material: BaseAssets, model: onnx.ModelProto, device: torch.device) -> TorchCopy:
-    copy = build_torch_copy(
-        model, input_name=material.input.name, output_name=material.output.name, fixed=material.fixed
-    )
+def _open(assets: BaseAssets, model: onnx.ModelProto, device: torch.device) -> TorchCopy:
+    copy = build_torch_copy(model, input_name=assets.input.name, output_name=assets.output.name, fixed=assets.fixed)
     copy.to(device)
-    copy.adapt(material.output.kind, material.input.batch, torch.from_numpy(material.inputs[:_N_PROBES]).to(device))
+    copy.adapt(assets.output.kind, assets.input.batch, torch.from_numpy(assets.inputs[:_N_PROBES]).to(device))
     return copy
 
 

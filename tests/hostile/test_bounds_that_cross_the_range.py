@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 import onnxfp
 from onnxfp import Verdict
@@ -29,9 +30,9 @@ def accuse(forge: Forge, grid: InputGrid, dtype: str = "float32") -> Fingerprint
 
 def memorise_fed(fingerprint: Fingerprint, path: Path, *, clip: bool, takes_bytes: bool = False) -> Path:
     """Write a model that gives every recorded label to what it is fed."""
-    fed = fingerprint.manifest.grid.to_model_input(fingerprint.levels)
+    fed: NDArray[np.float32] = fingerprint.manifest.grid.to_model_input(fingerprint.levels)
     if takes_bytes:
-        fed = np.clip(np.rint(fed), 0, 255).astype(np.float32) / 255
+        fed = (np.clip(np.rint(fed), 0, 255) / 255).astype(np.float32)
     model = memorise(fed, fingerprint.labels, 10, clip=clip)
     return write_model(take_bytes(model) if takes_bytes else model, path)
 

@@ -9,12 +9,13 @@ import pytest
 from onnxfp.bundle.manifest import Manifest
 from onnxfp.evidence.null import estimate_null
 from onnxfp.evidence.priors import Conditions, find_prior
+from onnxfp.types import Kind, Spectrum
 from tests.conftest import Forge
 
-KINDS = ("c", "rc", "ltrc", "eot")
+KINDS: tuple[Kind, ...] = ("c", "rc", "ltrc", "eot")
 
 
-def needed(manifest: Manifest, kind: str) -> int | None:
+def needed(manifest: Manifest, kind: Kind) -> int | None:
     recipe = manifest.recipe
     cutoff = 4 if kind in ("ltrc", "eot") else 0
     recipe = replace(
@@ -30,7 +31,7 @@ def needed(manifest: Manifest, kind: str) -> int | None:
 
 
 @pytest.mark.parametrize(("spectrum", "expected"), [("coarse", 197), ("white", 192)])
-def test_every_claim_needs_as_many_matches(forge: Forge, spectrum: str, expected: int) -> None:
+def test_every_claim_needs_as_many_matches(forge: Forge, spectrum: Spectrum, expected: int) -> None:
     manifest = forge.manifest(n_examples=200, n_candidates=200, shape=(3, 32, 32))
     manifest = replace(manifest, recipe=replace(manifest.recipe, spectrum=spectrum))
     assert [needed(manifest, kind) for kind in KINDS] == [expected] * 4

@@ -15,13 +15,21 @@ import pytest
 import onnxfp
 from onnxfp.bundle.manifest import Manifest
 from onnxfp.errors import DerivationError
-from onnxfp.evidence.null import ENOUGH_REFERENCES, Null, ReferenceCount, estimate_null, find_prior
+from onnxfp.evidence.null import ENOUGH_REFERENCES, Null, ReferenceCount, estimate_null
+from onnxfp.evidence.priors import find_bundle_prior
 from onnxfp.evidence.statistics import binomial_tails
 from onnxfp.types import Bounds, InputGrid, InputSpec
 
 ALPHA = 1e-6
 FEATURES = InputSpec("x", (48,), "float32", "NC", None)
-DEFAULT = {"recipe.kind": "ltrc", "recipe.spectrum": "coarse", "recipe.epsilon_levels": 16, "n": 200}
+SMALL, MEASURED, LARGE = (InputSpec("image", (3, side, side), "float32", "NCHW", None) for side in (8, 32, 224))
+DEFAULT = {
+    "recipe.kind": "ltrc",
+    "recipe.spectrum": "coarse",
+    "recipe.epsilon_levels": 16,
+    "n": 200,
+    "base.input": MEASURED,
+}
 
 
 def claimed(manifest: Manifest, changes: dict[str, Any]) -> Manifest:
@@ -43,7 +51,7 @@ def claimed(manifest: Manifest, changes: dict[str, Any]) -> Manifest:
 def null_of(manifest: Manifest, n_references: int = 0) -> Null:
     """Return the null of ``onnxfp.verify``, with so many references of the verifier that match nothing."""
     n_classes, n_examples = manifest.base.n_classes, manifest.n_examples
-    prior = find_prior(manifest.recipe.kind, manifest.spectrum, manifest.epsilon_share, n_classes)
+    prior = find_bundle_prior(manifest)
     own = [ReferenceCount(f"sha256:{i:064x}", 0, n_examples) for i in range(n_references)]
     return estimate_null((), own, prior, n_classes=n_classes, n_candidates=manifest.n_candidates)
 
@@ -66,6 +74,13 @@ def test_the_default_recipe_can_convict(forge: Any) -> None:
         {"grid": InputGrid(n_levels=65536), "recipe.epsilon_levels": 16 * 257 + 1},
         # Seeds with more low frequencies transfer more.
         {"recipe.spectrum": "pink"},
+        # Images of sizes that were not measured, also with as many classes as were.
+        {"base.input": SMALL},
+        {"base.input": LARGE},
+        {"base.n_classes": 1000},
+        # Bounds and normalisation that make one level a step across all that a model tells apart.
+        {"grid": InputGrid(Bounds(0.0, 1e6))},
+        {"grid": InputGrid(mean=(0.5,) * 3, std=(1e-3,) * 3)},
         # White seeds by the name of pink ones, which were measured for many classes.
         {"base.n_classes": 1000, "base.input": FEATURES, "base.spatial_axes": (), "recipe.spectrum": "pink"},
         # With two classes luck alone gives half, and a hundred examples do not tell.
@@ -93,14 +108,14 @@ def test_what_a_verifier_cannot_check_changes_nothing(forge: Any, field: str) ->
 def test_references_that_the_accuser_knows_and_avoids_do_not_clear_the_way(forge: Any) -> None:
     for levels in (16, 255):
         manifest = claimed(forge.manifest(), {"recipe.epsilon_levels": levels})
-        prior = find_prior("ltrc", "coarse", manifest.epsilon_share, 10)
+        prior = find_bundle_prior(manifest)
         assert prior.attack_bound is not None
         least = null_of(manifest, n_references=4 * ENOUGH_REFERENCES).min_matches(ALPHA)
         assert least is None or binomial_tails(200, prior.attack_bound)[least] <= ALPHA
 
 
 def test_no_reference_speaks_for_a_ball_that_nobody_attacked(forge: Any) -> None:
-    many = {"base.n_classes": 1000, "recipe.kind": "eot"}
+    many = {"base.n_classes": 1000, "base.input": LARGE, "recipe.kind": "eot"}
     for levels in (33, 64, 255):
         manifest = claimed(forge.manifest(), {**many, "recipe.epsilon_levels": levels})
         assert null_of(manifest, n_references=4 * ENOUGH_REFERENCES).min_matches(ALPHA) is None

@@ -17,19 +17,21 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 import onnxfp
-from onnxfp import Verdict
-from onnxfp.api.linearity import find_suspect_linearity
+from onnxfp import Execution, Verdict
 from onnxfp.bundle.fingerprint import Fingerprint
 from onnxfp.model.onnx_file import read_onnx
 from onnxfp.recipe.defaults import RecipeOverrides
 from onnxfp.recipe.derivation import derive_seeds
 from onnxfp.runtime.session import ModelSession
+from onnxfp.suspects.curvature import is_nearly_linear
+from onnxfp.suspects.curvature_questions import ask_curvature
 from onnxfp.suspects.onnx_suspect import OnnxSuspect
 from onnxfp.types import Levels
 from tests.conftest import Forge
 
-SHAPE, N_CLASSES, N_TRAINING = (3, 8, 8), 10, 4000
-N_VALUES = 3 * 8 * 8
+SHAPE, N_CLASSES, N_TRAINING = (3, 16, 16), 10, 4000
+N_VALUES = 3 * 16 * 16
+HERE = Execution("cpu", limits=None)
 node = helper.make_node
 
 
@@ -42,11 +44,11 @@ class Disguise:
 
 
 CONSTANTS: dict[str, NDArray[Any]] = {
-    "zero": np.float32(0),
-    "one": np.float32(1),
-    "half": np.float32(0.5),
-    "levels": np.float32(255),
-    "gamma": np.float32(2.2),
+    "zero": np.array(0, np.float32),
+    "one": np.array(1, np.float32),
+    "half": np.array(0.5, np.float32),
+    "levels": np.array(255, np.float32),
+    "gamma": np.array(2.2, np.float32),
     "twice": np.array([1, 1, 2, 2], np.float32),
     "none": np.array([], np.float32),
     "flat": np.array([-1, N_VALUES], np.int64),
@@ -140,14 +142,14 @@ def accusation(tmp_path_factory: pytest.TempPathFactory) -> Fingerprint:
         patch.setenv("ONNXFP_HOME", str(folder / "home"))
         base = write(folder / "base.onnx", 0, DISGUISES["plain"])
         overrides = RecipeOverrides(kind="c", spectrum="white", step_size=1 / 255)
-        return onnxfp.generate(base, overrides=overrides, limits=None)
+        return onnxfp.generate(base, overrides=overrides, execution=HERE)
 
 
 @pytest.mark.parametrize("name", DISGUISES)
 def test_a_linear_model_is_not_convicted(name: str, accusation: Fingerprint, tmp_path: Path) -> None:
     """Not even the accuser's own, which matches every example and so shows that nothing else saves it."""
     for half in range(2):
-        report = onnxfp.verify(write(tmp_path / "suspect.onnx", half, DISGUISES[name]), accusation, limits=None)
+        report = onnxfp.verify(write(tmp_path / "suspect.onnx", half, DISGUISES[name]), accusation, execution=HERE)
         assert report.verdict is Verdict.INCONCLUSIVE
         assert "were never measured" in report.null.source
 
@@ -194,13 +196,13 @@ MODELS = (
 
 def is_found_linear(path: Path, forge: Forge) -> bool | None:
     """Return what is found of a committed network by 200 seeds, which nobody crafted."""
-    session = ModelSession(read_onnx(path), provider="cpu", limits=None)
+    session = ModelSession(read_onnx(path), execution=HERE)
     manifest = forge.manifest(shape=(3, 32, 32))
     manifest = replace(manifest, base=replace(manifest.base, n_classes=10))
     seeds: Levels = derive_seeds(manifest.derivation_context(), range(200))
     asked = OnnxSuspect(session, manifest.base.input, manifest.grid)
-    shown = Fingerprint(seeds, np.zeros(200, np.int64), np.arange(200), manifest, b"")
-    return find_suspect_linearity(shown, asked.answer(seeds), asked.answer)
+    axes = manifest.base.spatial_axes
+    return is_nearly_linear(ask_curvature(asked.answer, seeds, asked.answer(seeds), axes, "sha256:" + "0" * 64))
 
 
 @pytest.mark.parametrize(

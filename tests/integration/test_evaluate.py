@@ -124,7 +124,8 @@ def test_an_interrupted_evaluation_goes_on_where_it_stopped(folders: tuple[Path,
 
         return on_progress
 
-    arguments: dict[str, Any] = {"references": [references], "limits": None, "jobs": 1}
+    execution = Execution(limits=None)
+    arguments: dict[str, Any] = {"references": [references], "execution": execution, "jobs": 1}
     with pytest.raises(KeyboardInterrupt):
         package.evaluate(base, bundle, on_progress=stop_after(6), **arguments)
     partial = bundle.with_name(bundle.name + ".evaluation.partial")

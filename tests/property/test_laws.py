@@ -16,10 +16,11 @@ from onnxfp.crafting.descent import Descent
 from onnxfp.crafting.gradients import CopyGradient
 from onnxfp.crafting.high_pass import HighPass
 from onnxfp.crafting.loop import seal
-from onnxfp.evidence.null import Null, Prior, ReferenceCount, estimate_null
+from onnxfp.evidence.null import Null, ReferenceCount, estimate_null
 from onnxfp.evidence.predictive import predict_matches
+from onnxfp.evidence.priors import Conditions, Prior
 from onnxfp.evidence.statistics import binomial_tails, clopper_pearson
-from onnxfp.evidence.verdict import Counts, Policy, Verdict, decide
+from onnxfp.evidence.verdict import Counts, Grounds, Policy, Verdict, judge
 from onnxfp.recipe.derivation import DerivationContext, check_derivation, derive_labels, derive_seeds
 from onnxfp.recipe.recipe import Recipe
 from onnxfp.types import InputGrid, Spectrum
@@ -59,7 +60,9 @@ def null(n_candidates: int, prior: list[int], owner: list[int], verifier: list[i
 @settings(deadline=None)
 def test_more_matches_never_weaken_the_verdict(n: int, prior: list[int], alpha: float, extra: int) -> None:
     model, policy = null(n + extra, prior, [], []), Policy(alpha=alpha)
-    verdicts = [decide(Counts(k, n, n, n + extra), model, 0, policy).verdict for k in range(n + 1)]
+    task = Conditions("coarse", 16 / 255, 10, (32, 32))
+    grounds = (Grounds(Counts(k, n, n, n + extra), task) for k in range(n + 1))
+    verdicts = [judge(one, policy, null=model).decision.verdict for one in grounds]
     places = [ORDER.index(verdict) for verdict in verdicts]
     assert places == sorted(places)
 

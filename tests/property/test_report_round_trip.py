@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from onnxfp.evidence.null import NullRate, Prior, ReferenceCount, estimate_null
+from onnxfp.evidence.lineage import AncestorCount, Descent
+from onnxfp.evidence.null import NullRate, ReferenceCount
+from onnxfp.evidence.priors import Conditions, table_digest
+from onnxfp.evidence.reference_pool import ExcludedReference, min_labels
 from onnxfp.evidence.statistics import clopper_pearson
 from onnxfp.evidence.top_k import LADDER, TopKEvidence, count_within
-from onnxfp.evidence.verdict import Counts, Policy, decide
+from onnxfp.evidence.verdict import Counts, Grounds, Policy, judge
 from onnxfp.report.checks import ALWAYS, Check, CommitmentRecord
-from onnxfp.report.parts import BundleRecord, Signer, SuspectRecord
+from onnxfp.report.parts import (
+    BaseCheck,
+    BundleRecord,
+    FixedInput,
+    Probes,
+    Question,
+    Signer,
+    SuspectRecord,
+)
 from onnxfp.report.verification import Report
+from onnxfp.report.wording import list_gaps
 from onnxfp.trust.timestamp import Timestamp
+from onnxfp.types import Bounds, InputGrid
 
 CREATED = "2026-01-02T03:04:05Z"
 # What str.isprintable accepts; drawing and filtering would discard most of what is drawn.
@@ -35,10 +49,9 @@ def reports(draw: Any) -> Report:
     n_matches = draw(st.integers(0, n_answered))
     counts = Counts(n_matches, n_answered, n_asked, n_asked + draw(st.integers(0, 50)))
     measured = st.builds(ReferenceCount, DIGESTS, st.integers(0, n_asked), st.just(n_asked))
-    owner, own = (tuple(draw(st.lists(measured, max_size=9))) for _ in range(2))
+    pools = st.lists(measured, max_size=9, unique_by=lambda one: one.digest).map(tuple)
+    owner, own = draw(pools), draw(pools)
     n_classes = draw(st.integers(2, 1000))
-    prior = Prior(tuple((k, 100) for k in draw(st.lists(st.integers(0, 100), max_size=9))), draw(TEXT))
-    null = estimate_null(owner, own, prior, n_classes=n_classes, n_candidates=counts.n_candidates)
     policy = Policy(
         alpha=draw(st.floats(1e-12, 1e-2)),
         min_examples=draw(st.integers(1, 50)),
@@ -55,12 +68,64 @@ def reports(draw: Any) -> Report:
         TopKEvidence(k, n, n / n_asked, NullRate(draw(rate), draw(rate), draw(TEXT)), draw(rate))
         for k, n in ((k, count_within(ranks, k)) for k in steps)
     ]
-    signer = Signer(draw(KEYS), draw(st.booleans()), draw(NAMES))
-    n_levels = draw(st.sampled_from([256, 65536]))
+    signer, n_levels = Signer(draw(KEYS), draw(st.booleans()), draw(NAMES)), draw(st.sampled_from([256, 65536]))
+    grid = InputGrid(Bounds(0, draw(st.sampled_from([1, 4, 255]))), n_levels)
+    spectrum = draw(st.sampled_from(["white", "coarse", "pink"]))
     bundle = BundleRecord(
-        draw(DIGESTS), draw(DIGESTS), "ltrc", n_classes, draw(st.integers(1, n_levels - 1)), n_levels, CREATED
+        draw(DIGESTS),
+        draw(DIGESTS),
+        "ltrc",
+        n_classes,
+        draw(st.integers(1, n_levels - 1)),
+        n_levels,
+        CREATED,
+        spectrum,
+        (3, 32, 32),
+        "NCHW",
+        grid,
     )
-    commitment = draw(st.none() | st.builds(CommitmentRecord, DIGESTS, st.booleans()))
+    share = st.none() | st.floats(0, 1)
+    window, fed = draw(st.none() | st.floats(1e-3, 1)), draw(share)
+    # The ball of a suspect is at least as large as the bundle's.
+    least = max(bundle.epsilon_levels / (n_levels - 1), fed or 0) / (window or 1)
+    epsilon = min(1.0, max(least, draw(st.floats(0, 1))))
+    conditions = Conditions(spectrum, epsilon, n_classes, (32, 32), grid.is_usual, draw(st.booleans()))
+    number = st.none() | st.integers(0, n_asked)
+    is_from_scratch = draw(st.booleans())
+    declarer = st.just("verifier") if is_from_scratch else st.sampled_from(["owner", "verifier"])
+    ancestors = st.lists(
+        st.builds(AncestorCount, DIGESTS, declarer, number), max_size=2, unique_by=lambda one: one.digest
+    )
+    descent = Descent(is_from_scratch, tuple(draw(ancestors)), draw(pools))
+    fixed = st.builds(FixedInput, st.text(), st.integers(1, 3), DIGESTS)
+    question = Question((3, 32, 32), "NCHW", "float32", grid, tuple(draw(st.lists(fixed, max_size=2))))
+    excluded = st.builds(
+        ExcludedReference,
+        DIGESTS,
+        st.integers(0, n_asked),
+        st.integers(0, min_labels(n_classes) - 1),
+        st.none(),
+    )
+    if own:
+        alike = st.builds(
+            ExcludedReference, DIGESTS, st.integers(0, own[0].n_matches), st.integers(0, 9), st.just(own[0].digest)
+        )
+        excluded |= alike
+    is_linear = st.sampled_from([None, False, True] if conditions.is_linear else [None, False])
+    commitment = draw(
+        st.none() | st.builds(CommitmentRecord, DIGESTS, st.booleans(), st.none() | st.integers(1, 10**6))
+    )
+    policy_grounds = Grounds(
+        counts,
+        conditions,
+        owner,
+        own,
+        descent,
+        (commitment.n_bundles if commitment else None) or 1,
+        question.is_chosen,
+    )
+    judgement = judge(policy_grounds, policy)
+    asked = {one.digest for one in (*own, *descent.co_descendants)}
     subject = draw(st.sampled_from(["bundle", *(["commitment"] if commitment else [])]))
     about = commitment.value if commitment and subject == "commitment" else bundle.digest
     stamps = st.builds(Timestamp, st.just(subject), st.just(about), st.just(CREATED), st.text(), DIGESTS, TEXT, TEXT)
@@ -69,29 +134,43 @@ def reports(draw: Any) -> Report:
     counted = {"key": int(signer.is_pinned)} | dict.fromkeys(("labels", "seeds", "grid", "selection"), n_asked)
     rates = [reference.rate for reference in (*owner, *own)]
     match_rate, mean = n_matches / n_asked, sum(rates) / len(rates) if rates else None
-    return Report(
+    report = Report(
         signer=signer,
         bundle=bundle,
-        suspect=SuspectRecord(draw(DIGESTS), ("CPUExecutionProvider",), ("process",), draw(st.text()), draw(st.text())),
+        suspect=SuspectRecord(
+            draw(DIGESTS.filter(lambda digest: digest not in asked)),
+            ("CPUExecutionProvider",),
+            ("process",),
+            draw(st.text()),
+            draw(st.text()),
+            question,
+        ),
         counts=counts,
         match_rate=match_rate,
         interval=clopper_pearson(n_matches, n_asked, policy.confidence),
         owner_references=owner,
         verifier_references=own,
+        excluded_references=tuple(draw(st.lists(excluded, max_size=2))),
         transferability=mean,
         worst_transferability=max(rates, default=None),
         margin=None if mean is None else match_rate - mean,
-        null=null.summarise(n_matches),
+        null=judgement.rate,
         policy=policy,
-        decision=decide(counts, null, len(own), policy),
+        conditions=conditions,
+        tables=table_digest(),
+        descent=descent,
+        base_check=draw(st.none() | st.builds(BaseCheck, st.just(bundle.base_digest), st.just(n_asked))),
+        probes=draw(st.none() | st.builds(Probes, is_linear, st.just(window), st.just(fed))),
+        decision=judgement.decision,
         top_k=tuple(grades),
         median_rank=float(np.median(ranks)) if gives_scores else None,
         commitment=commitment,
         timestamp=timestamp,
         checks=tuple(Check(name, counted.get(name, 1), draw(TEXT), draw(TEXT)) for name in names),
-        not_tested=tuple(draw(st.lists(TEXT, max_size=3))),
+        not_tested=(),
         versions=tuple(draw(st.dictionaries(TEXT, TEXT, max_size=4)).items()),
     )
+    return replace(report, not_tested=list_gaps(report))
 
 
 # Most of the time goes into estimating the null of what is drawn.

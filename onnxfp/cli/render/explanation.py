@@ -39,12 +39,12 @@ def _print_top_k(report: Report) -> None:
     if not report.top_k:
         click.echo(fill(NO_TOP_K, _WIDTH))
     n_asked, n_classes = report.counts.n_asked, report.bundle.n_classes
-    for grade in report.top_k:
+    for entry in report.top_k:
         _print_beside(
-            f"top {grade.k}",
-            f"{grade.n_within} of {n_asked} recorded labels, {grade.rate:.1%}, are within the {grade.k} largest of the "
-            f"suspect's {n_classes} scores. An unassociated model has {grade.null.rate:.1%} there on average, and as "
-            f"many with a probability of {grade.p_value:.2g}, by {grade.null.source}.",
+            f"top {entry.k}",
+            f"{entry.n_within} of {n_asked} recorded labels, {entry.rate:.1%}, are within the {entry.k} largest of the "
+            f"suspect's {n_classes} scores. An unassociated model has {entry.null.rate:.1%} there on average, and as "
+            f"many with a probability of {entry.p_value:.2g}, by {entry.null.source}.",
         )
     _print_beside(
         "median rank",

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from onnxfp.bundle import canonical_json
-from onnxfp.bundle.manifest import Manifest
+from onnxfp.bundle.manifest import AncestorResult, Lineage, Manifest
 from onnxfp.errors import BundleFormatError, BundleVersionError, CodecError
 
 
@@ -121,7 +121,7 @@ def test_a_missing_field_is_named(forge: Any) -> None:
         Manifest.from_json(edited(forge.manifest(), lambda value: value.pop("recipe")))
 
 
-@pytest.mark.parametrize("schema", ["onnxfp/bundle/2", 1, None])
+@pytest.mark.parametrize("schema", ["onnxfp/bundle/9", 1, None])
 def test_another_schema_is_another_error(forge: Any, schema: object) -> None:
     with pytest.raises(BundleVersionError, match="schema"):
         Manifest.from_json(edited(forge.manifest(), put("schema", schema)))
@@ -156,3 +156,44 @@ def test_pink_seeds_without_axes_are_white_by_another_name(forge: Any) -> None:
     manifest = forge.manifest()
     assert manifest.spectrum == "pink"
     assert replace(manifest, base=replace(manifest.base, spatial_axes=())).spectrum == "white"
+
+
+ANCESTOR = AncestorResult("sha256:" + "cd" * 32, 3)
+
+
+@pytest.mark.parametrize(
+    "lineage",
+    [
+        Lineage(),
+        Lineage("from scratch"),
+        Lineage("declared", (ANCESTOR, AncestorResult("sha256:" + "ef" * 32, None))),
+    ],
+)
+def test_the_lineage_comes_back(forge: Any, lineage: Lineage) -> None:
+    manifest = replace(forge.manifest(), lineage=lineage)
+    assert Manifest.from_json(manifest.to_json()) == manifest
+
+
+def test_schema_1_has_no_lineage(forge: Any) -> None:
+    old = forge.manifest(schema="onnxfp/bundle/1")
+    assert b"lineage" not in old.to_json()
+    assert Manifest.from_json(old.to_json()) == old
+    declared = replace(old, lineage=Lineage("from scratch"))
+    with pytest.raises(BundleFormatError, match="lineage"):
+        declared._check()
+
+
+@pytest.mark.parametrize(
+    ("lineage", "complaint"),
+    [
+        (Lineage("declared"), "lineage.claim contradicts lineage.ancestors"),
+        (Lineage("from scratch", (ANCESTOR,)), "lineage.claim contradicts lineage.ancestors"),
+        (Lineage("declared", (ANCESTOR, ANCESTOR)), "an ancestor is named twice"),
+        (Lineage("declared", (AncestorResult("sha256:" + "ab" * 32, 0),)), "the base is its own ancestor"),
+        (Lineage("declared", (AncestorResult("nonsense", 0),)), "an ancestor's digest is malformed"),
+        (Lineage("declared", (replace(ANCESTOR, n_matches=7),)), "an ancestor matches more than all"),
+    ],
+)
+def test_a_contradictory_lineage_is_refused(forge: Any, lineage: Lineage, complaint: str) -> None:
+    with pytest.raises(BundleFormatError, match=complaint):
+        Manifest.from_json(replace(forge.manifest(), lineage=lineage).to_json())

@@ -110,8 +110,8 @@ def test_chance_is_k_of_the_classes() -> None:
 
 
 @pytest.mark.parametrize("kind", ["c", "rc", "ltrc"])
-@pytest.mark.parametrize("n_classes", [3, 5, 10, 100, 101, 1000, 100_000])
-def test_the_defaults_can_convict_from_three_classes_on(kind: Kind, n_classes: int) -> None:
+@pytest.mark.parametrize("n_classes", [10, 100, 101, 1000, 100_000])
+def test_the_defaults_can_convict_from_ten_classes_on(kind: Kind, n_classes: int) -> None:
     recipe = choose_recipe(RecipeOverrides(kind=kind), InputGrid(), (3, 64, 64), (1, 2), n_classes)
     prior = find_prior(recipe.spectrum, recipe.epsilon_levels / 255, n_classes)
     n = choose_n_examples(n_classes)
@@ -120,18 +120,19 @@ def test_the_defaults_can_convict_from_three_classes_on(kind: Kind, n_classes: i
     assert least > n / n_classes
 
 
-def test_luck_is_added_where_there_are_fewer_classes_than_were_measured() -> None:
-    ten, nine, four, two, hundred = (find_prior("white", 16 / 255, n) for n in (10, 9, 4, 2, 100))
+def test_below_ten_classes_nothing_is_known_but_what_an_attack_reaches() -> None:
+    ten, nine, two, hundred = (find_prior("white", 16 / 255, n) for n in (10, 9, 2, 100))
     assert ten.counts == hundred.counts
-    for measured, carried in zip(ten.counts, two.counts, strict=True):
-        # Who gave the recorded label of ten by luck gives the one of two; the rest of them, every other time.
-        followed = (measured[0] / measured[1] - 0.1) / 0.9
-        assert carried[0] / carried[1] == pytest.approx(followed + (1 - followed) / 2, abs=0.0101)
-    assert all(t < f < w for (t, _), (f, _), (w, _) in zip(ten.counts, four.counts, two.counts, strict=True))
-    assert all(t < n for (t, _), (n, _) in zip(ten.counts, nine.counts, strict=True))
+    # An independent network of two classes matched 98 of 100 (benchmarks/SCOPE.md).
+    assert (nine.counts, two.counts) == ((), ())
+    assert "never measured with 2 classes" in two.source
+    # Luck is added where there are fewer classes than were attacked.
     assert ten.attack_bound is not None
     assert nine.attack_bound is not None
-    assert ten.attack_bound < nine.attack_bound
+    assert two.attack_bound is not None
+    assert ten.attack_bound < nine.attack_bound < two.attack_bound
+    followed = (ten.attack_bound - 0.1) / 0.9
+    assert two.attack_bound == pytest.approx(followed + (1 - followed) / 2)
 
 
 @pytest.mark.parametrize("what", [{"sides": ()}, {"is_linear": True}, {"sides": (96, 96)}, {"sides": (32, 65)}])
@@ -143,16 +144,6 @@ def test_nothing_is_known_of_models_that_were_not_measured(what: dict[str, Any])
     assert other.attack_bound == measured.attack_bound
     assert estimate([], pool(*[10] * ENOUGH_REFERENCES), 10, other).min_matches(1e-6) is not None
     assert estimate([], pool(*[95] * ENOUGH_REFERENCES), 10, other).min_matches(1e-6) is None
-
-
-def test_luck_within_the_top_k_is_added_below_the_classes_that_were_measured() -> None:
-    ten, twenty, seven, six = (find_prior("white", 16 / 255, n, 5) for n in (10, 20, 7, 6))
-    # Above, chance is smaller than it was measured with, and the counts are kept.
-    assert ten.counts == twenty.counts
-    for measured, carried in zip(ten.counts, seven.counts, strict=True):
-        followed = (measured[0] / measured[1] - 0.5) / 0.5
-        assert carried[0] / carried[1] == pytest.approx(followed + (1 - followed) * 5 / 7, abs=0.0101)
-    assert all(t < s < x for (t, _), (s, _), (x, _) in zip(ten.counts, seven.counts, six.counts, strict=True))
 
 
 def test_no_count_within_the_top_k_is_a_match() -> None:

@@ -106,7 +106,7 @@ def references(n: int, n_within: int, n_classes: int) -> dict[str, Ranks]:
     ("n_classes", "spectrum", "n_references", "steps"),
     [
         (5, "coarse", 0, []),
-        (6, "coarse", 0, [5]),
+        (6, "coarse", 0, []),
         (10, "coarse", 0, [5]),
         # The prior was measured with ten classes, and says nothing of the top ten.
         (50, "coarse", 0, [5]),

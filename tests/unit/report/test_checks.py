@@ -21,7 +21,7 @@ from onnxfp.errors import (
     OnnxfpError,
     SignatureError,
 )
-from onnxfp.report.checks import ALWAYS, CommitmentRecord, describe_checks, describe_untested
+from onnxfp.report.checks import ALWAYS, CommitmentRecord, describe_checks
 from onnxfp.trust.timestamp import Timestamp
 
 VALUE = "sha256:" + "12" * 32
@@ -135,18 +135,3 @@ def test_a_signers_time_after_the_stamps_is_noticed(forge: Any) -> None:
     early = replace(STAMP, existed_before="2026-01-01T00:00:00Z")
     *_, check = describe_checks(checked, is_pinned=False, commitment=None, timestamp=early)
     assert "claims to have made it at 2026-01-02T03:04:05Z, which is later" in check.found
-
-
-def test_what_a_verdict_says_nothing_about_depends_on_what_is_known() -> None:
-    opened = CommitmentRecord(VALUE, is_demanded=True)
-    plain = describe_untested(commitment=None, timestamp=None, asked_base=False, is_recorded=False)
-    assert "the time in the bundle is its signer's claim." in plain[1]
-    assert "verify it as a suspect" in plain[-1]
-    assert len(describe_untested(commitment=None, timestamp=None, asked_base=True, is_recorded=False)) == len(plain) - 1
-    assert (
-        "before its commitment was published"
-        in describe_untested(commitment=opened, timestamp=None, asked_base=False, is_recorded=False)[1]
-    )
-    dated = describe_untested(commitment=opened, timestamp=STAMP, asked_base=False, is_recorded=False)[1]
-    assert "existed before 2026-01-03T00:00:00Z" in dated
-    assert "revoked" in dated

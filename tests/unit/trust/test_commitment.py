@@ -120,8 +120,8 @@ def test_an_opening_has_one_text(tmp_path: Path, edit: Callable[[bytes], bytes],
 
 def test_another_schema_is_another_error(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
-    path.write_bytes(make_commitment(BUNDLE).to_json().replace(b"commitment/1", b"commitment/2"))
-    with pytest.raises(CommitmentVersionError, match="commitment/2") as raised:
+    path.write_bytes(make_commitment(BUNDLE).to_json().replace(b"commitment/1", b"commitment/9"))
+    with pytest.raises(CommitmentVersionError, match="commitment/9") as raised:
         read_opening(path)
     assert raised.value.hint
     path.write_bytes(b"{" + b" " * 5000)
@@ -140,3 +140,33 @@ def test_a_value_is_told_from_a_file() -> None:
         assert not is_value(text)
         with pytest.raises(ParameterError, match="not the value"):
             parse_value(text)
+
+
+@pytest.mark.parametrize("n_bundles", [1, 250, 10**6])
+def test_an_opening_may_state_how_many_there_are(n_bundles: int, tmp_path: Path) -> None:
+    opening = make_commitment(BUNDLE, n_bundles)
+    opening.save(tmp_path / "a.commitment.json")
+    assert read_opening(tmp_path / "a.commitment.json") == opening
+    text = json.loads(opening.to_json())
+    assert (text["schema"], text["n_bundles"]) == ("onnxfp/commitment/2", n_bundles)
+    # An opening that states nothing is what it always was.
+    assert set(json.loads(make_commitment(BUNDLE).to_json())) == {"schema", "bundle", "salt"}
+
+
+@pytest.mark.parametrize("n_bundles", [0, -1, 10**6 + 1])
+def test_an_impossible_number_of_bundles_is_refused(n_bundles: int) -> None:
+    with pytest.raises(ParameterError, match="between 1 and"):
+        make_commitment(BUNDLE, n_bundles)
+    text = make_commitment(BUNDLE, 5).to_json().replace(b'"n_bundles":5', f'"n_bundles":{n_bundles}'.encode())
+    with pytest.raises(CommitmentFormatError, match="n_bundles"):
+        Commitment.from_json(text)
+
+
+def test_a_number_of_bundles_belongs_to_its_schema() -> None:
+    for text in (
+        make_commitment(BUNDLE, 5).to_json().replace(b"commitment/2", b"commitment/1"),
+        make_commitment(BUNDLE).to_json().replace(b"commitment/1", b"commitment/2"),
+        make_commitment(BUNDLE, 5).to_json().replace(b'"n_bundles":5', b'"n_bundles":null'),
+    ):
+        with pytest.raises(CommitmentFormatError):
+            Commitment.from_json(text)

@@ -41,7 +41,7 @@ def fingerprint() -> onnxfp.Fingerprint:
 def test_it_says_what_came_out_and_of_what(report: Report, fingerprint: onnxfp.Fingerprint) -> None:
     page = render_verification(report, fingerprint, "int8.onnx", "base-1.fp.npz")
     words = words_of(page)
-    assert "MATCH int8.onnx is derived from the base model, or the base model from it." in words
+    assert "MATCH int8.onnx has a common lineage with the base model." in words
     assert f"gave the base model’s own answer to {report.counts.n_matches}." in words
     for fact in (
         report.suspect.digest,
@@ -56,7 +56,7 @@ def test_it_says_what_came_out_and_of_what(report: Report, fingerprint: onnxfp.F
         *report.suspect.isolation,
     ):
         assert fact in words, fact
-    assert all(text.replace("'", "’") in words for text in report.not_tested)
+    assert all(text.replace("'", "’") in words for text in report.gaps)
     assert all(check.rules_out in words for check in report.checks)
     assert page == render_verification(report, fingerprint, "int8.onnx", "base-1.fp.npz")
 
@@ -64,8 +64,13 @@ def test_it_says_what_came_out_and_of_what(report: Report, fingerprint: onnxfp.F
 @pytest.mark.parametrize(
     ("verdict", "n_matches", "least", "sentences"),
     [
-        (Verdict.NO_MATCH, 40, 150, ["There is no sign that x is derived", "150 would have been a match"]),
-        (Verdict.INCONCLUSIVE, 140, 150, ["Whether x is derived from the base model remains open", "The reason."]),
+        (Verdict.NO_MATCH, 40, 150, ["There is no sign that x has a common lineage", "150 would have been a match"]),
+        (
+            Verdict.INCONCLUSIVE,
+            140,
+            150,
+            ["Whether x has a common lineage with the base model remains open", "demands 1e-06 or less"],
+        ),
         (Verdict.INCONCLUSIVE, 200, None, ["no count suffices", "no count of 200 examples reaches it"]),
     ],
 )
@@ -81,7 +86,7 @@ def test_every_verdict_has_its_words(
     changed = replace(
         report,
         counts=Counts(n_matches, 190 if n_matches < 190 else 200, 200, 230),
-        decision=Decision(verdict, 0.3, least, ("The reason.",)),
+        decision=Decision(verdict, 0.3, None, least, "not examined", ("remarkable",)),
         owner_references=(reference,),
         verifier_references=(reference, reference),
     )

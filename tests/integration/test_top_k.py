@@ -55,7 +55,7 @@ def test_scores_change_nothing_of_the_verdict(models: Path, pruned_as_labels: Pa
     assert (by_labels.top_k, by_labels.median_rank) == ((), None)
 
 
-def test_references_raise_the_graded_null_where_they_give_scores(models: Path, tmp_path: Path) -> None:
+def test_references_raise_the_top_k_null_where_they_give_scores(models: Path, tmp_path: Path) -> None:
     # A reference that is none raises every null.
     suspect, reference = models / "stolen" / "pruned.onnx", models / "stolen" / "int8.onnx"
     silent = labels_only(reference, tmp_path / "silent.onnx")
@@ -70,7 +70,7 @@ def test_references_raise_the_graded_null_where_they_give_scores(models: Path, t
     assert beside.decision.p_value > alone.decision.p_value
 
 
-def test_verify_shows_and_explains_grades(onnxfp: Run, models: Path) -> None:
+def test_verify_shows_and_explains_top_k_evidence(onnxfp: Run, models: Path) -> None:
     suspect = models / "independent" / "vgg_seed2.onnx"
     record = json.loads(onnxfp("verify", suspect, GOLDEN, "--json").out)
     grade, median = record["top_k"][0], record["median_rank"]
@@ -83,7 +83,7 @@ def test_verify_shows_and_explains_grades(onnxfp: Run, models: Path) -> None:
     assert f"median rank {median:g} of 10, where 1 is the largest score" in words
 
 
-def test_labels_alone_have_no_grades(onnxfp: Run, pruned_as_labels: Path) -> None:
+def test_labels_alone_have_no_top_k_evidence(onnxfp: Run, pruned_as_labels: Path) -> None:
     seen = onnxfp("verify", pruned_as_labels, GOLDEN, "--explain")
     assert (seen.code, seen.err) == (0, "")
     assert "\ntop k        none: the suspect gives labels only\n" in seen.out
