@@ -8,8 +8,9 @@ that report attested with the test key. ``base-1.fp.commitment.json`` opens a co
 
 Of the second schemas, ``derived-2.fp.npz`` declares a lineage and is signed in memory as well. ``report-2.json`` is a
 report on ``int8.onnx`` with references, an excluded one, an ancestor, co-descendants, the base and a commitment to
-three bundles, which ``base-2.fp.commitment.json`` opens. ``attestation-2.json`` attests it with the test key. A schema that is added
-gets files of its own beside these; these never change.
+three bundles, which ``base-2.fp.commitment.json`` opens. ``attestation-2.json`` attests it with the test key.
+
+A schema that is added gets files of its own beside these; these never change.
 """
 
 from __future__ import annotations
