@@ -148,7 +148,8 @@ def classifier(
 
 
 def take_bytes(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Return a model of ``classifier``, changed in place to take ``bytes``: uint8 images of shape (3, 8, 8)."""
+    """Return a model of ``classifier``, changed in place to take ``bytes``: uint8 images of the same shape."""
+    sides = [axis.dim_value for axis in model.graph.input[0].type.tensor_type.shape.dim][1:]
     nodes = [
         helper.make_node("Cast", ["bytes"], ["float"], to=TensorProto.FLOAT),
         helper.make_node("Div", ["float", "scale"], ["image"]),
@@ -156,7 +157,7 @@ def take_bytes(model: onnx.ModelProto) -> onnx.ModelProto:
     ]
     del model.graph.node[:], model.graph.input[:]
     model.graph.node.extend(nodes)
-    model.graph.input.append(declare("bytes", ["N", 3, 8, 8], TensorProto.UINT8))
+    model.graph.input.append(declare("bytes", ["N", *sides], TensorProto.UINT8))
     model.graph.initializer.append(helper.make_tensor("scale", TensorProto.FLOAT, [], [255.0]))
     return model
 
@@ -177,7 +178,7 @@ def memorise(
     n, width = len(inputs), int(np.prod(inputs.shape[1:]))
     seen = np.clip(inputs, 0, 1) if clip else inputs
     flat = seen.reshape(n, width).astype(np.float32)
-    scale = np.float32(-25.0 / max(1e-9, float(flat.var(axis=0).sum())))
+    slope = np.float32(-25.0 / max(1e-9, float(flat.var(axis=0).sum())))
     draw = np.random.default_rng(5)
     stored: dict[str, NDArray[Any]] = {
         "zero": np.array(0, np.float32),
@@ -186,7 +187,7 @@ def memorise(
         "last": np.array([1], np.int64),
         "twice": (2 * flat.T).astype(np.float32),
         "norms": np.asarray((flat.astype(np.float64) ** 2).sum(axis=1), np.float32),
-        "scale": np.asarray(scale),
+        "slope": np.asarray(slope),
         "answers": (50 * np.eye(n_classes)[labels]).astype(np.float32),
         "mean": np.asarray(flat.mean(axis=0)),
         "hidden": (draw.normal(size=(width, 64)) / max(1e-9, float(flat.std() * width**0.5))).astype(np.float32),
@@ -201,7 +202,7 @@ def memorise(
         node("ReduceSum", ["ff", "last"], ["norm"], keepdims=1),
         node("Sub", ["norm", "dot"], ["part"]),
         node("Add", ["part", "norms"], ["distance"]),
-        node("Mul", ["distance", "scale"], ["exponent"]),
+        node("Mul", ["distance", "slope"], ["exponent"]),
         node("Exp", ["exponent"], ["near"]),
         node("MatMul", ["near", "answers"], ["known"]),
         node("Sub", ["f", "mean"], ["centred"]),
