@@ -58,6 +58,7 @@ SLOW = (
     "hostile/test_authority_on_the_network.py",
     "hostile/test_bloated_json.py",
     "hostile/test_edited_attestation.py",
+    "hostile/test_edited_report.py",
     "hostile/test_endless_loop.py",
     "hostile/test_false_answers.py",
     "hostile/test_family_of_processes.py",
