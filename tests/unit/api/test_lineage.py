@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 import onnxfp
 from onnxfp import Verdict
@@ -16,9 +17,10 @@ from onnxfp.bundle.fingerprint import Fingerprint
 from onnxfp.bundle.manifest import Lineage
 from onnxfp.errors import BaseContradictionError, ParameterError
 from onnxfp.evidence.lineage import ENOUGH_CO_DESCENDANTS
+from onnxfp.files import write_file
 from onnxfp.recipe.defaults import RecipeOverrides
 from onnxfp.trust.commitment import make_commitment
-from tests.conftest import Forge
+from tests.conftest import TEST_KEY, Forge
 
 Make = Callable[..., onnx.ModelProto]
 SHAPE = (3, 16, 16)
@@ -43,27 +45,32 @@ def resemble(base: Path, path: Path, *, scale: float, seed: int) -> Path:
 def strangers(tmp_path: Path, make_classifier: Make) -> list[Path]:
     """Nine models that share nothing with the base."""
     return [
-        write(make_classifier(seed=seed, shape=SHAPE, pool="MaxPool"), tmp_path / f"stranger{seed}.onnx")
+        write(make_classifier(seed=seed, n_classes=10, shape=SHAPE, pool="MaxPool"), tmp_path / f"stranger{seed}.onnx")
         for seed in range(20, 29)
     ]
 
 
 def test_an_ancestor_is_recorded_with_its_matches_and_avoided(
-    base_path: Path, other_path: Path, easy: RecipeOverrides
+    tmp_path: Path, easy: RecipeOverrides, make_classifier: Make
 ) -> None:
+    base = write(make_classifier(seed=0), tmp_path / "base.onnx")
+    related = write(make_classifier(seed=9), tmp_path / "related.onnx")
+    # One key, so that luck is drawn once.
+    key = tmp_path / "key.pem"
+    write_file(key, TEST_KEY.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), mode=0o600)
     plain, avoiding = (
-        onnxfp.generate(base_path, n_examples=40, overrides=easy, ancestors=ancestors)
-        for ancestors in ([], [other_path])
+        onnxfp.generate(base, n_examples=40, overrides=easy, ancestors=ancestors, key=key)
+        for ancestors in ([], [related])
     )
-    before, asked = (onnxfp.verify(other_path, made).counts.n_matches for made in (plain, avoiding))
+    before, asked = (onnxfp.verify(related, made).counts.n_matches for made in (plain, avoiding))
     assert before >= 2
     assert asked == 0
     (ancestor,) = avoiding.manifest.lineage.ancestors
     assert avoiding.manifest.lineage.claim == "declared"
-    assert ancestor.digest == onnxfp.verify(other_path, avoiding).suspect.digest
+    assert ancestor.digest == onnxfp.verify(related, avoiding).suspect.digest
     assert ancestor.n_matches == asked
     assert plain.manifest.lineage == Lineage()
-    assert onnxfp.verify(base_path, avoiding).match_rate == 1.0
+    assert onnxfp.verify(base, avoiding).match_rate == 1.0
     # A declared ancestor is neither a reference nor unassociated.
     assert not avoiding.manifest.references
 
@@ -72,7 +79,7 @@ def test_an_ancestor_with_other_classes_is_recorded_and_not_asked(
     base_path: Path, tmp_path: Path, easy: RecipeOverrides, make_classifier: Make, caplog: pytest.LogCaptureFixture
 ) -> None:
     seven = write(make_classifier(n_classes=7, shape=SHAPE), tmp_path / "seven.onnx")
-    larger = write(make_classifier(shape=(3, 20, 20)), tmp_path / "larger.onnx")
+    larger = write(make_classifier(n_classes=10, shape=(3, 20, 20)), tmp_path / "larger.onnx")
     made = onnxfp.generate(base_path, n_examples=4, overrides=easy, ancestors=[seven, larger])
     assert made.manifest.lineage.claim == "declared"
     assert [one.n_matches for one in made.manifest.lineage.ancestors] == [None, None]
@@ -200,7 +207,7 @@ def test_the_p_value_counts_every_bundle_that_was_committed_to(crafted: tuple[Pa
     for n_bundles, factor in ((None, 1), (1, 1), (10, 10), (10**6, 10**6)):
         opening = tmp_path / f"{n_bundles}.json"
         make_commitment(digest, n_bundles).save(opening)
-        evidence = onnxfp.TimeEvidence(commitment=opening, opening=opening)
+        evidence = onnxfp.TimeEvidence(commitment=opening)
         report = onnxfp.verify(base, bundle, time_evidence=evidence)
         assert report.commitment is not None
         assert report.commitment.n_bundles == n_bundles
@@ -218,14 +225,14 @@ def test_an_input_chosen_value_by_value_is_no_match(crafted: tuple[Path, Path], 
     base, bundle = crafted
     model = onnx.load(base)
     (logits,) = model.graph.output
-    model.graph.input.append(onnx.helper.make_tensor_value_info("tuned", onnx.TensorProto.FLOAT, [5]))
+    model.graph.input.append(onnx.helper.make_tensor_value_info("tuned", onnx.TensorProto.FLOAT, [10]))
     model.graph.node.append(onnx.helper.make_node("Add", [logits.name, "tuned"], ["sum"]))
     del model.graph.output[:]
-    model.graph.output.append(onnx.helper.make_tensor_value_info("sum", onnx.TensorProto.FLOAT, ["N", 5]))
+    model.graph.output.append(onnx.helper.make_tensor_value_info("sum", onnx.TensorProto.FLOAT, ["N", 10]))
     path = write(model, tmp_path / "tuned.onnx")
     same, chosen = (
         onnxfp.verify(path, bundle, io=onnxfp.ModelIO(fixed={"tuned": np.array(values, np.float32)}))
-        for values in ([0.0] * 5, [0.0, 0.0, 0.0, 0.0, 1e-6])
+        for values in ([0.0] * 10, [0.0] * 9 + [1e-6])
     )
     assert same.counts == chosen.counts
     assert same.verdict is Verdict.MATCH
