@@ -24,12 +24,12 @@ EASY = ("--kind", "rc", "--spectrum", "white", "--steps", 40, "--step-size", 0.0
 def test_generate_verify_and_inspect_from_one_end_to_the_other(onnxfp: Run, covered_path: Path, covered_other_path: Path) -> None:
     made = onnxfp("generate", covered_path, *EASY)
     assert made.code == 0
-    assert "200 of" in made.out
+    assert "300 of" in made.out
     assert "made your default key pair" in made.err
     bundle = covered_path.with_suffix(".fp.npz")
     match = onnxfp("verify", covered_path, bundle)
     # With some keys so many candidates are lost that no count is a MATCH; then, and only then, it was said before.
-    was_warned = "warning: Not even 200 matches of 200" in made.err
+    was_warned = "warning: Not even 300 matches of 300" in made.err
     assert (match.code, match.err) == (11 if was_warned else 0, "")
     assert f"base.onnx: {'INCONCLUSIVE' if was_warned else 'MATCH'}" in match.out
     assert "key not pinned" in match.out
@@ -46,7 +46,7 @@ def test_json_is_one_record_on_stdout(onnxfp: Run, crafted: tuple[Path, Path], t
     assert record["schema"] == "onnxfp/verification/2"
     assert record["decision"]["verdict"] == "MATCH"
     manifest = json.loads(onnxfp("inspect", bundle, "--json").out)["manifest"]
-    assert manifest["n_examples"] == 200
+    assert manifest["n_examples"] == 300
     output = tmp_path / "b.fp.npz"
     words = ("generate", base, "-n", 2, *EASY, "-o", output, "--json")
     made = json.loads(onnxfp(*words).out)
@@ -116,12 +116,12 @@ def test_the_contact_sheet_shows_the_examples(onnxfp: Run, crafted: tuple[Path, 
     assert seen.code == 0
     with Image.open(sheet) as image:
         pixels = np.asarray(image)
-    # 200 examples of 8 x 8 in 15 columns and 14 rows, three times as large, two pixels apart.
-    assert pixels.shape == (14 * 26, 15 * 26, 3)
+    # 300 examples of 16 x 16 in 18 columns and 17 rows, three times as large, two pixels apart.
+    assert pixels.shape == (17 * 50, 18 * 50, 3)
     import onnxfp as package
 
     first = package.load(crafted[1]).levels[0].transpose(1, 2, 0)
-    assert (pixels[:24:3, :24:3] == first).all()
+    assert (pixels[:48:3, :48:3] == first).all()
 
 
 @pytest.mark.parametrize(
@@ -183,7 +183,10 @@ def test_wrong_input_ends_in_its_own_error(
 def test_a_suspect_for_another_task_is_an_error_not_a_verdict(
     onnxfp: Run, crafted: tuple[Path, Path], tmp_path: Path, make_classifier: Callable[..., onnx.ModelProto]
 ) -> None:
-    for name, model in (("six", make_classifier(n_classes=6)), ("large", make_classifier(shape=(3, 16, 16)))):
+    for name, model in (
+        ("six", make_classifier(n_classes=6)),
+        ("large", make_classifier(n_classes=10, shape=(3, 20, 20))),
+    ):
         path = tmp_path / f"{name}.onnx"
         path.write_bytes(model.SerializeToString())
         outcome = onnxfp("verify", path, crafted[1])
@@ -260,7 +263,7 @@ def test_a_service_is_asked_by_files_and_judged_by_its_responses(
     rows = (folder / "responses.csv").read_text().splitlines()[1:]
     images = np.stack([np.asarray(Image.open(folder / row.rstrip(","))) for row in rows])
     labels = session.run(None, {"image": images.transpose(0, 3, 1, 2).astype(np.float32) / 255})[0].argmax(axis=1)
-    names = ["ant", "bee", "cat", "dog", "elk"]
+    names = ["ant", "bee", "cat", "dog", "elk", "fox", "gnu", "hen", "ibis", "jay"]
     (folder / "names.txt").write_text("\n".join(names))
     answered = [f"{row}{names[label]}" for row, label in zip(rows, labels, strict=True)]
     (folder / "responses.csv").write_text("\n".join(["example,label", *answered]))
