@@ -144,7 +144,10 @@ def _claims_about_observations(report: Evidence) -> dict[str, bool]:
         "suspect.question.fixed is malformed": question is None
         or all(is_digest(one.digest) and one.n_values >= 1 for one in question.fixed),
         "a probe is out of range": all(share is None or 0 <= share <= 1 for share in shares),
-        "probes are of a suspect that was not run": probes is None or not report.suspect.is_recorded,
+        # A function is asked more as well; only of a model that was run is known what it was fed.
+        "probes are of a suspect that was not run": probes is None
+        or probes.fed_epsilon is None
+        or not report.suspect.is_recorded,
         "base_check contradicts bundle": base is None
         or (
             base.digest == report.bundle.base_digest

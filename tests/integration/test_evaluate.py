@@ -61,7 +61,9 @@ def folders(crafted: tuple[Path, Path], make_classifier: Maker, tmp_path: Path) 
     references = tmp_path / "references"
     references.mkdir()
     for seed in (8, 9):
-        (references / f"other{seed}.onnx").write_bytes(make_classifier(seed=seed).SerializeToString())
+        (references / f"other{seed}.onnx").write_bytes(
+            make_classifier(seed=seed, n_classes=10, shape=(3, 16, 16), pool="MaxPool").SerializeToString()
+        )
     return base, bundle, references
 
 
@@ -71,7 +73,7 @@ def test_the_quick_suite_as_a_user_runs_it(onnxfp: Run, folders: tuple[Path, Pat
     model = onnx.load(base)
     model.producer_name = "somebody"
     own.write_bytes(model.SerializeToString())
-    images = np.random.default_rng(0).integers(0, 256, (60, 3, 8, 8)).astype(np.uint8)
+    images = np.random.default_rng(0).integers(0, 256, (60, 3, 16, 16)).astype(np.uint8)
     np.savez(tmp_path / "data.npz", images=images)
     words = ("evaluate", base, bundle, "--reference", references, "--variant", own, "--data", tmp_path / "data.npz")
     done = onnxfp(*words, "--json", tmp_path / "out.json", "--no-isolation", "--jobs", 2)
@@ -213,8 +215,8 @@ def test_labelled_data_train_variants_that_the_standard_suite_lists(
     rng = np.random.default_rng(0)
     np.savez(
         tmp_path / "data.npz",
-        images=rng.integers(0, 256, (100, 3, 8, 8)).astype(np.uint8),
-        labels=rng.integers(0, 5, 100),
+        images=rng.integers(0, 256, (100, 3, 16, 16)).astype(np.uint8),
+        labels=rng.integers(0, 10, 100),
     )
     data = read_data(tmp_path / "data.npz", fingerprint.manifest.base, fingerprint.manifest.grid)
     runner = TaskRunner(base, fingerprint, "standard", data=data)
@@ -224,7 +226,7 @@ def test_labelled_data_train_variants_that_the_standard_suite_lists(
     for name in trained:
         seen = runner.run(Task(name, "variant", name))
         assert seen.error == "", name
-        assert count(seen).n_answered == 200
+        assert count(seen).n_answered == fingerprint.n_examples
         digests.add(seen.digest)
     assert len(digests) == len(trained)
     assert runner.run(Task("x", "variant", "ftal-10")).error
@@ -353,7 +355,8 @@ def test_the_top_five_are_counted_as_in_a_verification(models: Path, monkeypatch
     assert [(grade.k, grade.n_within) for grade in package.verify(other, golden).top_k] == [(5, seen.n_top5)]
 
 
-def test_five_classes_have_no_top_five(folders: tuple[Path, Path, Path]) -> None:
-    base, bundle, _ = folders
-    seen = TaskRunner(base, package.load(bundle), "quick").run(Task("base", "base", "base"))
+def test_five_classes_have_no_top_five(base_path: Path, make_classifier: Maker, easy: RecipeOverrides) -> None:
+    base_path.write_bytes(make_classifier(n_classes=5).SerializeToString())
+    fingerprint = package.generate(base_path, n_examples=2, overrides=easy)
+    seen = TaskRunner(base_path, fingerprint, "quick").run(Task("base", "base", "base"))
     assert (seen.error, seen.n_top5) == ("", None)

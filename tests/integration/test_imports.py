@@ -100,7 +100,7 @@ def test_check_without_torch_names_the_extra(crafted: tuple[Path, Path]) -> None
 
 
 def test_training_variants_without_torch_names_the_extra(crafted: tuple[Path, Path], tmp_path: Path) -> None:
-    np.savez(tmp_path / "data.npz", images=np.zeros((20, 3, 8, 8), np.float32), labels=np.arange(20) % 5)
+    np.savez(tmp_path / "data.npz", images=np.zeros((20, 3, 16, 16), np.float32), labels=np.arange(20) % 5)
     words = ["evaluate", *map(str, crafted), "--suite", "standard", "--data", str(tmp_path / "data.npz")]
     done = run(words, {"torch"})
     assert done.returncode == MissingExtraError.exit_code

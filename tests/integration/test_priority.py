@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import onnx
 import pytest
 
 Run = Callable[..., Any]
@@ -159,15 +160,29 @@ def test_explain_names_each_check(onnxfp: Run, crafted: tuple[Path, Path], bundl
         assert f"\n{number}. {name}".ljust(16) in seen.out
     assert seen.out.count("\n   rules out   ") == 8
     assert "4. key         The key is the one that the verifier demanded." in seen.out
-    assert "5. labels      200 labels were derived again" in seen.out
-    # Of five classes there is no top five.
+    assert "5. labels      300 labels were derived again" in seen.out
     assert "Top-k evidence:\n\nTop-k evidence has no part in the verdict." in seen.out
-    assert "\nNo match rate within the top k is reported" in seen.out
-    assert "\nmedian rank    1 of 5, where 1 is the largest score" in seen.out
+    assert "No match rate within the top k is reported" not in seen.out
+    assert "\nmedian rank    1 of 10, where 1 is the largest score" in seen.out
     assert "Not tested:\n\n- Who trained first" in seen.out
     assert max(map(len, seen.out.splitlines())) <= 140
     assert "Checked before" not in onnxfp("verify", crafted[0], bundle).out
     assert json.loads(onnxfp("verify", crafted[0], bundle, "--explain", "--json").out)["checks"]
+
+
+def test_explain_says_that_five_classes_have_no_top_five(
+    onnxfp: Run, tmp_path: Path, make_classifier: Callable[..., onnx.ModelProto]
+) -> None:
+    base, bundle = tmp_path / "base.onnx", tmp_path / "five.fp.npz"
+    base.write_bytes(make_classifier(n_classes=5).SerializeToString())
+    # Large steps in a large ball, so that each of the labels is reached.
+    easy = ("--kind", "c", "--spectrum", "white", "--epsilon", 0.9, "--step-size", 0.1)
+    assert onnxfp("generate", base, "-n", 4, *easy, "-o", bundle).code == 0
+    seen = onnxfp("verify", base, bundle, "--explain")
+    assert seen.err == ""
+    assert "Top-k evidence:\n\nTop-k evidence has no part in the verdict." in seen.out
+    assert "\nNo match rate within the top k is reported" in seen.out
+    assert "\nmedian rank    1 of 5, where 1 is the largest score" in seen.out
 
 
 @pytest.mark.parametrize(
