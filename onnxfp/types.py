@@ -134,16 +134,20 @@ class InputGrid:
         """Whether the values that a model is fed span a range that image classifiers usually take.
 
         Bounds of [0, 1], [0, 255] or [-1, 1]; either as they are, or less a mean within them and divided by between an
-        eighth and the whole of their width. Other maps, though valid, can make one level of the grid a step across the
-        whole range that a model tells apart.
+        eighth and the whole of their width, all channels alike: means within a quarter of the width, standard
+        deviations within a factor of two. Other maps, though valid, can make one level of the grid a step across the
+        whole range that a model tells apart, if only in one channel.
         """
         lower, upper = self.bounds.lower, self.bounds.upper
         if (lower, upper) not in _USUAL_BOUNDS:
             return False
         is_plain = all(mean == 0.0 for mean in self.mean) and all(std == 1.0 for std in self.std)
         width = upper - lower
+        is_alike = max(self.mean) - min(self.mean) <= width / 4 and max(self.std) <= 2 * min(self.std)
         return is_plain or (
-            all(lower <= mean <= upper for mean in self.mean) and all(width / 8 <= std <= width for std in self.std)
+            is_alike
+            and all(lower <= mean <= upper for mean in self.mean)
+            and all(width / 8 <= std <= width for std in self.std)
         )
 
     @property

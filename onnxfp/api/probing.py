@@ -16,8 +16,8 @@ from onnxfp.report.parts import Probes
 from onnxfp.runtime.session import Answers
 from onnxfp.suspects.curvature import is_nearly_linear
 from onnxfp.suspects.curvature_questions import ask_curvature
-from onnxfp.suspects.saturation import MIN_WINDOW, measure_fed_epsilon, measure_window
-from onnxfp.types import Levels, Scores
+from onnxfp.suspects.saturation import MIN_WINDOW, measure_fed_epsilon, measure_label_window, measure_window
+from onnxfp.types import Labels, Levels, Scores
 
 
 def probe_suspect(
@@ -26,7 +26,7 @@ def probe_suspect(
     ask: Callable[[Levels], Answers],
     feed: Callable[[Levels], NDArray[Any]] | None,
 ) -> Probes:
-    """Ask a suspect some 200 more inputs.
+    """Ask a suspect some 200 more inputs, or 2,000 where it gives labels only.
 
     Args:
         fingerprint: The examples.
@@ -43,10 +43,16 @@ def probe_suspect(
     def score(levels: Levels) -> Scores | None:
         return ask(levels).scores
 
+    def label(levels: Levels) -> Labels:
+        return ask(levels).labels
+
+    window = measure_window(score, seeds)
+    if window is None:
+        window = measure_label_window(label, fingerprint.levels)
     curvature = ask_curvature(ask, fingerprint.levels, answers, manifest.base.spatial_axes, fingerprint.digest)
     return Probes(
         is_linear=is_nearly_linear(curvature),
-        window=measure_window(score, seeds),
+        window=window,
         fed_epsilon=None if feed is None else measure_fed_epsilon(feed, fingerprint.levels, seeds),
     )
 

@@ -209,7 +209,8 @@ def describe_verification(report: Report, reader: Reader, style: Style) -> tuple
         describe_signer(report.signer, reader),
         Fact("suspect", report.suspect.digest, remarks=tensors, is_code=True),
         *_describe_questions(report),
-        Fact("base", bundle.base_digest, remarks=_describe_base_check(report), is_code=True),
+        Fact("base", bundle.base_digest, is_code=True),
+        *_describe_base_check(report),
         Fact("fingerprint", bundle.digest, remarks=(f"kind {bundle.kind}, created {bundle.created}",), is_code=True),
         Fact("ran on", _describe_run(report.suspect, reader)),
         Fact("examples", f"{counts.n_asked} asked{selected}", (f"{counts.n_answered} answered",)),
@@ -340,10 +341,12 @@ def _describe_questions(report: Report) -> tuple[Fact, ...]:
     return (Fact("fed with", fed, remarks=tuple(remarks)),)
 
 
-def _describe_base_check(report: Report) -> tuple[str, ...]:
+def _describe_base_check(report: Report) -> tuple[Fact, ...]:
+    """Return what the base itself answered, where the verifier asked it."""
     if report.base_check is None:
         return ()
-    return (f"asked by the verifier: {report.base_check.n_matches} of {report.counts.n_asked} recorded labels hold",)
+    n_matches, n_asked = report.base_check.n_matches, report.counts.n_asked
+    return (Fact("base check", f"asked by the verifier: {n_matches} of {n_asked} recorded labels hold"),)
 
 
 def _describe_excluded(reference: ExcludedReference) -> str:

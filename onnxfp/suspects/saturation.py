@@ -18,10 +18,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxfp.types import Levels, Scores
+from onnxfp.types import Labels, Levels, Scores
 
 N_PROBES = 16
 """Seeds on which the window is measured."""
+
+N_LABEL_PROBES = 200
+"""Examples on which it is measured where a suspect gives labels only."""
+
+MAX_LABEL_WINDOW = 0.5
+"""Largest window that labels show. Labels of whole networks stay where an eighth is clipped at either end."""
 
 EIGHTHS = 8
 """Resolution of the window: eighths of the range."""
@@ -72,7 +78,7 @@ def measure_window(ask: Callable[[Levels], Scores | None], seeds: Levels) -> flo
         seeds: ``(n, *shape)`` levels of derived seeds; the first :data:`N_PROBES` are used.
 
     Returns:
-        A multiple of an eighth in [0, 1], where 1 is the whole range; ``None`` where labels alone cannot tell.
+        A multiple of an eighth in [0, 1], where 1 is the whole range; ``None`` where there are no scores.
     """
     probes = seeds[:N_PROBES]
     plain = ask(probes)
@@ -80,17 +86,45 @@ def measure_window(ask: Callable[[Levels], Scores | None], seeds: Levels) -> flo
         return None
     centred = _centre(plain)
     spread = float(np.abs(centred - centred.mean(axis=0)).mean())
-    n_levels = 256 if seeds.dtype == np.uint8 else 65536
 
-    def is_unchanged(low: int, high: int) -> bool:
-        # Rounded outwards: a level that the suspect tells apart is not cut off.
-        least, most = (n_levels - 1) * low // EIGHTHS, -(-(n_levels - 1) * high // EIGHTHS)
-        clipped: Any = np.clip(probes, least, most).astype(probes.dtype)
+    def is_unchanged(clipped: Levels) -> bool:
         scores = ask(clipped)
         return scores is not None and float(np.abs(_centre(scores) - centred).mean()) <= _NEGLIGIBLE * spread
 
-    low = _last(lambda eighth: is_unchanged(eighth, EIGHTHS))
-    high = EIGHTHS - _last(lambda eighth: is_unchanged(low, EIGHTHS - eighth))
+    return _find_window(is_unchanged, probes)
+
+
+def measure_label_window(ask: Callable[[Levels], Labels], examples: Levels) -> float | None:
+    """Return the share of the range that a suspect tells apart, as far as its labels show it.
+
+    A label that changes proves that the levels which were clipped are told apart. That none does proves little, unless
+    half of the range is clipped: examples lie near boundaries of classes, where such a change shows.
+
+    Args:
+        ask: Returns ``(n,)`` labels for ``(n, *shape)`` levels.
+        examples: ``(n, *shape)`` levels of the examples; the first :data:`N_LABEL_PROBES` are used.
+
+    Returns:
+        A multiple of an eighth in [0, :data:`MAX_LABEL_WINDOW`]; ``None`` where it is larger, or not known.
+    """
+    probes = examples[:N_LABEL_PROBES]
+    plain = ask(probes)
+    window = _find_window(lambda clipped: bool((ask(clipped) == plain).all()), probes)
+    return window if window <= MAX_LABEL_WINDOW else None
+
+
+def _find_window(is_unchanged: Callable[[Levels], bool], probes: Levels) -> float:
+    """Return the smallest window to which inputs can be clipped unchanged, from the lower end first."""
+    last_level = 255 if probes.dtype == np.uint8 else 65535
+
+    def holds(low: int, high: int) -> bool:
+        # Rounded outwards: a level that the suspect tells apart is not cut off.
+        least, most = last_level * low // EIGHTHS, -(-last_level * high // EIGHTHS)
+        clipped: Any = np.clip(probes, least, most).astype(probes.dtype)
+        return is_unchanged(clipped)
+
+    low = _last(lambda eighth: holds(eighth, EIGHTHS))
+    high = EIGHTHS - _last(lambda eighth: holds(low, EIGHTHS - eighth))
     return max(0, high - low) / EIGHTHS
 
 

@@ -8,13 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from onnx import TensorProto, helper
 
 import onnxfp
 from onnxfp import Verdict
 from onnxfp.bundle.fingerprint import Fingerprint
 from onnxfp.model_io import ModelIO
 from onnxfp.types import Bounds, InputGrid
-from tests.builders import memorise, take_bytes, write_model
+from tests.builders import declare, memorise, take_bytes, write_model
 from tests.conftest import Forge
 
 EXECUTION = onnxfp.Execution(limits=None)
@@ -72,6 +73,9 @@ def test_bytes_take_one_grid(forge: Forge, tmp_path: Path, grid: InputGrid) -> N
         InputGrid(mean=(0.5,), std=(0.01,)),
         InputGrid(mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.1)),
         InputGrid(mean=(0.5, 0.5, 1.5), std=(0.25, 0.25, 0.25)),
+        # One channel spans eight times the range of another.
+        InputGrid(mean=(0.5, 0.5, 0.5), std=(0.125, 0.5, 1.0)),
+        InputGrid(mean=(0.0, 0.5, 1.0), std=(0.25, 0.25, 0.25)),
     ],
 )
 def test_an_unusual_map_of_floats_was_never_measured(forge: Forge, tmp_path: Path, grid: InputGrid) -> None:
@@ -95,6 +99,19 @@ def test_a_suspect_that_clips_to_a_part_of_the_range_is_not_convicted(
         assert report.probes is not None
         assert report.probes.window is not None
         assert report.probes.window <= 0.5
+
+
+def test_a_suspect_that_clips_and_gives_labels_only_is_not_convicted(forge: Forge, tmp_path: Path) -> None:
+    accused = accuse(forge, InputGrid(Bounds(-1, 1)))
+    fed = accused.manifest.grid.to_model_input(accused.levels)
+    for clip, verdict in ((False, Verdict.MATCH), (True, Verdict.INCONCLUSIVE)):
+        model = memorise(fed, accused.labels, 10, clip=clip)
+        model.graph.node.append(helper.make_node("ArgMax", ["scores"], ["labels"], axis=1, keepdims=0))
+        del model.graph.output[:]
+        model.graph.output.append(declare("labels", ["N"], TensorProto.INT64))
+        report = onnxfp.verify(write_model(model, tmp_path / "a.onnx"), accused, execution=EXECUTION)
+        assert report.match_rate == 1.0
+        assert report.verdict is verdict
 
 
 def test_the_verifiers_own_bounds_are_no_way_around(forge: Forge, tmp_path: Path) -> None:

@@ -170,7 +170,7 @@ Opening = Callable[[str], ModelSession]
 
 
 @pytest.fixture
-def taken_over(base_path: Path, monkeypatch: pytest.MonkeyPatch) -> Opening:
+def taken_over(covered_path: Path, monkeypatch: pytest.MonkeyPatch) -> Opening:
     """Return what opens a model in a worker that says what it is told to."""
     start = subprocess.Popen
 
@@ -181,7 +181,7 @@ def taken_over(base_path: Path, monkeypatch: pytest.MonkeyPatch) -> Opening:
             return start([words[0], "-c", code], **options)
 
         monkeypatch.setattr(subprocess, "Popen", start_another)
-        return ModelSession(read_onnx(base_path), execution=Execution("cpu", Limits(seconds=20)))
+        return ModelSession(read_onnx(covered_path), execution=Execution("cpu", Limits(seconds=20)))
 
     return opening
 

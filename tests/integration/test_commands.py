@@ -21,19 +21,19 @@ Run = Callable[..., Any]
 EASY = ("--kind", "rc", "--spectrum", "white", "--steps", 40, "--step-size", 0.004, "--noise", 0.01)
 
 
-def test_generate_verify_and_inspect_from_one_end_to_the_other(onnxfp: Run, base_path: Path, other_path: Path) -> None:
-    made = onnxfp("generate", base_path, *EASY)
+def test_generate_verify_and_inspect_from_one_end_to_the_other(onnxfp: Run, covered_path: Path, covered_other_path: Path) -> None:
+    made = onnxfp("generate", covered_path, *EASY)
     assert made.code == 0
     assert "300 of" in made.out
     assert "made your default key pair" in made.err
-    bundle = base_path.with_suffix(".fp.npz")
-    match = onnxfp("verify", base_path, bundle)
+    bundle = covered_path.with_suffix(".fp.npz")
+    match = onnxfp("verify", covered_path, bundle)
     # With some keys so many candidates are lost that no count is a MATCH; then, and only then, it was said before.
     was_warned = "warning: Not even 300 matches of 300" in made.err
     assert (match.code, match.err) == (11 if was_warned else 0, "")
     assert f"base.onnx: {'INCONCLUSIVE' if was_warned else 'MATCH'}" in match.out
     assert "key not pinned" in match.out
-    stranger = onnxfp("verify", other_path, bundle)
+    stranger = onnxfp("verify", covered_other_path, bundle)
     assert stranger.code in (10, 11)
     seen = onnxfp("inspect", bundle)
     assert (seen.code, seen.err) == (0, "")
@@ -76,14 +76,14 @@ def test_exit_codes_tell_the_verdicts_apart(onnxfp: Run, crafted: tuple[Path, Pa
     assert "constant.onnx: NO_MATCH" in refused.out
 
 
-def test_a_key_pair_with_a_passphrase_signs_and_is_pinned(onnxfp: Run, base_path: Path, tmp_path: Path) -> None:
+def test_a_key_pair_with_a_passphrase_signs_and_is_pinned(onnxfp: Run, covered_path: Path, tmp_path: Path) -> None:
     secret, key = tmp_path / "secret", tmp_path / "k.pem"
     secret.write_text("correct horse\n")
     made = onnxfp("keygen", "-o", key, "--passphrase-file", secret)
     assert made.code == 0
     assert b"ENCRYPTED" in key.read_bytes()
     bundle = tmp_path / "a.fp.npz"
-    common = ("generate", base_path, "-n", 20, *EASY, "-o", bundle, "--key", key)
+    common = ("generate", covered_path, "-n", 20, *EASY, "-o", bundle, "--key", key)
     assert onnxfp(*common, ONNXFP_PASSPHRASE="wrong").code == 7
     assert not bundle.exists()
     secret.chmod(0o644)
@@ -91,11 +91,11 @@ def test_a_key_pair_with_a_passphrase_signs_and_is_pinned(onnxfp: Run, base_path
     assert signed.code == 0
     assert f"warning: the passphrase file {secret} can be read by other users" in signed.err
     assert "correct horse" not in signed.out + signed.err
-    pinned = onnxfp("verify", base_path, bundle, "--public-key", tmp_path / "k.pub.pem")
+    pinned = onnxfp("verify", covered_path, bundle, "--public-key", tmp_path / "k.pub.pem")
     assert pinned.code in (0, 11)
     assert "the key you demanded" in pinned.out
     assert onnxfp("keygen", "-o", tmp_path / "other.pem", "--encrypt", ONNXFP_PASSPHRASE="x").code == 0
-    mismatch = onnxfp("verify", base_path, bundle, "--public-key", tmp_path / "other.pub.pem")
+    mismatch = onnxfp("verify", covered_path, bundle, "--public-key", tmp_path / "other.pub.pem")
     assert mismatch.code == 5
     assert mismatch.err.startswith("error: the bundle is signed by")
     assert "\nhint: " in mismatch.err
@@ -196,13 +196,13 @@ def test_a_suspect_for_another_task_is_an_error_not_a_verdict(
 
 @pytest.mark.skipif(os.name != "posix", reason="SIGINT to a process is POSIX's")
 def test_ctrl_c_stops_cleanly_and_the_same_command_goes_on(
-    base_path: Path, tmp_path: Path, interruptible: list[str]
+    covered_path: Path, tmp_path: Path, interruptible: list[str]
 ) -> None:
     output = tmp_path / "a.fp.npz"
     words = [
         *interruptible,
         "generate",
-        base_path,
+        covered_path,
         "-o",
         output,
         "-n",
@@ -232,11 +232,11 @@ def test_ctrl_c_stops_cleanly_and_the_same_command_goes_on(
     assert size > 256 * 192
 
 
-def test_check_answers_whether_a_model_will_work(onnxfp: Run, base_path: Path) -> None:
-    good = onnxfp("check", base_path)
+def test_check_answers_whether_a_model_will_work(onnxfp: Run, covered_path: Path) -> None:
+    good = onnxfp("check", covered_path)
     assert (good.code, good.err) == (0, "")
     assert "base.onnx: can be fingerprinted" in good.out
-    assert json.loads(onnxfp("check", base_path, "--json").out)["problem"] == ""
+    assert json.loads(onnxfp("check", covered_path, "--json").out)["problem"] == ""
 
 
 def test_help_names_every_command_and_exit_code(onnxfp: Run) -> None:

@@ -39,14 +39,14 @@ def type_into(words: list[object], answers: list[str]) -> tuple[int, str]:
     return process.wait(timeout=60), shown
 
 
-def test_a_typed_passphrase_protects_a_key_and_opens_it_again(tmp_path: Path, base_path: Path) -> None:
+def test_a_typed_passphrase_protects_a_key_and_opens_it_again(tmp_path: Path, covered_path: Path) -> None:
     key = tmp_path / "k.pem"
     code, shown = type_into(["keygen", "-o", key, "--encrypt"], ["correct horse", "correct horse"])
     assert code == 0, shown
     assert "new passphrase" in shown
     assert "correct horse" not in shown
     assert b"ENCRYPTED" in key.read_bytes()
-    generate = ["generate", base_path, "-n", 2, "--kind", "c", "--key", key, "-o", tmp_path / "a.npz"]
+    generate = ["generate", covered_path, "-n", 2, "--kind", "c", "--key", key, "-o", tmp_path / "a.npz"]
     code, shown = type_into(generate, ["wrong"])
     assert code == 7, shown
     assert "passphrase is wrong" in shown

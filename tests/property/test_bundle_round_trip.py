@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from onnxfp.bundle import npy
 from onnxfp.bundle.fingerprint import sign_fingerprint
-from onnxfp.bundle.manifest import CopyParity, ReferenceResult
+from onnxfp.bundle.manifest import AncestorResult, CopyParity, Lineage, ReferenceResult
 from onnxfp.bundle.reader import parse_bundle
 from onnxfp.bundle.writer import pack
 from onnxfp.model.io_contract import spatial_axes
@@ -21,6 +21,14 @@ from onnxfp.types import Bounds, InputGrid, Layout
 NUMBERS = st.floats(-1e6, 1e6, allow_nan=False)
 LAYOUTS: tuple[Layout, ...] = ("NC", "NLC", "NCHW", "NDHWC", "OTHER")
 TEXT = st.text(max_size=40).filter(str.isprintable)
+
+
+def lineage_of(counts: list[int | None] | None) -> Lineage:
+    """Return what is declared with these counts of ancestors; ``None`` declares nothing."""
+    if counts is None:
+        return Lineage()
+    ancestors = tuple(AncestorResult(f"sha256:{i:064x}", count) for i, count in enumerate(counts))
+    return Lineage("declared" if ancestors else "from scratch", ancestors)
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -34,6 +42,7 @@ TEXT = st.text(max_size=40).filter(str.isprintable)
     name=TEXT,
     parity=st.floats(0, 1e9),
     references=st.integers(0, 3),
+    ancestors=st.none() | st.lists(st.none() | st.integers(0, 1), max_size=3),
     seed=st.integers(0, 2**32),
 )
 def test_a_bundle_comes_back_equal(
@@ -47,6 +56,7 @@ def test_a_bundle_comes_back_equal(
     name: str,
     parity: float,
     references: int,
+    ancestors: list[int | None] | None,
     seed: int,
 ) -> None:
     rng = np.random.default_rng(seed)
@@ -59,6 +69,7 @@ def test_a_bundle_comes_back_equal(
         grid=InputGrid(Bounds(lower, lower + 1.0), n_levels, (mean,), (std,)),
         references=tuple(ReferenceResult(f"sha256:{i:064x}", i % (n_examples + 1)) for i in range(references)),
         copy_parity=CopyParity(parity, 0, 5),
+        lineage=lineage_of(ancestors),
     )
     levels = rng.integers(0, n_levels, (n_examples, *shape)).astype(manifest.grid.dtype)
     labels = rng.integers(0, 10, n_examples)

@@ -6,10 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from onnxfp.errors import TimestampingError
-from onnxfp.trust.commitment import SCHEMA, Commitment
+from onnxfp.trust.commitment import MAX_BUNDLES, SCHEMA, SCHEMA_OF_SEVERAL, Commitment
 
 HEX = st.binary(min_size=32, max_size=32).map(bytes.hex)
-OPENINGS = st.builds(lambda bundle, salt: Commitment(SCHEMA, f"sha256:{bundle}", salt), HEX, HEX)
+NUMBERS = st.none() | st.integers(1, MAX_BUNDLES)
+OPENINGS = st.builds(
+    lambda bundle, salt, n: Commitment(SCHEMA if n is None else SCHEMA_OF_SEVERAL, f"sha256:{bundle}", salt, n),
+    *(HEX, HEX, NUMBERS),
+)
 
 
 @given(OPENINGS)

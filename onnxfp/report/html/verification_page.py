@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 _HEAD = ("matches", "match rate", "expected", "p-value")
-_MORE = ("fed with", "ran on", "descent", "commitment", "time-stamp")
+_MORE = ("fed with", "ran on", "base check", "references", "descent", "commitment", "time-stamp")
 
 
 def render_verification(report: Report, fingerprint: Fingerprint, suspect: str, bundle: str) -> str:

@@ -30,20 +30,20 @@ from tests.builders import build_model, declare, linear_classifier, write_model
 from tests.conftest import TEST_KEY
 
 
-def test_the_base_convicts_itself_and_not_a_stranger(crafted: tuple[Path, Path], other_path: Path) -> None:
+def test_the_base_convicts_itself_and_not_a_stranger(crafted: tuple[Path, Path], covered_other_path: Path) -> None:
     base, bundle = crafted
     report = onnxfp.verify(base, bundle)
     assert report.match_rate == 1.0
     assert report.verdict is Verdict.MATCH
     assert report.suspect.digest == report.bundle.base_digest
-    stranger = onnxfp.verify(other_path, bundle)
+    stranger = onnxfp.verify(covered_other_path, bundle)
     assert stranger.verdict is not Verdict.MATCH
     assert stranger.match_rate < 0.5
 
 
-def test_a_report_is_a_versioned_record(crafted: tuple[Path, Path], other_path: Path) -> None:
+def test_a_report_is_a_versioned_record(crafted: tuple[Path, Path], covered_other_path: Path) -> None:
     base, bundle = crafted
-    record = json.loads(onnxfp.verify(base, bundle, references=[other_path]).to_json())
+    record = json.loads(onnxfp.verify(base, bundle, references=[covered_other_path]).to_json())
     assert record["schema"] == SCHEMA
     assert record["decision"]["verdict"] in ("MATCH", "INCONCLUSIVE")
     assert record["suspect"]["providers"] == ["CPUExecutionProvider"]
@@ -53,7 +53,7 @@ def test_a_report_is_a_versioned_record(crafted: tuple[Path, Path], other_path: 
 
 
 def test_references_are_recorded_and_a_folder_is_a_pool(
-    base_path: Path, tmp_path: Path, easy: RecipeOverrides, make_classifier: Callable[..., onnx.ModelProto]
+    covered_path: Path, tmp_path: Path, easy: RecipeOverrides, make_classifier: Callable[..., onnx.ModelProto]
 ) -> None:
     pool = tmp_path / "pool"
     pool.mkdir()
@@ -62,39 +62,39 @@ def test_references_are_recorded_and_a_folder_is_a_pool(
             make_classifier(seed=seed, n_classes=10, shape=(3, 16, 16)).SerializeToString()
         )
     fingerprint = onnxfp.generate(
-        base_path, n_examples=20, overrides=easy, references=[pool, pool / "3.onnx"], output=tmp_path / "a.fp.npz"
+        covered_path, n_examples=20, overrides=easy, references=[pool, pool / "3.onnx"], output=tmp_path / "a.fp.npz"
     )
     assert len(fingerprint.manifest.references) == 2
-    report = onnxfp.verify(base_path, fingerprint)
+    report = onnxfp.verify(covered_path, fingerprint)
     assert [r.n_matches for r in report.owner_references] == [r.n_matches for r in fingerprint.manifest.references]
 
 
-def test_the_base_is_no_reference_of_itself(base_path: Path, easy: RecipeOverrides, tmp_path: Path) -> None:
+def test_the_base_is_no_reference_of_itself(covered_path: Path, easy: RecipeOverrides, tmp_path: Path) -> None:
     with pytest.raises(ParameterError, match="the base model itself"):
-        onnxfp.generate(base_path, n_examples=20, overrides=easy, references=[base_path])
+        onnxfp.generate(covered_path, n_examples=20, overrides=easy, references=[covered_path])
     empty = tmp_path / "empty"
     empty.mkdir()
     with pytest.raises(FileError, match=r"no \.onnx file"):
-        onnxfp.generate(base_path, references=[empty])
+        onnxfp.generate(covered_path, references=[empty])
 
 
 def test_an_avoided_model_matches_less(
     make_classifier: Callable[..., onnx.ModelProto], easy: RecipeOverrides, tmp_path: Path
 ) -> None:
-    base_path, other_path = tmp_path / "base.onnx", tmp_path / "other.onnx"
-    for path, seed in ((base_path, 0), (other_path, 9)):
+    covered_path, covered_other_path = tmp_path / "base.onnx", tmp_path / "other.onnx"
+    for path, seed in ((covered_path, 0), (covered_other_path, 9)):
         path.write_bytes(make_classifier(seed=seed).SerializeToString())
     # One key, so that luck is drawn once: a model that shares nothing gives 8 of 40 labels, less than 2 once in 680.
     key = tmp_path / "key.pem"
     write_file(key, TEST_KEY.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), mode=0o600)
     plain, avoiding = (
-        onnxfp.generate(base_path, n_examples=40, overrides=easy, avoid=avoid, key=key) for avoid in ([], [other_path])
+        onnxfp.generate(covered_path, n_examples=40, overrides=easy, avoid=avoid, key=key) for avoid in ([], [covered_other_path])
     )
-    before, after = (onnxfp.verify(other_path, made).counts.n_matches for made in (plain, avoiding))
+    before, after = (onnxfp.verify(covered_other_path, made).counts.n_matches for made in (plain, avoiding))
     # The base shares nothing with it, and can be told apart on every example.
     assert before >= 2
     assert after == 0
-    assert onnxfp.verify(base_path, avoiding).match_rate == 1.0
+    assert onnxfp.verify(covered_path, avoiding).match_rate == 1.0
     assert not avoiding.manifest.references
 
 
@@ -189,18 +189,18 @@ def test_open_axes_and_other_inputs_of_references_are_those_of_the_base(tmp_path
 
 
 def test_a_suspect_is_no_reference_for_itself(
-    crafted: tuple[Path, Path], other_path: Path, caplog: pytest.LogCaptureFixture
+    crafted: tuple[Path, Path], covered_other_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     base, bundle = crafted
-    report = onnxfp.verify(other_path, bundle, references=[other_path])
+    report = onnxfp.verify(covered_other_path, bundle, references=[covered_other_path])
     assert report.verifier_references == ()
-    assert report.decision == onnxfp.verify(other_path, bundle).decision
+    assert report.decision == onnxfp.verify(covered_other_path, bundle).decision
     assert "among the references" in caplog.text
-    assert len(onnxfp.verify(base, bundle, references=[other_path]).verifier_references) == 1
+    assert len(onnxfp.verify(base, bundle, references=[covered_other_path]).verifier_references) == 1
 
 
 def test_the_copy_of_an_avoided_model_is_compared_with_onnxruntime(
-    base_path: Path, other_path: Path, easy: RecipeOverrides, monkeypatch: pytest.MonkeyPatch
+    covered_path: Path, covered_other_path: Path, easy: RecipeOverrides, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     compared = []
 
@@ -209,8 +209,8 @@ def test_the_copy_of_an_avoided_model_is_compared_with_onnxruntime(
         return measure_parity(copy, session, inputs)
 
     monkeypatch.setattr("onnxfp.crafting.sources.check_parity", check)
-    onnxfp.generate(base_path, n_examples=2, overrides=replace(easy, n_steps=2, epsilon=0.9), avoid=[other_path])
-    assert set(compared) == {base_path, other_path}
+    onnxfp.generate(covered_path, n_examples=2, overrides=replace(easy, n_steps=2, epsilon=0.9), avoid=[covered_other_path])
+    assert set(compared) == {covered_path, covered_other_path}
 
 
 def test_a_graph_without_weights_says_that_there_was_no_noise(
@@ -227,39 +227,39 @@ def test_a_graph_without_weights_says_that_there_was_no_noise(
 
 
 def test_what_cannot_be_avoided_is_found_before_the_work(
-    base_path: Path, other_path: Path, tmp_path: Path, make_classifier: Callable[..., onnx.ModelProto]
+    covered_path: Path, covered_other_path: Path, tmp_path: Path, make_classifier: Callable[..., onnx.ModelProto]
 ) -> None:
     larger = tmp_path / "larger.onnx"
     larger.write_bytes(make_classifier(n_classes=10, shape=(3, 9, 9)).SerializeToString())
     with pytest.raises(ParameterError, match="the base model itself"):
-        onnxfp.generate(base_path, avoid=[base_path])
+        onnxfp.generate(covered_path, avoid=[covered_path])
     with pytest.raises(ParameterError, match="is to be avoided, and a reference"):
-        onnxfp.generate(base_path, avoid=[other_path], references=[other_path])
+        onnxfp.generate(covered_path, avoid=[covered_other_path], references=[covered_other_path])
     with pytest.raises(ParameterError, match=r"larger\.onnx takes examples of shape \(3, 9, 9\)"):
-        onnxfp.generate(base_path, avoid=[larger])
+        onnxfp.generate(covered_path, avoid=[larger])
     with pytest.raises(ParameterError, match="gradients"):
-        onnxfp.generate(base_path, avoid=[other_path], overrides=RecipeOverrides(gradient="estimate"))
+        onnxfp.generate(covered_path, avoid=[covered_other_path], overrides=RecipeOverrides(gradient="estimate"))
 
 
 def test_a_reference_for_other_classes_is_found_before_the_work(
-    base_path: Path, tmp_path: Path, make_classifier: Callable[..., onnx.ModelProto]
+    covered_path: Path, tmp_path: Path, make_classifier: Callable[..., onnx.ModelProto]
 ) -> None:
     path = tmp_path / "six.onnx"
     path.write_bytes(make_classifier(n_classes=6).SerializeToString())
     seen: list[Progress] = []
     with pytest.raises(ContractError, match="10 classes"):
-        onnxfp.generate(base_path, references=[path], on_progress=seen.append)
+        onnxfp.generate(covered_path, references=[path], on_progress=seen.append)
     assert not seen
 
 
 def test_the_default_key_is_made_once_and_said(
-    base_path: Path, easy: RecipeOverrides, caplog: pytest.LogCaptureFixture
+    covered_path: Path, easy: RecipeOverrides, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING):
-        first = onnxfp.generate(base_path, n_examples=1, overrides=easy)
+        first = onnxfp.generate(covered_path, n_examples=1, overrides=easy)
     assert "made your default key pair" in caplog.text
     caplog.clear()
-    second = onnxfp.generate(base_path, n_examples=1, overrides=easy)
+    second = onnxfp.generate(covered_path, n_examples=1, overrides=easy)
     assert "key pair" not in caplog.text
     assert first.manifest.public_key == second.manifest.public_key
     assert (first.levels == second.levels).all()
@@ -275,18 +275,18 @@ def test_a_pinned_key_is_demanded_of_loaded_fingerprints_too(crafted: tuple[Path
         onnxfp.verify(base, fingerprint, public_key="00" * 32)
 
 
-def test_a_policy_can_demand_references(crafted: tuple[Path, Path], other_path: Path) -> None:
+def test_a_policy_can_demand_references(crafted: tuple[Path, Path], covered_other_path: Path) -> None:
     base, bundle = crafted
     policy = Policy(needs_references=True)
     assert onnxfp.verify(base, bundle, policy=policy).verdict is Verdict.INCONCLUSIVE
-    assert onnxfp.verify(base, bundle, policy=policy, references=[other_path]).verdict is Verdict.MATCH
+    assert onnxfp.verify(base, bundle, policy=policy, references=[covered_other_path]).verdict is Verdict.MATCH
 
 
 def test_an_interrupted_run_goes_on_and_ends_the_same(
-    base_path: Path, tmp_path: Path, easy: RecipeOverrides, monkeypatch: pytest.MonkeyPatch
+    covered_path: Path, tmp_path: Path, easy: RecipeOverrides, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("onnxfp.runtime.session.ModelSession.batch_size", 8)
-    whole = onnxfp.generate(base_path, n_examples=24, overrides=easy)
+    whole = onnxfp.generate(covered_path, n_examples=24, overrides=easy)
     output = tmp_path / "a.fp.npz"
 
     def interrupt(progress: Progress) -> None:
@@ -294,11 +294,11 @@ def test_an_interrupted_run_goes_on_and_ends_the_same(
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        onnxfp.generate(base_path, output=output, n_examples=24, overrides=easy, on_progress=interrupt)
+        onnxfp.generate(covered_path, output=output, n_examples=24, overrides=easy, on_progress=interrupt)
     assert [p.name for p in sorted(tmp_path.glob("a*"))] == ["a.fp.npz.partial"]
     starts: list[int] = []
     resumed = onnxfp.generate(
-        base_path, output=output, n_examples=24, overrides=easy, on_progress=lambda p: starts.append(p.n_kept)
+        covered_path, output=output, n_examples=24, overrides=easy, on_progress=lambda p: starts.append(p.n_kept)
     )
     assert starts[0] >= 7
     assert (resumed.levels == whole.levels).all()
@@ -306,7 +306,7 @@ def test_an_interrupted_run_goes_on_and_ends_the_same(
 
 
 def test_an_existing_bundle_is_replaced_on_demand_only(
-    base_path: Path, tmp_path: Path, easy: RecipeOverrides, monkeypatch: pytest.MonkeyPatch
+    covered_path: Path, tmp_path: Path, easy: RecipeOverrides, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("onnxfp.runtime.session.ModelSession.batch_size", 8)
     output = tmp_path / "a.fp.npz"
@@ -314,7 +314,7 @@ def test_an_existing_bundle_is_replaced_on_demand_only(
 
     def generate(*, overwrite: bool = False, on_progress: Callable[[Progress], None] = seen.append) -> None:
         onnxfp.generate(
-            base_path, output=output, overwrite=overwrite, n_examples=16, overrides=easy, on_progress=on_progress
+            covered_path, output=output, overwrite=overwrite, n_examples=16, overrides=easy, on_progress=on_progress
         )
 
     def refused() -> None:
@@ -344,15 +344,15 @@ def test_an_existing_bundle_is_replaced_on_demand_only(
     assert onnxfp.load(output).n_examples == 16
     assert [p.name for p in sorted(tmp_path.glob("a*"))] == ["a.fp.npz"]
     with pytest.raises(FileError, match="not a regular file"):
-        onnxfp.generate(base_path, output=tmp_path, overwrite=True)
+        onnxfp.generate(covered_path, output=tmp_path, overwrite=True)
 
 
 def test_normalisation_outside_the_graph_keeps_the_box_of_the_real_image(
-    base_path: Path, easy: RecipeOverrides
+    covered_path: Path, easy: RecipeOverrides
 ) -> None:
     grid = InputGrid(Bounds(0, 255), mean=(120.0, 110.0, 100.0), std=(60.0, 61.0, 62.0))
     choices = RecipeOverrides(kind="c", epsilon=128, n_steps=20, step_size=12)
-    fingerprint = onnxfp.generate(base_path, n_examples=5, io=ModelIO(grid=grid), overrides=choices)
+    fingerprint = onnxfp.generate(covered_path, n_examples=5, io=ModelIO(grid=grid), overrides=choices)
     assert fingerprint.levels.dtype.name == "uint8"
     assert fingerprint.manifest.recipe.epsilon_levels == 128
     low, high = fingerprint.model_input().min(), fingerprint.model_input().max()
@@ -361,9 +361,9 @@ def test_normalisation_outside_the_graph_keeps_the_box_of_the_real_image(
 
 
 @pytest.mark.parametrize("n_examples", [0, -3, 10_001])
-def test_no_examples_make_no_fingerprint_nor_more_than_a_bundle_holds(base_path: Path, n_examples: int) -> None:
+def test_no_examples_make_no_fingerprint_nor_more_than_a_bundle_holds(covered_path: Path, n_examples: int) -> None:
     with pytest.raises(ParameterError, match=f"between 1 and 10000; found {n_examples}"):
-        onnxfp.generate(base_path, n_examples=n_examples)
+        onnxfp.generate(covered_path, n_examples=n_examples)
 
 
 def test_features_need_bounds(tmp_path: Path) -> None:
@@ -425,8 +425,8 @@ def test_a_model_that_cannot_be_converted_is_fingerprinted_by_queries(
         onnxfp.generate(path, overrides=RecipeOverrides(kind="rc", gradient="estimate"))
 
 
-def test_check_says_what_was_found(base_path: Path) -> None:
-    found = onnxfp.check(base_path)
+def test_check_says_what_was_found(covered_path: Path) -> None:
+    found = onnxfp.check(covered_path)
     assert not found.problem
     assert {use.op_type for use in found.operators} == {"Conv", "Relu", "MaxPool", "Flatten", "Gemm"}
     assert found.parity is not None

@@ -113,12 +113,12 @@ def quick(easy: RecipeOverrides) -> RecipeOverrides:
 
 
 def test_generate_warns_before_the_work(
-    base_path: Path, quick: RecipeOverrides, caplog: pytest.LogCaptureFixture
+    covered_path: Path, quick: RecipeOverrides, caplog: pytest.LogCaptureFixture
 ) -> None:
     at_first_step: list[int] = []
     with caplog.at_level(logging.WARNING):
         fingerprint = onnxfp.generate(
-            base_path, n_examples=20, overrides=quick, on_progress=lambda _: at_first_step.append(len(said(caplog)))
+            covered_path, n_examples=20, overrides=quick, on_progress=lambda _: at_first_step.append(len(said(caplog)))
         )
     assert at_first_step[0] == 1
     warning, *later = said(caplog)
@@ -130,16 +130,16 @@ def test_generate_warns_before_the_work(
 
 
 def test_generate_warns_of_what_is_known_afterwards_only(
-    base_path: Path, quick: RecipeOverrides, caplog: pytest.LogCaptureFixture, tmp_path: Path
+    covered_path: Path, quick: RecipeOverrides, caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
     # A copy of the base is no reference, but nothing keeps an owner from giving one.
-    model = onnx.load(base_path)
+    model = onnx.load(covered_path)
     model.doc_string = "another digest"
     (tmp_path / "copy.onnx").write_bytes(model.SerializeToString())
     at_first_step: list[int] = []
     with caplog.at_level(logging.WARNING):
         onnxfp.generate(
-            base_path,
+            covered_path,
             overrides=quick,
             references=[tmp_path / "copy.onnx"],
             on_progress=lambda _: at_first_step.append(len(said(caplog))),

@@ -44,7 +44,7 @@ FORGERIES: dict[str, tuple[Callable[[Fingerprint], Any], type[OnnxfpError]]] = {
 
 @pytest.mark.parametrize("name", FORGERIES)
 def test_what_was_signed_but_not_derived_is_rejected(
-    forge: Any, tmp_path: Path, base_path: Path, onnxfp_main: Callable[..., int], name: str
+    forge: Any, tmp_path: Path, covered_path: Path, onnxfp_main: Callable[..., int], name: str
 ) -> None:
     honest = forge.fingerprint()
     change, error = FORGERIES[name]
@@ -54,13 +54,13 @@ def test_what_was_signed_but_not_derived_is_rejected(
     forged.save(path)
     for source in (path, forged):
         with pytest.raises(error) as raised:
-            onnxfp.verify(base_path, source)
+            onnxfp.verify(covered_path, source)
         assert raised.value.hint
     with pytest.raises(error):
         onnxfp.load(path)
     with pytest.raises(error):
         onnxfp.commit(path)
-    assert onnxfp_main("verify", base_path, path) == 5
+    assert onnxfp_main("verify", covered_path, path) == 5
     assert onnxfp_main("inspect", path) == 5
     assert onnxfp_main("commit", path) == 5
     assert not (tmp_path / "forged.fp.commitment.json").exists()
@@ -73,7 +73,7 @@ def onnxfp_main() -> Callable[..., int]:
     return lambda *words: main([str(word) for word in words])
 
 
-def test_a_fingerprint_in_memory_is_checked_as_its_file_is(forge: Any, base_path: Path) -> None:
+def test_a_fingerprint_in_memory_is_checked_as_its_file_is(forge: Any, covered_path: Path) -> None:
     honest = forge.fingerprint()
     for change, error in (
         ({"labels": honest.labels[::-1]}, DigestError),
@@ -84,9 +84,9 @@ def test_a_fingerprint_in_memory_is_checked_as_its_file_is(forge: Any, base_path
         ({"manifest": replace(honest.manifest, n_candidates=6)}, DigestError),
     ):
         with pytest.raises(error):
-            onnxfp.verify(base_path, replace(honest, **change))
+            onnxfp.verify(covered_path, replace(honest, **change))
     with pytest.raises(KeyMismatchError):
-        onnxfp.verify(base_path, honest, public_key="ab" * 32)
+        onnxfp.verify(covered_path, honest, public_key="ab" * 32)
 
 
 def test_checks_say_what_they_found(forge: Any) -> None:

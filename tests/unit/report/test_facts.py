@@ -11,6 +11,8 @@ import pytest
 import onnxfp
 from onnxfp.cli.render.evaluation import print_evaluation
 from onnxfp.cli.render.verification import print_report
+from onnxfp.evidence.lineage import DescentStatus
+from onnxfp.evidence.reference_pool import ExcludedReference
 from onnxfp.report.evaluation import Evaluation
 from onnxfp.report.facts import (
     AUDITOR,
@@ -27,8 +29,9 @@ from onnxfp.report.facts import (
 from onnxfp.report.html.evaluation_page import render_evaluation
 from onnxfp.report.html.template import STYLE
 from onnxfp.report.html.verification_page import render_verification
-from onnxfp.report.parts import Signer, SuspectRecord
+from onnxfp.report.parts import FixedInput, Signer, SuspectRecord
 from onnxfp.report.verification import Report
+from onnxfp.types import Bounds, InputGrid
 from tests.page_words import words_of
 
 GOLDEN = Path(__file__).parents[2] / "golden"
@@ -132,3 +135,109 @@ def test_what_is_missing_is_named(make_evaluation: Callable[..., Evaluation], fi
     assert {fact.label: fact.notes[-1] for fact in describe_summary(alone, PLAIN)}["AUC"] == "needs references"
     others = make_evaluation(fingerprint, (("r", "reference", "unassociated", None, 0.2, 0.9),))
     assert describe_summary(others, PLAIN)[0].notes[-1] == "needs modified copies"
+
+
+@pytest.fixture(scope="module")
+def full() -> Report:
+    """A report with everything that one of schema 2 can hold."""
+    return Report.from_json((GOLDEN / "report-2.json").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        ("not examined", "common descent was not examined: siblings by descent may match as copies do"),
+        ("none declared", "the owner declares that the base has no ancestor"),
+        ("possible", "descent from a declared ancestor may explain the matches"),
+        ("excluded", "descent from the declared ancestors hardly explains the matches"),
+    ],
+)
+def test_terminal_and_page_say_how_common_descent_stands(
+    full: Report,
+    fingerprint: onnxfp.Fingerprint,
+    capsys: pytest.CaptureFixture[str],
+    status: DescentStatus,
+    words: str,
+) -> None:
+    changed = replace(full, decision=replace(full.decision, descent=status))
+    for shown in both(changed, fingerprint, capsys):
+        assert status in shown
+        assert words in shown
+
+
+def both(report: Report, fingerprint: onnxfp.Fingerprint, capsys: pytest.CaptureFixture[str]) -> tuple[str, str]:
+    """Return the words of the terminal and those of the page."""
+    print_report(report, Path("s.onnx"), as_json=False)
+    printed = " ".join(capsys.readouterr().out.split())
+    return printed, words_of(render_verification(report, fingerprint, "s.onnx", "b"))
+
+
+def test_terminal_and_page_show_ancestors_and_co_descendants(
+    full: Report, fingerprint: onnxfp.Fingerprint, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (ancestor,), related = full.descent.ancestors, full.descent.co_descendants
+    counts = ", ".join(str(one.n_matches) for one in related)
+    for shown in both(full, fingerprint, capsys):
+        assert f"ancestor {ancestor.digest[:23]}..., declared by the verifier: {ancestor.n_matches} matches" in shown
+        assert f"8 co-descendants: {counts} matches" in shown
+    unasked = replace(full, descent=replace(full.descent, ancestors=(replace(ancestor, n_matches=None),)))
+    for shown in both(unasked, fingerprint, capsys):
+        assert "declared by the verifier: not asked" in shown
+
+
+def test_terminal_and_page_show_how_the_suspect_was_fed(
+    full: Report, fingerprint: onnxfp.Fingerprint, capsys: pytest.CaptureFixture[str]
+) -> None:
+    question = full.suspect.question
+    assert question is not None
+    for shown in both(full, fingerprint, capsys):
+        assert "NCHW (3, 32, 32) float32, bounds 0 to 1" in shown
+        assert "the suspect tells 100% of the range apart" in shown
+        assert "the suspect is not nearly linear" in shown
+        assert "the base takes" not in shown
+    fixed = FixedInput("steps", 3, "sha256:" + "ab" * 32)
+    other = replace(question, layout="NHWC", shape=(32, 32, 3), grid=InputGrid(Bounds(0, 255)), fixed=(fixed,))
+    assert full.probes is not None
+    changed = replace(
+        full,
+        suspect=replace(full.suspect, question=other),
+        probes=replace(full.probes, window=0.5, is_linear=True),
+    )
+    for shown in both(changed, fingerprint, capsys):
+        assert "NHWC (32, 32, 3) float32, bounds 0 to 255" in shown
+        assert "the base takes NCHW (3, 32, 32)" in shown
+        assert f"input steps fixed by the verifier: 3 different values, {fixed.digest}" in shown
+        assert "the suspect tells 50% of the range apart" in shown
+        assert "the suspect is nearly linear" in shown
+
+
+def test_terminal_and_page_show_the_references_that_do_not_count(
+    full: Report, fingerprint: onnxfp.Fingerprint, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (alike,) = full.excluded_references
+    assert alike.same_as is not None
+    changed = replace(full, excluded_references=(alike, ExcludedReference("sha256:" + "cd" * 32, 20, 1, None)))
+    for shown in both(changed, fingerprint, capsys):
+        assert f"not counted: {alike.digest[:23]}... answers as {alike.same_as[:23]}... does" in shown
+        assert f"not counted: sha256:{'cd' * 8}... cannot answer the task, it gave 1 classes" in shown
+
+
+def test_terminal_and_page_show_that_the_base_was_asked(
+    full: Report, fingerprint: onnxfp.Fingerprint, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = "asked by the verifier: 200 of 200 recorded labels hold"
+    for shown in both(full, fingerprint, capsys):
+        assert words in shown
+    for shown in both(replace(full, base_check=None), fingerprint, capsys):
+        assert words not in shown
+
+
+def test_terminal_and_page_call_a_match_a_common_lineage(
+    full: Report, fingerprint: onnxfp.Fingerprint, capsys: pytest.CaptureFixture[str]
+) -> None:
+    printed, page = both(full, fingerprint, capsys)
+    assert "as proof of a common lineage." in printed
+    assert "s.onnx has a common lineage with the base model." in page
+    assert "One of the two derives from the other, or both from a common ancestor" in page
+    for shown in (printed, page):
+        assert "is derived from the base" not in shown

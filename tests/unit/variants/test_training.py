@@ -45,7 +45,7 @@ def _one_thread() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def material(make_classifier: Maker) -> BaseAssets:
+def assets(make_classifier: Maker) -> BaseAssets:
     """A small base, and images of which the brightest channel is the class."""
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 3, 256)
