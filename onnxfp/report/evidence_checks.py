@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from onnxfp.bundle.manifest import BaseModel
+from onnxfp.bundle.manifest import MAX_CLASSES, BaseModel
 from onnxfp.bundle.records import find_broken_claim, is_digest
 from onnxfp.evidence.lineage import Descent
 from onnxfp.evidence.reference_pool import min_labels
 from onnxfp.evidence.statistics import clopper_pearson
+from onnxfp.limits import MAX_CANDIDATES
 from onnxfp.model.io_contract import spatial_axes
 from onnxfp.report.parts import MIN_BASE_RATE
 from onnxfp.report.wording import Verified
@@ -48,6 +49,9 @@ def find_incoherence(report: Evidence) -> str:
     """Return which facts of a report contradict each other; empty where none do."""
     if report.conditions is None:
         return _find_addition(report)
+    # Before anything is computed: what it costs grows with these.
+    if report.counts.n_candidates > MAX_CANDIDATES or report.bundle.n_classes > MAX_CLASSES:
+        return "counts.n_candidates or bundle.n_classes is out of range"
     return find_broken_claim(
         {
             **_claims_about_conditions(report, report.conditions),

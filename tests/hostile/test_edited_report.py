@@ -8,6 +8,8 @@ base check, probes and a commitment of three bundles.
 from __future__ import annotations
 
 import json
+import os
+import random
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import replace
@@ -22,8 +24,15 @@ from onnxfp.errors import ReportError, ReportFormatError, ReportVersionError
 from onnxfp.evidence.verdict import judge
 from onnxfp.report.attestation import ATTESTATION, parse_attestation
 from onnxfp.report.wording import list_gaps
+from tests.fuzz.limits import limited_time
+from tests.fuzz.mutations import put_strange_values
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "report-2.json"
+COUNT = max(1, int(os.environ.get("ONNXFP_MUTATIONS", "4000")) // 8)
+STRANGE: tuple[Any, ...] = (
+    *(None, True, 0, 1, -1, 2**63, 10**30, 0.0, -0.0, 0.5, 1.0, 5e-324, 1.7e308),
+    *("", "MATCH", "\x1b[2J", "\ud800", [], [0], [[]], {}, {"a": 1}, ["a", "b"]),
+)
 DIGEST = "sha256:" + "0" * 64
 
 Record = dict[str, Any]
@@ -101,6 +110,8 @@ NUMBERS: dict[str, Edit] = {
     "interval lower": put("interval.lower", 0.99),
     "interval upper": put("interval.upper", 1.0 - 1e-3),
     "more candidates": put("counts.n_candidates", 300),
+    "more candidates than memory": put("counts.n_candidates", 2**63),
+    "more classes than any": all_of(put("bundle.n_classes", 10**30), put("conditions.n_classes", 10**30)),
     "fewer matches": all_of(put("counts.n_matches", 190), put("match_rate", 0.95)),
     "transferability": put("transferability", 0.0),
     "worst transferability": put("worst_transferability", 0.1),
@@ -295,3 +306,17 @@ def test_no_number_that_follows_from_others_can_be_moved(record: Record) -> None
             value[key] = number * (1 + direction / 100) if isinstance(number, float) else number + direction
             with pytest.raises(ReportFormatError):
                 Report.from_dict(changed)
+
+
+def test_no_strange_value_ends_in_a_crash(record: Record) -> None:
+    rng = random.Random(20260105)
+    for _ in range(COUNT):
+        value = deepcopy(record)
+        put_strange_values(value, STRANGE, rng)
+        with limited_time():
+            try:
+                report = Report.from_dict(value)
+            except ReportError:
+                pass
+            else:
+                assert Report.from_json(report.to_json()) == report

@@ -122,8 +122,8 @@ def test_a_huge_input_is_named_before_memory_is_taken(make_classifier: MakeClass
 
 
 def test_nan_is_no_answer(make_classifier: MakeClassifier, crafted: tuple[Path, Path], tmp_path: Path) -> None:
-    model = make_classifier()
-    model.graph.initializer[2].raw_data = np.full(5, np.nan, np.float32).tobytes()
+    model = make_classifier(n_classes=10, shape=(3, 16, 16))
+    model.graph.initializer[2].raw_data = np.full(10, np.nan, np.float32).tobytes()
     path = tmp_path / "nan.onnx"
     path.write_bytes(model.SerializeToString())
     report = onnxfp.verify(path, crafted[1], execution=Execution(limits=LIMITS))

@@ -21,7 +21,9 @@ Run = Callable[..., Any]
 EASY = ("--kind", "rc", "--spectrum", "white", "--steps", 40, "--step-size", 0.004, "--noise", 0.01)
 
 
-def test_generate_verify_and_inspect_from_one_end_to_the_other(onnxfp: Run, covered_path: Path, covered_other_path: Path) -> None:
+def test_generate_verify_and_inspect_from_one_end_to_the_other(
+    onnxfp: Run, covered_path: Path, covered_other_path: Path
+) -> None:
     made = onnxfp("generate", covered_path, *EASY)
     assert made.code == 0
     assert "300 of" in made.out

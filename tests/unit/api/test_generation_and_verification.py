@@ -88,7 +88,8 @@ def test_an_avoided_model_matches_less(
     key = tmp_path / "key.pem"
     write_file(key, TEST_KEY.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), mode=0o600)
     plain, avoiding = (
-        onnxfp.generate(covered_path, n_examples=40, overrides=easy, avoid=avoid, key=key) for avoid in ([], [covered_other_path])
+        onnxfp.generate(covered_path, n_examples=40, overrides=easy, avoid=avoid, key=key)
+        for avoid in ([], [covered_other_path])
     )
     before, after = (onnxfp.verify(covered_other_path, made).counts.n_matches for made in (plain, avoiding))
     # The base shares nothing with it, and can be told apart on every example.
@@ -209,7 +210,9 @@ def test_the_copy_of_an_avoided_model_is_compared_with_onnxruntime(
         return measure_parity(copy, session, inputs)
 
     monkeypatch.setattr("onnxfp.crafting.sources.check_parity", check)
-    onnxfp.generate(covered_path, n_examples=2, overrides=replace(easy, n_steps=2, epsilon=0.9), avoid=[covered_other_path])
+    onnxfp.generate(
+        covered_path, n_examples=2, overrides=replace(easy, n_steps=2, epsilon=0.9), avoid=[covered_other_path]
+    )
     assert set(compared) == {covered_path, covered_other_path}
 
 

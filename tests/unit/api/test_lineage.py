@@ -43,7 +43,7 @@ def resemble(base: Path, path: Path, *, scale: float, seed: int) -> Path:
 def strangers(tmp_path: Path, make_classifier: Make) -> list[Path]:
     """Nine models that share nothing with the base."""
     return [
-        write(make_classifier(seed=seed, shape=SHAPE, pool="MaxPool"), tmp_path / f"stranger{seed}.onnx")
+        write(make_classifier(seed=seed, n_classes=10, shape=SHAPE, pool="MaxPool"), tmp_path / f"stranger{seed}.onnx")
         for seed in range(20, 29)
     ]
 
@@ -200,7 +200,7 @@ def test_the_p_value_counts_every_bundle_that_was_committed_to(crafted: tuple[Pa
     for n_bundles, factor in ((None, 1), (1, 1), (10, 10), (10**6, 10**6)):
         opening = tmp_path / f"{n_bundles}.json"
         make_commitment(digest, n_bundles).save(opening)
-        evidence = onnxfp.TimeEvidence(commitment=opening, opening=opening)
+        evidence = onnxfp.TimeEvidence(commitment=opening)
         report = onnxfp.verify(base, bundle, time_evidence=evidence)
         assert report.commitment is not None
         assert report.commitment.n_bundles == n_bundles
@@ -218,14 +218,14 @@ def test_an_input_chosen_value_by_value_is_no_match(crafted: tuple[Path, Path], 
     base, bundle = crafted
     model = onnx.load(base)
     (logits,) = model.graph.output
-    model.graph.input.append(onnx.helper.make_tensor_value_info("tuned", onnx.TensorProto.FLOAT, [5]))
+    model.graph.input.append(onnx.helper.make_tensor_value_info("tuned", onnx.TensorProto.FLOAT, [10]))
     model.graph.node.append(onnx.helper.make_node("Add", [logits.name, "tuned"], ["sum"]))
     del model.graph.output[:]
-    model.graph.output.append(onnx.helper.make_tensor_value_info("sum", onnx.TensorProto.FLOAT, ["N", 5]))
+    model.graph.output.append(onnx.helper.make_tensor_value_info("sum", onnx.TensorProto.FLOAT, ["N", 10]))
     path = write(model, tmp_path / "tuned.onnx")
     same, chosen = (
         onnxfp.verify(path, bundle, io=onnxfp.ModelIO(fixed={"tuned": np.array(values, np.float32)}))
-        for values in ([0.0] * 5, [0.0, 0.0, 0.0, 0.0, 1e-6])
+        for values in ([0.0] * 10, [0.0] * 9 + [1e-6])
     )
     assert same.counts == chosen.counts
     assert same.verdict is Verdict.MATCH
