@@ -72,7 +72,7 @@ def test_an_ancestor_with_other_classes_is_recorded_and_not_asked(
     covered_path: Path, tmp_path: Path, easy: RecipeOverrides, make_classifier: Make, caplog: pytest.LogCaptureFixture
 ) -> None:
     seven = write(make_classifier(n_classes=7, shape=SHAPE), tmp_path / "seven.onnx")
-    larger = write(make_classifier(shape=(3, 20, 20)), tmp_path / "larger.onnx")
+    larger = write(make_classifier(n_classes=10, shape=(3, 20, 20)), tmp_path / "larger.onnx")
     made = onnxfp.generate(covered_path, n_examples=4, overrides=easy, ancestors=[seven, larger])
     assert made.manifest.lineage.claim == "declared"
     assert [one.n_matches for one in made.manifest.lineage.ancestors] == [None, None]
