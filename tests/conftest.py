@@ -48,8 +48,7 @@ TEST_KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 
 TESTS = Path(__file__).parent
 
-# What `make test-quick` leaves out: the folders and files that compute most, and those that start many processes. The
-# rest, 1,255 tests, took 33 seconds of computing, besides what each worker needs to import and collect.
+# What `make test-quick` leaves out: the folders and files that compute most, and those that start many processes.
 SLOW = (
     "browser",
     "fuzz",

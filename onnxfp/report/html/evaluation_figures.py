@@ -42,18 +42,7 @@ def draw_strip(evaluation: Evaluation, groups: Sequence[tuple[str, Sequence[Row]
     top = len(lines) - 1
 
     def paint(axes: Axes, is_narrow: bool) -> None:
-        if least is not None:
-            axes.axvline(least, color=svg.INK, linewidth=1, dashes=(4, 3), zorder=1)
-            is_right = least > n_examples / 2
-            label = f"{least} for MATCH" if is_narrow else f"{least} matches are a MATCH"
-            axes.text(
-                least + (-0.008 if is_right else 0.008) * n_examples,
-                top + 0.85,
-                label,
-                color=svg.INK,
-                ha="right" if is_right else "left",
-                va="center",
-            )
+        svg.mark_threshold(axes, least, n_examples, top + 0.85, is_narrow=is_narrow, zorder=1)
         axes.hlines(range(len(lines)), 0, n_examples, color=svg.RULE, linewidth=0.7, zorder=0)
         for place, (family, rows) in enumerate(lines):
             height = top - place

@@ -147,6 +147,33 @@ def draw(
     )
 
 
+def mark_threshold(
+    axes: Axes, least: int | None, n_examples: int, height: float, *, is_narrow: bool, zorder: float
+) -> None:
+    """Draw the fewest matches of a MATCH as a dashed line with its label, on an axis from 0 to ``n_examples``.
+
+    Args:
+        axes: Where it goes.
+        least: Fewest matches; without any, nothing is drawn.
+        n_examples: Number of examples, the end of the axis.
+        height: Where the label goes, in units of the other axis.
+        is_narrow: Whether the drawing is for a narrow screen: the label is shorter.
+        zorder: matplotlib's order of the line among what is drawn.
+    """
+    if least is None:
+        return
+    axes.axvline(least, color=INK, linewidth=1, dashes=(4, 3), zorder=zorder)
+    is_right = least > n_examples / 2
+    axes.text(
+        least + (-0.008 if is_right else 0.008) * n_examples,
+        height,
+        f"{least} for MATCH" if is_narrow else f"{least} matches are a MATCH",
+        color=INK,
+        ha="right" if is_right else "left",
+        va="center",
+    )
+
+
 def _draw_one(
     name: str,
     title: str,

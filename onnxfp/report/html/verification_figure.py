@@ -34,18 +34,7 @@ def draw_match_line(report: Report) -> Drawing:
 
     def paint(axes: Axes, is_narrow: bool) -> None:
         height = len(pools) + 1
-        if least is not None:
-            axes.axvline(least, color=svg.INK, linewidth=1, dashes=(4, 3))
-            is_right = least > n / 2
-            label = f"{least} for MATCH" if is_narrow else f"{least} matches are a MATCH"
-            axes.text(
-                least + (-0.008 if is_right else 0.008) * n,
-                height + 0.62,
-                label,
-                color=svg.INK,
-                ha="right" if is_right else "left",
-                va="center",
-            )
+        svg.mark_threshold(axes, least, n, height + 0.62, is_narrow=is_narrow, zorder=2)
         axes.hlines(range(1, height + 1), 0, n, color=svg.RULE, linewidth=0.7, zorder=0)
         _label(axes, height, "The suspect")
         axes.hlines(
